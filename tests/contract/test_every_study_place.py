@@ -1,12 +1,15 @@
 """What every place that keeps studies must hold: in memory, in journal files, in PostgreSQL."""
 
+import signal
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 from optuna.storages import InMemoryStorage
-from tests.postgres import database_url
+from tests.postgres import database_url, new_database
 from tests.searches import FAMILIES, part_of
 from tests.toy import toy
 
@@ -113,26 +116,21 @@ def test_a_last_line_that_was_half_written_is_cut_off(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_lock_ends_with_the_process_that_held_it(tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
     place = StudyFiles(tmp_path)
     opened(place, "killed")
     held = (
-        "import os, signal, sys; from pathlib import Path; from epic22.adapters.studies import _HeldLock; "
-        "_HeldLock(Path(sys.argv[1])).acquire(); os.kill(os.getpid(), signal.SIGKILL)"
+        "import os, signal, sys; from pathlib import Path; from epic22.adapters.studies import _ProcessLock; "
+        "_ProcessLock(Path(sys.argv[1])).acquire(); os.kill(os.getpid(), signal.SIGKILL)"
     )
     journal = tmp_path / "killed" / "run" / "all.journal"
-    subprocess.run([sys.executable, "-c", held, str(journal)], check=False)
+    killed = subprocess.run([sys.executable, "-c", held, str(journal)], check=False)
+    assert killed.returncode == -signal.SIGKILL
     assert journal.with_suffix(".lock").exists()
     assert opened(place, "killed").ask().number == 0
 
 
 @pytest.mark.slow
 def test_a_second_command_on_a_search_is_refused_while_the_first_lives(tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
     claim = (
         "import sys; from pathlib import Path; from epic22.adapters.studies import StudyFiles; "
         "place = StudyFiles(Path(sys.argv[1])); place.claim('shared', 'run'); print('held', flush=True); sys.stdin.read()"
@@ -155,6 +153,22 @@ def test_a_second_command_on_a_search_is_refused_while_the_first_lives(tmp_path:
     place.claim("shared", "run")
     place.remove("shared", "run")
     assert not (tmp_path / "shared" / "run.lock").exists()
+
+
+@pytest.mark.slow
+def test_a_second_machine_on_a_search_is_refused_while_the_first_works_on_it(tmp_path: Path) -> None:
+    url = new_database()
+    first, second = StudyDatabase(url, tmp_path / "one"), StudyDatabase(url, tmp_path / "two")
+    first.claim("shared", "run")
+    first.claim("shared", "run")
+    with pytest.raises(UserError, match=r"task shared: another command is making the same search now \(study run\)"):
+        second.claim("shared", "run")
+    second.claim("shared", "another run")
+    opened(first, "shared")
+    first.remove("shared", "run")
+    second.claim("shared", "run")
+    for digest in ("run", "another run"):
+        second.remove("shared", digest)
 
 
 def test_the_password_is_never_told() -> None:

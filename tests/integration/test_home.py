@@ -25,6 +25,7 @@ from tests.trained import trained
 from epic22.adapters.home import refuse_unwritable_home, translate_storage_faults
 from epic22.adapters.model_store import ModelStore
 from epic22.adapters.tracking.mlflow import MlflowTracker
+from epic22.adapters.tracking.mlflow_store import MlflowStore
 from epic22.bootstrap import assemble
 from epic22.bootstrap.promotion import promote_version
 from epic22.config import Settings
@@ -48,7 +49,7 @@ def log_run(home: Path, number: int) -> MlflowTracker:
     report.write_text("<html></html>")
     version = ModelVersion("toy", str(number), "linear", "a" * 64, "v0", "proven", "2024-01-01T00:00:00+00:00")
     board = (FamilyRecord("linear", {"auc": (0.8, 0.7, 0.9)}, {}, 1.0, 0.1),)
-    tracker = MlflowTracker(home)
+    tracker = MlflowTracker(MlflowStore(home))
     tracker.prepare()
     tracker.log_run(RunRecord(version, DataVersion("v0", ()), {"seed": "0"}, board, bundle, report, {}))
     tracker.mark_champion(version)
@@ -96,15 +97,16 @@ def test_a_kill_while_the_store_is_first_made_leaves_none_and_the_next_training_
 def test_a_store_that_was_never_whole_is_set_aside_and_said(
     tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tracker = MlflowTracker(tmp_path)
+    store = MlflowStore(tmp_path)
+    tracker = MlflowTracker(store)
     if damage == "half made":
-        with closing(sqlite3.connect(tracker.database)) as connection:
+        with closing(sqlite3.connect(store.database)) as connection:
             connection.execute("CREATE TABLE guardrails (id TEXT)")
     else:
-        tracker.database.write_bytes(b"" if damage == "empty" else b"not a database" * 100)
-    before = tracker.database.read_bytes()
+        store.database.write_bytes(b"" if damage == "empty" else b"not a database" * 100)
+    before = store.database.read_bytes()
     tracker.prepare()
-    assert not tracker.database.exists()
+    assert not store.database.exists()
     assert (tmp_path / "mlflow.db.damaged-1").read_bytes() == before
     assert "mlflow.db.damaged-1" in capsys.readouterr().err
 
@@ -404,7 +406,7 @@ def test_a_lock_that_is_waited_for_is_named_after_a_second_and_none_that_is_free
         assert waits.is_alive()
     waits.join(60.0)
     assert not waits.is_alive()
-    with MlflowTracker(tmp_path).store.lock():
+    with MlflowStore(tmp_path).lock():
         time.sleep(1.5)
     assert capsys.readouterr().err == "waiting until another process has ended: a training or promotion of task toy …\n"
 
@@ -444,8 +446,9 @@ def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path, name: str) -> 
 
 
 def test_a_tracking_database_that_cannot_be_opened_is_named_before_the_training(tmp_path: Path) -> None:
-    tracker = MlflowTracker(tmp_path)
-    tracker.database.mkdir()
+    store = MlflowStore(tmp_path)
+    tracker = MlflowTracker(store)
+    store.database.mkdir()
     with pytest.raises(StorageError, match=r"mlflow\.db: this user has no right to it; .* move it away: a new one is made"):
         tracker.prepare()
 

@@ -1,10 +1,8 @@
 """The registry's files and the trackers beside it: what a version, a promotion, a run and an event are written down as."""
 
 import json
-import os
 import shutil
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,14 +14,12 @@ from structlog.testing import capture_logs
 from epic22.adapters import model_store
 from epic22.adapters.model_store import ModelStore
 from epic22.adapters.prediction_log import BufferedPredictionLog, FilePredictionLog
-from epic22.adapters.tracking.mlflow import MlflowTracker
 from epic22.adapters.tracking.openlineage import MAX_ERROR_CHARS, OpenLineageEvents
 from epic22.core.errors import BundleError, UnknownTaskError
 from epic22.core.evaluation import supplementary_tests
 from epic22.core.evaluation.fairness import AdverseImpact, FairnessVerdict, GroupShare, Override, PromotionDecision
 from epic22.core.evaluation.significance import Verdict
-from epic22.core.lineage import Dataset, DataVersion, ModelVersion, PredictionRecord, Provenance
-from epic22.core.ports import FamilyRecord, RunRecord
+from epic22.core.lineage import Dataset, ModelVersion, PredictionRecord, Provenance
 from epic22.core.prediction import Prediction, PredictionScore
 from epic22.core.statistics import Interval
 from epic22.services.promote import list_models
@@ -352,86 +348,3 @@ def test_two_jobs_get_runs_of_their_own(tmp_path: Path) -> None:
     lineage = OpenLineageEvents(tmp_path / "events.jsonl")
     runs = [lineage.start("ingest", []) for _ in range(3)]
     assert len(set(runs)) == 3
-
-
-@pytest.fixture(scope="module")
-def tracker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowTracker]:
-    """A tracker with two trainings of one task written down."""
-    home = tmp_path_factory.mktemp("home")
-    (home / "bundle").mkdir()
-    (home / "bundle" / "model.json").write_text("{}")
-    (home / "report.html").write_text("<html></html>")
-    tracker = MlflowTracker(home / "new")
-    before = dict(os.environ)
-    for number in ("1", "2"):
-        version = ModelVersion("toy", number, "boosting", number * 64, "v0", "proven", "2024-01-01T00:00:00+00:00")
-        board = (
-            FamilyRecord("boosting", {"auc": (0.8, 0.7, 0.9)}, {"auc_fold": (0.7, 0.9)}, 1.5, 0.2),
-            FamilyRecord("constant", {"auc": (0.5, float("nan"), 0.5)}, {}, 0.1, 0.01),
-        )
-        data = DataVersion("v0", (("a.csv", "0" * 64),))
-        run = RunRecord(
-            version,
-            data,
-            {"seed": "7"},
-            board,
-            home / "bundle",
-            home / "report.html",
-            {"shap": b"png"},
-            {"device_utilisation": 0.87},
-        )
-        tracker.log_run(run)
-    yield tracker
-    for name in set(os.environ) - set(before):
-        del os.environ[name]
-
-
-@pytest.mark.slow
-def test_a_training_is_a_run_with_its_families_below_it(tracker: MlflowTracker) -> None:
-    client = tracker._client()
-    (experiment,) = [e for e in client.search_experiments() if e.name == "toy"]
-    runs = client.search_runs([experiment.experiment_id])
-    parents = {r.info.run_name: r for r in runs if "mlflow.parentRunId" not in r.data.tags}
-    assert set(parents) == {"toy v1", "toy v2"}
-    parent = parents["toy v1"]
-    assert parent.data.params == {"seed": "7"}
-    assert parent.data.metrics["auc"] == 0.8
-    assert parent.data.metrics["device_utilisation"] == 0.87, "of the training as a whole"
-    assert (parent.data.metrics["auc_low"], parent.data.metrics["auc_high"]) == (0.7, 0.9)
-    assert parent.data.tags["epic22.model_hash"] == "1" * 64
-    children = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
-    assert sorted(r.info.run_name for r in children) == ["boosting", "constant"]
-    assert not any("device_utilisation" in r.data.metrics for r in children)
-    assert {r.info.status for r in runs} == {"FINISHED"}
-
-
-@pytest.mark.slow
-def test_folds_are_steps_and_undefined_scores_are_left_out(tracker: MlflowTracker) -> None:
-    client = tracker._client()
-    (experiment,) = [e for e in client.search_experiments() if e.name == "toy"]
-    runs = {r.info.run_name: r for r in client.search_runs([experiment.experiment_id])}
-    boosting, constant = runs["boosting"], runs["constant"]
-    folds = client.get_metric_history(boosting.info.run_id, "auc_fold")
-    assert sorted((m.step, m.value) for m in folds) == [(0, 0.7), (1, 0.9)]
-    assert "auc_low" not in constant.data.metrics
-    assert constant.data.metrics["auc_high"] == 0.5
-
-
-@pytest.mark.slow
-def test_the_champion_is_the_version_that_carries_its_number(tracker: MlflowTracker) -> None:
-    client = tracker._client()
-    for number in ("2", "1"):
-        tracker.mark_champion(ModelVersion("toy", number, "boosting", number * 64, "v0", "proven", "2024-01-01"))
-        assert client.get_model_version_by_alias("toy", "champion").tags["epic22.version"] == number
-
-
-@pytest.mark.slow
-def test_bundle_report_and_pictures_are_files_of_the_run(tracker: MlflowTracker) -> None:
-    files = sorted(path.relative_to(tracker.artifacts).as_posix() for path in tracker.artifacts.rglob("*") if path.is_file())
-    assert len(files) == 6
-    assert {"/".join(name.split("/")[-2:]) for name in files} == {
-        "bundle/model.json",
-        "artifacts/report.html",
-        "pictures/shap.png",
-    }
-    assert tracker.uri == f"sqlite:///{tracker.database}"

@@ -28,7 +28,6 @@ def test_every_decision_is_printed_with_its_reason(kind: str, tmp_path: Path, ca
 
 
 def test_a_home_of_its_own_is_no_other_machines_business() -> None:
-    shared = Settings.read(
-        {"EPIC22_HOME": "/a", "EPIC22_DATABASE_URL": "postgresql://u@h/d", "EPIC22_ARTIFACTS": "s3://b", "EPIC22_THREADS": "2"}
-    )
+    servers = {"EPIC22_DATABASE_URL": "postgresql://u@h/d", "EPIC22_ARTIFACTS": "s3://b", "EPIC22_REDIS_URL": "redis://h"}
+    shared = Settings.read(servers | {"EPIC22_HOME": "/a", "EPIC22_THREADS": "2"})
     assert shared.embed(Path("/b")) == Settings.read({"EPIC22_HOME": "/b", "EPIC22_THREADS": "2"})

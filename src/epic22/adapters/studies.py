@@ -1,4 +1,4 @@
-"""Studies of searches: a journal file a study in EPIC22_HOME, or all of them in a PostgreSQL database.
+"""Studies of searches: a journal file a study in EPIC22_HOME, or all of them in a schema of a PostgreSQL database.
 
 The held-out scores of trials are files below EPIC22_HOME either way: they are large, and fitted again where they are not there.
 """
@@ -6,13 +6,16 @@ The held-out scores of trials are files below EPIC22_HOME either way: they are l
 import fcntl
 import os
 import shutil
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, cast
-from urllib.parse import urlsplit
+from typing import IO, TYPE_CHECKING, Any, cast
 
-from epic22.core.errors import NotInstalledError, UserError
+from epic22.core.errors import UserError
 from epic22.core.selection.study import Study, StudyConfig
+
+if TYPE_CHECKING:
+    from epic22.adapters.metadata.database import Database
 
 
 class _ClaimedRuns:
@@ -35,10 +38,7 @@ class _ClaimedRuns:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 file.close()
-                raise UserError(
-                    f"task {task}: another command is making the same search now (study {digest}); wait for it or end it, or "
-                    "have one command search by several processes with --processes N."
-                ) from None
+                raise UserError(describe_claimed_run(task, digest)) from None
             # Who held it may have removed it since it was opened: then it is a lock that nobody else sees.
             if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 self.claims[task, digest] = file
@@ -54,6 +54,14 @@ class _ClaimedRuns:
             lock_file.close()
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
+
+
+def describe_claimed_run(task: str, digest: str) -> str:
+    """The message about studies that another command works on."""
+    return (
+        f"task {task}: another command is making the same search now (study {digest}); wait for it or end it, or "
+        "have one command search by several processes with --processes N."
+    )
 
 
 @dataclass(frozen=True)
@@ -87,11 +95,12 @@ class StudyDatabase(_ClaimedRuns):
     home: Path
     connections: list[Any] = field(default_factory=list, repr=False)
     claims: dict[tuple[str, str], IO[bytes]] = field(default_factory=dict, repr=False, compare=False)
+    locks: dict[tuple[str, str], ExitStack] = field(default_factory=dict, repr=False, compare=False)
 
     def open(self, task: str, digest: str, part: str, config: StudyConfig) -> Study:
         """The study of a training part; one that was interrupted goes on.
 
-        Raises NotInstalledError without psycopg, UserError where the database cannot be reached.
+        Raises NotInstalledError without psycopg, StorageError where the database cannot be reached.
         """
         return Study(config, self._storage(), f"{task}/{digest}/{part}", self.home / task / digest / part)
 
@@ -102,33 +111,46 @@ class StudyDatabase(_ClaimedRuns):
             if study.study_name.startswith(f"{task}/{digest}/"):
                 storage.delete_study(study._study_id)
         super().remove(task, digest)
+        if (lock := self.locks.pop((task, digest), None)) is not None:
+            lock.close()
         self.connections.pop().engine.dispose()
+
+    def claim(self, task: str, digest: str) -> None:
+        """Claim a run's studies for this process until it ends, on all machines of the server.
+
+        Raises UserError where another command works on them, StorageError where the server cannot be reached.
+        """
+        from epic22.adapters.metadata.locks import try_lock
+
+        super().claim(task, digest)
+        if (task, digest) not in self.locks:
+            lock = ExitStack()
+            if not lock.enter_context(try_lock(self._database, f"study/{task}/{digest}")):
+                self.claims.pop((task, digest)).close()
+                raise UserError(describe_claimed_run(task, digest))
+            self.locks[task, digest] = lock
+
+    @property
+    def _database(self) -> "Database":
+        from epic22.adapters.metadata.database import Database
+
+        return Database(self.url)
 
     def _storage(self) -> Any:
         if not self.connections:
-            self.connections.append(_connect(self.url))
+            self.connections.append(_connect(self._database))
         return self.connections[0]
 
 
-def _connect(url: str) -> Any:
-    """Optuna's storage on that server, its tables made where they are not there yet."""
-    from importlib.util import find_spec
-
-    if find_spec("psycopg") is None:
-        raise NotInstalledError(
-            "EPIC22_DATABASE_URL: the library 'psycopg' is not installed; pip install 'epic22[postgres]', or unset it."
-        )
+def _connect(database: "Database") -> Any:
+    """Optuna's storage on that server, in a schema of its own, its tables made where they are not there yet."""
     from optuna.storages import RDBStorage
-    from sqlalchemy.exc import OperationalError
 
-    driver = "postgresql+psycopg://" + url.partition("://")[2]
-    try:
-        return RDBStorage(driver, engine_kwargs={"pool_pre_ping": True})
-    except OperationalError as error:
-        address = urlsplit(url)
-        server = f"{address.hostname or 'the local socket'}{address.path}"
-        reason = str(error.orig).strip().partition("\n")[0] or type(error.orig).__name__
-        raise UserError(f"EPIC22_DATABASE_URL: no connection to {server}: {reason}; mend or unset it.") from None
+    from epic22.adapters.metadata.library_schema import STUDIES, open_schema
+
+    url = open_schema(database, STUDIES)
+    with database.translate_faults():
+        return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
 
 
 class _ProcessLock:

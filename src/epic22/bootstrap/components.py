@@ -8,7 +8,7 @@ from epic22.adapters.search_processes import SearchProcesses
 from epic22.adapters.studies import StudyDatabase, StudyFiles
 from epic22.adapters.tracking.mlflow import MlflowTracker
 from epic22.adapters.tracking.openlineage import OpenLineageEvents
-from epic22.bootstrap.stores import is_server, open_stores
+from epic22.bootstrap.stores import is_server, open_stores, open_tracking_store
 from epic22.config import Settings
 from epic22.core.models.networks import graph_provider
 from epic22.core.ports import LineageEmitter, Registry, TableStore, Tracker
@@ -33,8 +33,8 @@ def assemble(settings: Settings) -> Components:
     home = settings.home
     graph_provider.CHOICE.name = settings.onnx_provider
     events = OpenLineageEvents(home / "lineage" / "events.jsonl", settings.openlineage_url)
-    stores = open_stores(settings)
-    return Components(settings, stores.registry, MlflowTracker(home), stores.table_store, events, stores.prediction_log)
+    stores, tracker = open_stores(settings), MlflowTracker(open_tracking_store(settings))
+    return Components(settings, stores.registry, tracker, stores.table_store, events, stores.prediction_log)
 
 
 def open_studies(settings: Settings) -> SearchBackend:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from epic22.adapters.receipt_copy import CopyCounts, copy_receipts
 from epic22.adapters.store_copy import copy_lake, copy_models
-from epic22.bootstrap.stores import ARTIFACTS, Stores, open_home_stores, open_shared_stores, open_stores
+from epic22.bootstrap.stores import ARTIFACTS, Stores, open_home_stores, open_shared_stores, open_stores, open_tracking_store
 from epic22.config import Settings, check_database_url, read_artifacts
 from epic22.core.errors import UserError
 
@@ -24,13 +24,14 @@ class StoreStatus:
 
 @dataclass(frozen=True)
 class StoreCopy:
-    """What was copied between two places."""
+    """What was copied between two places; `not_copied` says what was not, in words."""
 
     source: str
     target: str
     data_versions: CopyCounts
     models: CopyCounts
     receipts: CopyCounts
+    not_copied: tuple[str, ...]
 
 
 def describe_store(settings: Settings) -> StoreStatus:
@@ -84,7 +85,11 @@ def copy_store(settings: Settings, to: str, artifacts: str | None = None) -> Sto
     data_versions = copy_lake(source.table_store, target.table_store)
     models = copy_models(source.registry, target.registry)
     receipts = copy_receipts(source.prediction_log, target.prediction_log)
-    return StoreCopy(source.place, target.place, data_versions, models, receipts)
+    not_copied = (
+        f"MLflow's runs, which stay in {open_tracking_store(settings).place}",
+        "studies of searches that are not done, which begin again",
+    )
+    return StoreCopy(source.place, target.place, data_versions, models, receipts, not_copied)
 
 
 def _open_target(settings: Settings, to: str, artifacts: str | None) -> Stores:

@@ -8,12 +8,14 @@ from epic22.adapters.file_store import FolderFiles, open_file_store
 from epic22.adapters.lake import Lake
 from epic22.adapters.model_store import ModelStore
 from epic22.adapters.prediction_log import FilePredictionLog, ReceiptStore
+from epic22.adapters.tracking.mlflow_store import MlflowStore
 from epic22.config import Settings
 from epic22.core.ports import Registry
 
 if TYPE_CHECKING:
     from epic22.adapters.artifacts import Artifacts
     from epic22.adapters.metadata.database import Database
+    from epic22.adapters.tracking.mlflow import TrackingStore
 
 ARTIFACTS = "artifacts"
 """The folder of the home for the files that belong to a database, where no other is set."""
@@ -66,6 +68,16 @@ def open_served_registry(settings: Settings) -> Registry:
     from epic22.adapters.champion_cache import ServedModelStore
 
     return ServedModelStore(stores.database, _open_artifacts(_get_artifacts(settings), settings.home))
+
+
+def open_tracking_store(settings: Settings) -> "TrackingStore":
+    """Where MLflow keeps runs: on the server of the settings, their files with its artifacts, or in the home."""
+    if not is_server(settings.database_url):
+        return MlflowStore(settings.home)
+    from epic22.adapters.metadata.database import Database
+    from epic22.adapters.tracking.mlflow_database import FOLDER, MlflowDatabase
+
+    return MlflowDatabase(Database(settings.database_url), open_file_store(f"{_get_artifacts(settings)}/{FOLDER}"))
 
 
 def _get_artifacts(settings: Settings) -> str:

@@ -52,6 +52,7 @@ def copy(
     kinds = (("data versions", result.data_versions), ("model versions", result.models), ("receipts", result.receipts))
     print_table("Copy", ["what", "copied", "there already"], [[n, f"{c.copied:,}", f"{c.present:,}"] for n, c in kinds])
     print_line(f"From {result.source} to {result.target}.")
+    print_line(f"Not copied: {'; '.join(result.not_copied)}. No model, answer or receipt depends on them.")
 
 
 def _print_status(status: "StoreStatus", json: bool) -> None:

@@ -1,6 +1,6 @@
 """The connection to the metadata database: PostgreSQL, or SQLite in a file; each with the care that it needs.
 
-PostgreSQL: tables in a schema of their own, so that MLflow and Optuna may use the same database; a server that does not answer
+PostgreSQL: tables in a schema of their own, beside those of MLflow and Optuna (`library_schema`); a server that does not answer
 is given up after seconds. SQLite: write-ahead log, so that readers and a writer do not wait for each other; a writer takes its
 turn at its begin, never in its middle.
 """
@@ -58,14 +58,14 @@ class Database:
     def read(self) -> Iterator[Connection]:
         """A connection that sees one state of all tables."""
         self._prepare()
-        with self._translate_faults(), self.engine.connect() as connection:
+        with self.translate_faults(), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A connection whose changes become visible together at the end, or not at all."""
         self._prepare()
-        with self._translate_faults(), self.engine.connect() as connection:
+        with self.translate_faults(), self.engine.connect() as connection:
             writer = connection.execution_options(epic22_writes=True)
             with writer.begin():
                 yield writer
@@ -82,12 +82,13 @@ class Database:
             return
         from epic22.adapters.metadata.migrations import upgrade
 
-        with self._translate_faults():
+        with self.translate_faults():
             upgrade(self)
         self._is_current = True
 
     @contextmanager
-    def _translate_faults(self) -> Iterator[None]:
+    def translate_faults(self) -> Iterator[None]:
+        """Raise StorageError, one sentence, for what the database refuses, also where another library says so."""
         try:
             yield
         except DBAPIError as error:
@@ -101,7 +102,7 @@ class Database:
                 f"{SETTING}: the library 'psycopg' is not installed; pip install 'epic22[postgres]', or unset it."
             )
         engine = create_engine(
-            "postgresql+psycopg://" + self._url.partition("://")[2],
+            self.driver_url,
             pool_pre_ping=True,
             connect_args={
                 "connect_timeout": CONNECT_SECONDS,
@@ -110,6 +111,11 @@ class Database:
         )
         event.listen(engine, "begin", _begin_server)
         return engine
+
+    @property
+    def driver_url(self) -> str:
+        """SQLAlchemy's address of a server; it may hold a password."""
+        return "postgresql+psycopg://" + self._url.partition("://")[2]
 
     def _open_sqlite(self) -> Engine:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -120,7 +126,7 @@ class Database:
     @contextmanager
     def open_session(self) -> Iterator[Connection]:
         """A connection of its own to a server, without transactions and time limits, that is closed at the end: for locks."""
-        with self._translate_faults(), self.engine.connect() as connection:
+        with self.translate_faults(), self.engine.connect() as connection:
             session = connection.execution_options(isolation_level="AUTOCOMMIT", epic22_writes=True)
             session.exec_driver_sql("SET statement_timeout = 0")
             try:

@@ -1,19 +1,18 @@
-"""MLflow on its own SQLite database in EPIC22_HOME, written by training alone.
+"""MLflow's runs, written by training alone: in an SQLite database in EPIC22_HOME, or on the server of EPIC22_DATABASE_URL.
 
 Each training is a run with the champion's metrics, a step a fold, its parameters, pictures, report and bundle; each family raced
 is a nested run. The registered model's alias `champion` mirrors the registry's pointer; serving never reads MLflow.
 """
 
 import math
-import shutil
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager, suppress
+from typing import TYPE_CHECKING, Any, Protocol
 
-from epic22.adapters.tracking.mlflow_store import MlflowStore, build_uri
+from epic22.adapters.file_store import FileStore
+from epic22.adapters.tracking.mlflow_store import locate_files
+from epic22.core.errors import StorageError
 from epic22.core.lineage import ModelVersion
 from epic22.core.ports import FamilyRecord, RunRecord
 
@@ -22,36 +21,37 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 
-class MlflowTracker:
-    """Runs in `home`/mlflow.db, their files below `home`/mlflow-artifacts."""
-
-    def __init__(self, home: Path) -> None:
-        self.store = MlflowStore(home)
-        self._cached_client: MlflowClient | None = None
+class TrackingStore(Protocol):
+    """Where MLflow keeps its tables and the runs' files: below a home, or on a server that several machines share."""
 
     @property
-    def database(self) -> Path:
-        """MLflow's SQLite database."""
-        return self.store.database
+    def place(self) -> str:
+        """Where the tables are, for people."""
 
     @property
-    def artifacts(self) -> Path:
-        """The folder of the runs' files."""
-        return self.store.artifacts
-
-    @property
-    def uri(self) -> str:
-        """What `mlflow ui --backend-store-uri` wants."""
-        return build_uri(self.database)
+    def files(self) -> FileStore:
+        """The runs' files, `<task>/<run>/artifacts/…`."""
 
     def prepare(self) -> None:
-        """Mend what a kill or a move of the home left, and refuse before a training what could not be written after it.
+        """Mend what can be mended before a training begins. Raises StorageError for what would be refused after it."""
 
-        Raises StorageError where the database cannot be opened.
-        """
-        if self.database.exists():
-            with self.store.lock():
-                self.store.mend()
+    def lock(self) -> AbstractContextManager[None]:
+        """Wait until no other process writes to the store, and keep the others waiting."""
+
+    def open(self) -> "MlflowClient":
+        """A client on the tables, which are made where there are none; to be called under the lock. Raises StorageError."""
+
+
+class MlflowTracker:
+    """Runs in MLflow's tables, their files in the store of files beside them."""
+
+    def __init__(self, store: TrackingStore) -> None:
+        self.store = store
+        self._cached_client: MlflowClient | None = None
+
+    def prepare(self) -> None:
+        """Mend what can be mended before a training begins. Raises StorageError for what would be refused after it."""
+        self.store.prepare()
 
     def log_run(self, run: RunRecord) -> str:
         """Write the training and its families down, one training at a time.
@@ -74,7 +74,7 @@ class MlflowTracker:
         runs = [parent]
         try:
             self._log_evaluation(client, parent, run.leaderboard[0], run.parameters, run.metrics)
-            self._log_files(client, parent, run)
+            self._add_files(parent, run)
             for evaluation in run.leaderboard:
                 nested = {"mlflow.parentRunId": parent}
                 child = str(client.create_run(experiment, run_name=evaluation.family, tags=nested).info.run_id)
@@ -92,8 +92,9 @@ class MlflowTracker:
         """Take back what was half-written of runs: their files, and as far as the disk lets it, their rows."""
         from mlflow.exceptions import MlflowException
 
-        for run in runs:
-            shutil.rmtree(self.artifacts / task / run, ignore_errors=True)
+        with suppress(StorageError):
+            for run in runs:
+                self.store.files.remove(f"{task}/{run}")
         with suppress(MlflowException):
             for run in runs:
                 client.delete_run(run)
@@ -116,7 +117,7 @@ class MlflowTracker:
         experiment = client.get_experiment_by_name(task)
         if experiment is not None:
             return str(experiment.experiment_id)
-        return str(client.create_experiment(task, artifact_location=(self.artifacts / task).absolute().as_uri()))
+        return str(client.create_experiment(task, artifact_location=locate_files(self.store.files, task)))
 
     def _log_evaluation(
         self,
@@ -134,13 +135,14 @@ class MlflowTracker:
             params=[Param(name, value[:6000]) for name, value in parameters.items()],
         )
 
-    def _log_files(self, client: "MlflowClient", run_id: str, run: RunRecord) -> None:
-        client.log_artifacts(run_id, str(run.bundle), "bundle")
-        client.log_artifact(run_id, str(run.report))
-        with tempfile.TemporaryDirectory(prefix="epic22-") as folder:
-            for name, content in run.figures.items():
-                (Path(folder) / f"{name}.png").write_bytes(content)
-            client.log_artifacts(run_id, folder, "pictures")
+    def _add_files(self, run_id: str, run: RunRecord) -> None:
+        """Put bundle, report and pictures where MLflow looks for a run's files."""
+        place = f"{run.version.task}/{run_id}/artifacts"
+        paths = {f"bundle/{path.relative_to(run.bundle).as_posix()}": path for path in run.bundle.rglob("*") if path.is_file()}
+        for name, path in (paths | {run.report.name: run.report}).items():
+            self.store.files.write(f"{place}/{name}", path.read_bytes())
+        for name, picture in run.figures.items():
+            self.store.files.write(f"{place}/pictures/{name}.png", picture)
 
     def _register_version(self, client: "MlflowClient", version: ModelVersion, run_id: str) -> None:
         if not client.search_registered_models(f"name = '{version.task}'"):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from epic22.adapters.file_store import FileStore, FolderFiles
 from epic22.adapters.home import wait_for_lock
 from epic22.core.errors import StorageError, describe_storage_fault
 
@@ -52,7 +53,7 @@ PLACES = (
 
 @dataclass(frozen=True)
 class MlflowStore:
-    """The database and the folder of artifacts of one home."""
+    """The database of one home, and its folder of the runs' files."""
 
     home: Path
 
@@ -62,9 +63,23 @@ class MlflowStore:
         return self.home / DATABASE
 
     @property
-    def artifacts(self) -> Path:
-        """The folder of the runs' files."""
-        return self.home / ARTIFACTS
+    def place(self) -> str:
+        """The file of the database."""
+        return str(self.database)
+
+    @property
+    def files(self) -> FolderFiles:
+        """The runs' files."""
+        return FolderFiles(self.home / ARTIFACTS)
+
+    def prepare(self) -> None:
+        """Mend what a kill or a move of the home left, and refuse before a training what could not be written after it.
+
+        Raises StorageError where the database cannot be opened.
+        """
+        if self.database.exists():
+            with self.lock():
+                self.mend()
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -92,13 +107,13 @@ class MlflowStore:
         Raises StorageError where it holds runs and this MLflow cannot open it.
         """
         self.mend()
-        _import_quietly()
+        import_quietly()
         if not self.database.exists():
             self._make()
-        elif self._read_revision() != _get_current_revision():
+        elif self._read_revision() != get_current_revision():
             # MLflow itself would refuse it, or upgrade it where it lies, in steps that a kill can part.
             self._renew()
-        return _connect(self.database)
+        return connect_client(build_uri(self.database))
 
     def _renew(self) -> None:
         """Upgrade a database of another revision, or make it again where it holds no run."""
@@ -164,9 +179,9 @@ class MlflowStore:
             if _EMPTY_DATABASES:
                 aside.write_bytes(_EMPTY_DATABASES[0])
             else:
-                _connect(aside)
+                connect_client(build_uri(aside))
             with closing(sqlite3.connect(aside)) as connection, connection:
-                place = (self.artifacts / "Default").absolute().as_uri()
+                place = locate_files(self.files, "Default")
                 connection.execute("UPDATE experiments SET artifact_location = ? WHERE name = 'Default'", (place,))
         if not _EMPTY_DATABASES:
             _EMPTY_DATABASES.append(self.database.read_bytes())
@@ -181,7 +196,7 @@ class MlflowStore:
             engine = tables.create_sqlalchemy_engine(build_uri(aside))
             tables._upgrade_db(engine)
             engine.dispose()
-            _connect(aside)
+            connect_client(build_uri(aside))
             shutil.copy2(self.database, self._find_free_name("before"))
 
     @contextmanager
@@ -208,7 +223,7 @@ class MlflowStore:
 
     def _rebase_paths(self) -> None:
         """Point paths into another home's artifacts to this one's, where the task has files here: it was moved or copied."""
-        prefix = f"{self.artifacts.absolute().as_uri()}/"
+        prefix = locate_files(self.files, "")
         with closing(sqlite3.connect(self.database, timeout=20)) as connection, connection:
             existing = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             for table, column in PLACES:
@@ -219,8 +234,19 @@ class MlflowStore:
         query = f"SELECT DISTINCT {column} FROM {table} WHERE {column} LIKE ? AND substr({column}, 1, ?) <> ?"
         for (stored,) in connection.execute(query, (f"%/{ARTIFACTS}/%", len(prefix), prefix)).fetchall():
             rest = stored.rpartition(f"/{ARTIFACTS}/")[2]
-            if (self.artifacts / rest.partition("/")[0]).exists():
+            if (self.files.root / rest.partition("/")[0]).exists():
                 connection.execute(f"UPDATE {table} SET {column} = ? WHERE {column} = ?", (prefix + rest, stored))
+
+
+def locate_files(files: FileStore, name: str) -> str:
+    """The address by which MLflow reads what is below a name; below all of them, with a slash at its end, where it is empty.
+
+    >>> locate_files(FolderFiles(Path("/srv/mlflow")), "churn")
+    'file:///srv/mlflow/churn'
+    """
+    root = files.locate("")
+    address = root if "://" in root else Path(root).absolute().as_uri()
+    return f"{address.rstrip('/')}/{name}"
 
 
 def build_uri(database: Path) -> str:
@@ -232,13 +258,13 @@ def build_uri(database: Path) -> str:
     return f"sqlite:///{str(database).replace('%', '%25').replace('?', '%3F')}"
 
 
-def _get_current_revision() -> str:
+def get_current_revision() -> str:
     """The form of the tables that this MLflow works with."""
     tables: Any = import_module("mlflow.store.db.utils")
     return str(tables._get_latest_schema_revision())
 
 
-def _import_quietly() -> None:
+def import_quietly() -> None:
     """Import MLflow so that it reports nothing to anybody and prints no traceback of what it raises."""
     os.environ.update({name: value for name, value in QUIET_ENVIRONMENT.items() if name not in os.environ})
     import_module("mlflow.tracking")
@@ -248,11 +274,10 @@ def _import_quietly() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
-def _connect(database: Path) -> "MlflowClient":
-    """A client, its tables made where there are none and its schema checked."""
+def connect_client(uri: str) -> "MlflowClient":
+    """A client on a database, its tables made where there are none and their form checked."""
     from mlflow.tracking import MlflowClient
 
-    uri = build_uri(database)
     client = MlflowClient(tracking_uri=uri, registry_uri=uri)
     # Both of its stores open only when they are first asked.
     client.search_experiments(max_results=1)

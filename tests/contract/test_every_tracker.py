@@ -1,0 +1,210 @@
+"""What every place of MLflow's runs must do: a home, and a server's schema with files in a folder or object storage."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from tests.object_storage import new_bucket, storage_environment
+from tests.postgres import new_database
+
+from epic22.adapters.artifacts import ArtifactFolder
+from epic22.adapters.file_store import open_file_store
+from epic22.adapters.metadata.database import Database
+from epic22.adapters.shared_model_store import SharedModelStore
+from epic22.adapters.studies import StudyDatabase
+from epic22.adapters.tracking.mlflow import MlflowTracker, TrackingStore
+from epic22.adapters.tracking.mlflow_database import MlflowDatabase
+from epic22.adapters.tracking.mlflow_store import MlflowStore
+from epic22.core.errors import StorageError
+from epic22.core.lineage import DataVersion, ModelVersion
+from epic22.core.ports import FamilyRecord, RunRecord
+from epic22.core.selection.study import StudyConfig
+
+pytestmark = pytest.mark.slow
+
+
+def build_run(folder: Path, number: str) -> RunRecord:
+    """A training of two families, with its files in a folder."""
+    bundle = folder / "bundle"
+    (bundle / "trees").mkdir(parents=True, exist_ok=True)
+    (bundle / "model.json").write_text("{}")
+    (bundle / "trees" / "0.ubj").write_bytes(b"\0")
+    (folder / "report.html").write_text("<html></html>")
+    version = ModelVersion("toy", number, "boosting", number * 64, "v0", "proven", "2024-01-01T00:00:00+00:00")
+    board = (
+        FamilyRecord("boosting", {"auc": (0.8, 0.7, 0.9)}, {"auc_fold": (0.7, 0.9)}, 1.5, 0.2),
+        FamilyRecord("constant", {"auc": (0.5, float("nan"), 0.5)}, {}, 0.1, 0.01),
+    )
+    data = DataVersion("v0", (("a.csv", "0" * 64),))
+    metrics = {"device_utilisation": 0.87}
+    return RunRecord(version, data, {"seed": "7"}, board, bundle, folder / "report.html", {"shap": b"png"}, metrics)
+
+
+def open_place(kind: str, folder: Path) -> TrackingStore:
+    """A place without runs."""
+    if kind == "home":
+        return MlflowStore(folder / "new")
+    files = new_bucket() if kind == "postgresql and s3" else str(folder / "disk")
+    return MlflowDatabase(Database(new_database()), open_file_store(f"{files}/mlflow"))
+
+
+@pytest.fixture(scope="module", params=["home", "postgresql", "postgresql and s3"])
+def tracker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowTracker]:
+    """A tracker with two trainings of one task written down."""
+    folder = tmp_path_factory.mktemp("place")
+    before = dict(os.environ)
+    with pytest.MonkeyPatch.context() as patch:
+        store = open_place(request.param, folder)
+        for name, value in (storage_environment() if request.param.endswith("s3") else {}).items():
+            patch.setenv(name, value)
+        tracker = MlflowTracker(store)
+        tracker.prepare()
+        for number in ("1", "2"):
+            tracker.log_run(build_run(folder, number))
+        yield tracker
+    for name in set(os.environ) - set(before):
+        del os.environ[name]
+
+
+def test_a_training_is_a_run_with_its_families_below_it(tracker: MlflowTracker) -> None:
+    client = tracker._client()
+    (experiment,) = [e for e in client.search_experiments() if e.name == "toy"]
+    runs = client.search_runs([experiment.experiment_id])
+    parents = {r.info.run_name: r for r in runs if "mlflow.parentRunId" not in r.data.tags}
+    assert set(parents) == {"toy v1", "toy v2"}
+    parent = parents["toy v1"]
+    assert parent.data.params == {"seed": "7"}
+    assert parent.data.metrics["auc"] == 0.8
+    assert parent.data.metrics["device_utilisation"] == 0.87, "of the training as a whole"
+    assert (parent.data.metrics["auc_low"], parent.data.metrics["auc_high"]) == (0.7, 0.9)
+    assert parent.data.tags["epic22.model_hash"] == "1" * 64
+    children = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    assert sorted(r.info.run_name for r in children) == ["boosting", "constant"]
+    assert not any("device_utilisation" in r.data.metrics for r in children)
+    assert {r.info.status for r in runs} == {"FINISHED"}
+
+
+def test_folds_are_steps_and_undefined_scores_are_left_out(tracker: MlflowTracker) -> None:
+    client = tracker._client()
+    (experiment,) = [e for e in client.search_experiments() if e.name == "toy"]
+    runs = {r.info.run_name: r for r in client.search_runs([experiment.experiment_id])}
+    boosting, constant = runs["boosting"], runs["constant"]
+    folds = client.get_metric_history(boosting.info.run_id, "auc_fold")
+    assert sorted((m.step, m.value) for m in folds) == [(0, 0.7), (1, 0.9)]
+    assert "auc_low" not in constant.data.metrics
+    assert constant.data.metrics["auc_high"] == 0.5
+
+
+def test_the_champion_is_the_version_that_carries_its_number(tracker: MlflowTracker) -> None:
+    client = tracker._client()
+    for number in ("2", "1"):
+        tracker.mark_champion(ModelVersion("toy", number, "boosting", number * 64, "v0", "proven", "2024-01-01"))
+        assert client.get_model_version_by_alias("toy", "champion").tags["epic22.version"] == number
+
+
+def test_bundle_report_and_pictures_are_files_of_the_run_where_mlflow_looks_for_them(tracker: MlflowTracker) -> None:
+    names = list(tracker.store.files.list_files("toy"))
+    assert len(names) == 8
+    assert {name.split("/", 3)[3] for name in names} == {
+        "bundle/model.json",
+        "bundle/trees/0.ubj",
+        "report.html",
+        "pictures/shap.png",
+    }
+    client = tracker._client()
+    (experiment,) = [e for e in client.search_experiments() if e.name == "toy"]
+    parent = next(r for r in client.search_runs([experiment.experiment_id]) if r.info.run_name == "toy v1")
+    if parent.info.artifact_uri.startswith("s3://"):
+        # MLflow reads object storage through boto3, which is not among our dependencies.
+        assert parent.info.artifact_uri == tracker.store.files.locate(f"toy/{parent.info.run_id}/artifacts")
+    else:
+        assert sorted(file.path for file in client.list_artifacts(parent.info.run_id)) == ["bundle", "pictures", "report.html"]
+    (default,) = [e for e in client.search_experiments() if e.name == "Default"]
+    assert default.artifact_location == experiment.artifact_location.replace("/toy", "/Default")
+
+
+def test_another_process_goes_on_with_the_same_runs(tracker: MlflowTracker) -> None:
+    again = MlflowTracker(tracker.store)
+    again.prepare()
+    assert [model.name for model in again._client().search_registered_models()] == ["toy"]
+
+
+def test_what_was_half_written_of_a_run_is_taken_back(tracker: MlflowTracker, tmp_path: Path) -> None:
+    before = set(tracker.store.files.list_files("toy"))
+    run = build_run(tmp_path, "3")
+    run.report.unlink()
+    with pytest.raises(FileNotFoundError):
+        tracker.log_run(run)
+    assert set(tracker.store.files.list_files("toy")) == before
+    client = tracker._client()
+    (experiment,) = [e for e in client.search_experiments() if e.name == "toy"]
+    assert "toy v3" not in {r.info.run_name for r in client.search_runs([experiment.experiment_id])}
+
+
+def list_tables(url: str) -> set[tuple[str, str]]:
+    query = "SELECT schemaname, tablename FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
+    with psycopg.connect(url) as connection:
+        return {(str(schema), str(table)) for schema, table in connection.execute(query)}
+
+
+def test_runs_studies_and_our_own_tables_are_in_one_database_and_none_takes_anothers_name(tmp_path: Path) -> None:
+    url = new_database()
+    tracker = MlflowTracker(MlflowDatabase(Database(url), open_file_store(str(tmp_path / "disk"))))
+    StudyDatabase(url, tmp_path).open("toy", "run", "all", StudyConfig((), True))
+    tracker.log_run(build_run(tmp_path, "1"))
+    assert SharedModelStore(Database(url), ArtifactFolder(tmp_path / "models")).list_all_versions() == ()
+    tables = list_tables(url)
+    assert {schema for schema, _ in tables} == {"epic22", "epic22_mlflow", "epic22_optuna"}
+    assert {schema for schema, table in tables if table == "alembic_version"} == {"epic22_mlflow", "epic22_optuna"}
+    assert {("epic22", "model_versions"), ("epic22_mlflow", "model_versions"), ("epic22_optuna", "trials")} <= tables
+
+
+def test_a_kill_while_the_tables_are_made_leaves_what_the_next_training_completes(tmp_path: Path) -> None:
+    from mlflow.store.tracking.dbmodels.initial_models import Base
+    from sqlalchemy import create_engine
+
+    from epic22.adapters.metadata.library_schema import RUNS, open_schema
+
+    database = Database(new_database())
+    engine = create_engine(open_schema(database, RUNS))
+    Base.metadata.create_all(engine)
+    engine.dispose()
+    tracker = MlflowTracker(MlflowDatabase(database, open_file_store(str(tmp_path / "disk"))))
+    tracker.prepare()
+    assert tracker.log_run(build_run(tmp_path, "1"))
+
+
+def test_the_files_of_new_runs_lie_where_the_settings_say_now(tmp_path: Path) -> None:
+    database = Database(new_database())
+    for number, disk in (("1", "disk"), ("2", "other")):
+        tracker = MlflowTracker(MlflowDatabase(database, open_file_store(str(tmp_path / disk))))
+        run = tracker.log_run(build_run(tmp_path, number))
+        assert (tmp_path / disk / "toy" / run / "artifacts" / "report.html").is_file()
+        assert tracker._client().get_run(run).info.artifact_uri == (tmp_path / disk / "toy" / run / "artifacts").as_uri()
+
+
+def test_tables_of_another_mlflow_are_refused_in_a_sentence(tmp_path: Path) -> None:
+    url = new_database()
+    store = MlflowDatabase(Database(url), open_file_store(str(tmp_path / "disk")))
+    with store.lock():
+        store.open()
+    with psycopg.connect(url) as connection:
+        connection.execute("UPDATE epic22_mlflow.alembic_version SET version_num = 'later'")
+    with pytest.raises(StorageError, match=r"are of another MLflow .their tables are at later.; use the epic22 that wrote them"):
+        MlflowTracker(store).log_run(build_run(tmp_path, "1"))
+
+
+def test_a_server_that_is_away_or_stops_in_the_middle_is_said_in_a_sentence(tmp_path: Path) -> None:
+    away = MlflowDatabase(Database("postgresql://a:secret@127.0.0.1:1/none"), open_file_store(str(tmp_path / "disk")))
+    with pytest.raises(StorageError, match=r"no connection to 127\.0\.0\.1/none") as refused:
+        MlflowTracker(away).prepare()
+    assert "secret" not in str(refused.value)
+    url = new_database()
+    tracker = MlflowTracker(MlflowDatabase(Database(url), open_file_store(str(tmp_path / "disk"))))
+    tracker.log_run(build_run(tmp_path, "1"))
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("ALTER TABLE epic22_mlflow.metrics RENAME TO gone")
+    with pytest.raises(StorageError, match=r"it was refused by .*metrics"):
+        tracker.log_run(build_run(tmp_path, "2"))
