@@ -22,13 +22,13 @@ class Settings:
     keys that may override a refused promotion (EPIC22_AUTHORISED_KEYS: SHA-256 digests of keys, separated by commas).
     `openlineage_url` (EPIC22_OPENLINEAGE_URL) is a server that hears lineage events besides the file; none otherwise.
     `memory_cap` (EPIC22_MEMORY_CAP, such as 4GB; default: half of the machine's memory) in bytes: a table that would take more to
-    train on is read a batch at a time. `database_url` (EPIC22_DATABASE_URL) is a PostgreSQL database, or an SQLite file,
-    that keeps the versions of data and models, champions, decisions and receipts, and a server the studies of searches and MLflow's
-    runs too; files below `home` otherwise. It may hold a password, so it is never shown. `artifacts` (EPIC22_ARTIFACTS) is where the files that
-    belong to it are, models and tables: a folder on a disk that all its machines share, or s3://bucket/folder; a folder below
-    `home` otherwise. `onnx_provider` (EPIC22_ONNX_PROVIDER: cpu, coreml or auto; default cpu) is what computes networks that
-    serve, where it answers as the processor does. `redis_url` (EPIC22_REDIS_URL) is a Redis server that several processes share
-    for what is embedded otherwise; it may hold a password, so it is never shown.
+    train on is read a batch at a time. `database_url` (EPIC22_DATABASE_URL) is a PostgreSQL database, or an SQLite file, that
+    keeps the versions of data and models, champions, decisions and receipts, and a server the studies of searches and MLflow's
+    runs too; files below `home` otherwise. It may hold a password, so it is never shown. `artifacts` (EPIC22_ARTIFACTS) is where
+    the files that belong to it are, models and tables: a folder on a disk that all its machines share, or s3://bucket/folder; a
+    folder below `home` otherwise. `onnx_provider` (EPIC22_ONNX_PROVIDER: cpu, coreml or auto; default cpu) is what computes
+    networks that serve, where it answers as the processor does. `redis_url` (EPIC22_REDIS_URL) is a Redis server that several
+    processes share for what is embedded otherwise; it may hold a password, so it is never shown.
     """
 
     home: Path

@@ -152,10 +152,12 @@ def list_tables(url: str) -> set[tuple[str, str]]:
 def test_runs_studies_and_our_own_tables_are_in_one_database_and_none_takes_anothers_name(tmp_path: Path) -> None:
     url = new_database()
     tracker = MlflowTracker(MlflowDatabase(Database(url), open_file_store(str(tmp_path / "disk"))))
-    StudyDatabase(url, tmp_path).open("toy", "run", "all", StudyConfig((), True))
+    studies = StudyDatabase(url, tmp_path)
+    studies.open("toy", "run", "all", StudyConfig((), True))
     tracker.log_run(build_run(tmp_path, "1"))
     assert SharedModelStore(Database(url), ArtifactFolder(tmp_path / "models")).list_all_versions() == ()
     tables = list_tables(url)
+    studies.remove("toy", "run")
     assert {schema for schema, _ in tables} == {"epic22", "epic22_mlflow", "epic22_optuna"}
     assert {schema for schema, table in tables if table == "alembic_version"} == {"epic22_mlflow", "epic22_optuna"}
     assert {("epic22", "model_versions"), ("epic22_mlflow", "model_versions"), ("epic22_optuna", "trials")} <= tables

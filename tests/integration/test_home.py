@@ -138,7 +138,7 @@ def test_a_moved_home_keeps_everything_inside_itself(tmp_path: Path) -> None:
     assert len(versions) == 2
     for version in versions:
         assert str(version.source).startswith(after.as_uri())
-        assert [file.path for file in client.list_artifacts(str(version.run_id))] == ["bundle", "pictures", "report.html"]
+        assert [file.path for file in client.list_artifacts(str(version.run_id))] == ["bundle", "report.html"]
 
 
 @pytest.mark.slow
