@@ -4,6 +4,7 @@ A training ends with a graph that was compared with the network; what is told is
 """
 
 import itertools
+import math
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -14,17 +15,19 @@ import numpy as np
 
 from epic22.core.errors import UserError
 from epic22.core.models.loss import SQUARED
+from epic22.core.models.networks.architecture import build_network
 from epic22.core.models.networks.checkpoint import Pace, keep_checkpoints
-from epic22.core.models.networks.device_training import ARCHITECTURES, build_training
+from epic22.core.models.networks.device_training import ARCHITECTURES, LOSS, build_training
 from epic22.core.models.networks.graph_session import GraphSession
 from epic22.core.models.networks.jobs import NetworkRows, TrainedNetwork, TrainingJob, TrainingSettings
+from epic22.core.models.networks.memory_plan import MEGABYTE, measure_steps
 from epic22.core.models.networks.specification import NetworkSpec
-from epic22.core.models.networks.training import train
+from epic22.core.models.networks.training import to_tensors, train
 
 TRAINED, HELD_OUT = 20_000, 4_000
 SETTINGS = TrainingSettings(epochs=4, batch_size=512, learning_rate=1e-3)
-CAPS_MB = (4, 8, 16, 32, 64, 128, 256)
-"""The first under which a row fits is the cap."""
+ROWS_UNDER_CAP = 16
+"""The cap is what a step of so many rows takes: fewer than make activations be kept."""
 STOPPED_AFTER = 2
 """Epochs of the interrupted training before its end, and before it goes on."""
 EAGER = Pace(0.0, 0.0, 0.0, 1.0)
@@ -58,13 +61,14 @@ def build_sample(architecture: str, trained: int = TRAINED, held_out: int = HELD
 
 
 def train_under_cap(sample: Sample, device: str, threads: int) -> TrainedNetwork:
-    """Trained under the least of `CAPS_MB` in which a row fits. Raises UserError where none does."""
-    for cap in CAPS_MB[:-1]:
-        try:
-            return train(sample.build_job(device, threads, replace(SETTINGS, max_memory_mb=cap)), sample.trained)
-        except UserError:
-            continue
-    return train(sample.build_job(device, threads, replace(SETTINGS, max_memory_mb=CAPS_MB[-1])), sample.trained)
+    """Trained in the memory of a step of `ROWS_UNDER_CAP` rows: part by part, activations computed a second time."""
+    rows = to_tensors(sample.trained).move(device)
+    network = build_network(sample.spec)
+    network.fit_inputs(sample.trained.X)
+    network.to(device)
+    step = measure_steps(network, lambda n: LOSS(network(rows.x[:n]), rows.y[:n]), len(rows))
+    cap = math.ceil(step.compute_bytes(ROWS_UNDER_CAP) / MEGABYTE)
+    return train(sample.build_job(device, threads, replace(SETTINGS, max_memory_mb=cap)), sample.trained)
 
 
 def train_in_two_parts(sample: Sample, device: str, threads: int) -> TrainedNetwork:

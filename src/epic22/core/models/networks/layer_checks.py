@@ -106,8 +106,10 @@ def compare_optimiser(device: str) -> Errors:
         optimiser = torch.optim.AdamW(weights, lr=0.1, weight_decay=0.01, fused=True)
         norms = []
         for step in gradients:
+            optimiser.zero_grad()
             for weight, gradient in zip(weights, step, strict=True):
-                weight.grad = to(gradient).clone()
+                # By a backward pass, which gives the gradient its weight's place in memory, as a training has it.
+                (weight * to(gradient)).sum().backward()
             norms.append(nn.utils.clip_grad_norm_(weights, 1.0))
             optimiser.step()
         return list(weights), norms
