@@ -3,6 +3,7 @@
 lake/<table>/                      a Delta table: rows are only ever added; Spark and DuckDB read it too
 lake/versions/00000042.json        the manifest of version 42: the Delta version of every table, sources, counts, who, when
 lake/quarantine/00000042/<table>.parquet   what that ingest set apart: file, line, reason, the row as it came
+lake/events/00000042/events.parquet        the ids of events that came in until then (`event_files`)
 lake/.staging/                     what an ingest is still writing; worthless after its end
 
 A version exists once its manifest does, and that is one rename of a whole file. Commits to Delta tables that no manifest names
@@ -25,7 +26,7 @@ from epic22.adapters.file_store import FileStore, FolderFiles
 from epic22.adapters.lake_transaction import QUARANTINE, DeltaTransaction, open_delta
 from epic22.adapters.version_files import VersionFiles, VersionLog
 from epic22.core.data.point_in_time import Tables, build_tables
-from epic22.core.errors import LakeError
+from epic22.core.errors import LakeBusyError, LakeError
 from epic22.core.serialization import to_json
 from epic22.core.tables.canonical import CANONICAL, CanonicalTable, get_canonical_table
 from epic22.core.tables.versions import LakeVersion, TableVersion
@@ -103,11 +104,11 @@ class Lake:
     def begin_transaction(self) -> Iterator[DeltaTransaction]:
         """A change of the tables that becomes a version when it is committed, and nothing otherwise.
 
-        Raises LakeError while another process changes them.
+        Raises LakeBusyError while another process changes them.
         """
         with self.versions.try_lock() as is_free:
             if not is_free:
-                raise LakeError(f"{self.files.place}: another ingest is running; wait for its end.")
+                raise LakeBusyError(f"{self.files.place}: another ingest is running; wait for its end.")
             transaction = DeltaTransaction(self.files, self.root / ".staging", self.latest(), self.scan_at, self._publish)
             try:
                 yield transaction
@@ -161,7 +162,7 @@ class Lake:
         """Keep the manifest: the moment at which the version comes to be."""
         content = json.dumps(to_json(version), indent=1, ensure_ascii=False).encode()
         if not self.versions.add_manifest(version.number, version.id, content):
-            raise LakeError(f"data version {version.number} was made by another ingest meanwhile; run this one again.")
+            raise LakeBusyError(f"data version {version.number} was made by another ingest meanwhile; run this one again.")
         return version
 
 

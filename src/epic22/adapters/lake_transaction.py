@@ -15,8 +15,10 @@ from deltalake import DeltaTable, Schema
 from deltalake.transaction import AddAction, RemoveAction
 from numpy.typing import NDArray
 
+from epic22.adapters.event_files import EventFiles
 from epic22.adapters.file_store import FileStore
 from epic22.core.tables.canonical import CANONICAL, KNOWN_AT, CanonicalTable, get_canonical_table
+from epic22.core.tables.event_memory import EventMemory
 from epic22.core.tables.row_contract import LINE_COLUMN, CheckResult, list_referenced_columns
 from epic22.core.tables.rowhash import add_digests, digest_rows, hash_keys, hash_rows
 from epic22.core.tables.shares import StoredShares
@@ -90,11 +92,14 @@ class DeltaTransaction:
         self._staging = staging
         self._token = uuid.uuid4().hex[:12]
         self._pending: dict[str, StagedTable] = {}
+        self._events, self._horizon = EventMemory.of_nothing(), timedelta()
+        self._event_files = EventFiles(files)
         self._sources: list[SourceFile] = []
         self._positions: dict[str, Position] = dict(parent.positions) if parent else {}
         self.shares: dict[str, StoredShares] = dict(parent.shares) if parent else {}
         shutil.rmtree(self._staging, ignore_errors=True)
         self._staging.mkdir(parents=True)
+        self._event_files.discard(self.number)
 
     def clean(self) -> None:
         """Remove what was staged and not committed."""
@@ -200,6 +205,18 @@ class DeltaTransaction:
             rejected += len(places)
         return rejected
 
+    def list_rejected_lines(self, table: CanonicalTable) -> list[int]:
+        """The lines of the table's rows that were set apart."""
+        return [line for frame in self._get_staged(table).broken for line in frame["line"]]
+
+    def read_event_memory(self) -> EventMemory:
+        """The events that the parent and those before it took in."""
+        return self._event_files.read(self.parent.number if self.parent else 0)
+
+    def remember_events(self, events: EventMemory, horizon: timedelta) -> None:
+        """Keep with the version that these events came; what came so long before the last is forgotten."""
+        self._events, self._horizon = events, horizon
+
     def count_gone(self, table: CanonicalTable, keys: Iterator[pl.DataFrame], are_deleted: bool) -> int:
         """How many stored keys are among these (`are_deleted`), or are not among them, in the table's own types."""
         given = _hash_keys(keys, table)
@@ -213,11 +230,16 @@ class DeltaTransaction:
         end = self.compute_end(end)
         tables = {t.name: table_version for t in CANONICAL if (table_version := self._commit_table(t)) is not None}
         self._write_quarantine()
+        if self._events.frame.height:
+            self._event_files.write(self.number, self._events, self._horizon)
         now = datetime.now(UTC).replace(tzinfo=None)
         parent = self.parent.number if self.parent else None
         identity = compute_content_id(tables)
         version = LakeVersion(self.number, identity, tables, tuple(self._sources), who, now, parent, end, notes=notes)
-        return self._publish(replace(version, positions=self._positions, shares=self.shares))
+        published = self._publish(replace(version, positions=self._positions, shares=self.shares))
+        if self._events.frame.height:
+            self._event_files.remove_covered(self.number)
+        return published
 
     def _get_staged(self, table: CanonicalTable) -> StagedTable:
         return self._pending.setdefault(table.name, StagedTable(table))

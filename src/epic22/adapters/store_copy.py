@@ -6,6 +6,7 @@ what is there with other content is refused before anything is changed.
 
 from contextlib import ExitStack
 
+from epic22.adapters.event_files import EVENTS
 from epic22.adapters.file_store import FileStore
 from epic22.adapters.lake import Lake
 from epic22.adapters.lake_transaction import QUARANTINE
@@ -65,6 +66,7 @@ def copy_lake(source: Lake, target: Lake) -> CopyCounts:
         if lacking:
             for table in CANONICAL:
                 _copy_files(source.files, target.files, table.name)
+            _copy_files(source.files, target.files, EVENTS)
         for number in lacking:
             _copy_files(source.files, target.files, f"{QUARANTINE}/{number:08d}")
             target.versions.add_manifest(number, source.version(number).id, manifests[number])

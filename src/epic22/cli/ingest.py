@@ -122,7 +122,11 @@ def _read_address(source: str | None, mapping: Path | None) -> str | None:
         return None
     if source is None or not _is_address(source):
         raise UserError("nothing to read: name a FOLDER with files, or a database by --source ADDRESS and --mapping FILE.")
-    return read_source_address(source)
+    address = read_source_address(source)
+    if address.startswith(("redis://", "rediss://", "unix://")):
+        scheme = address.partition("://")[0]
+        raise UserError(f"--source {scheme}://…: events of a stream are taken in by 'epic22 consume --source ADDRESS'.")
+    return address
 
 
 def _check_mapping(mapping: Path | None) -> Path:

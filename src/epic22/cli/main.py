@@ -21,6 +21,7 @@ EXIT_OK, EXIT_INTERNAL_ERROR, EXIT_USER_ERROR, EXIT_INTERRUPTED = 0, 1, 2, 130
 VERBS = {
     "sample": "Simulate a property company: all canonical tables, true probabilities beside them, a page of pictures.",
     "ingest": "Check tables from files, a database or an API and store them as one data version; broken rows go to quarantine.",
+    "consume": "Take events of a stream into data versions as they come: from Redis, standard input, or the API.",
     "audit": "Look for leaks and damage: in the stored tables, in a feature's inputs, or in a table of your own.",
     "train": "Train a feature on the stored tables, or a task on your own table, and report what is certain.",
     "compare": "Compare families on the same folds: scores, calibration, time, memory, size. Nothing is registered.",

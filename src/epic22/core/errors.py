@@ -10,10 +10,13 @@ Epic22Error
 │   ├── UnknownTaskError  no task, version or champion of that name
 │   ├── NotInstalledError an optional library that is not there
 │   ├── BundleError       a stored model that is damaged, altered or not ours
+│   ├── EventError        an event of a stream that cannot be read
 │   ├── LakeError         no data version of that number, or one that cannot be changed now
+│   │   └── LakeBusyError another process is changing the tables
 │   ├── QualityError      tables so unlike those before that they are not stored unasked
 │   ├── StorageError      a folder or disk of ours that cannot be written, or a store in it that cannot be opened
 │   └── UnavailableError  a server that does not answer now, and may later
+│       └── QueueFullError as many events wait as may
 └── InternalError         our own mistake: exit code 1, HTTP 500; says how to report it
 """
 
@@ -74,6 +77,14 @@ class LakeError(UserError):
     """No data version of that number is stored, or the tables cannot be changed now."""
 
 
+class LakeBusyError(LakeError):
+    """Another process is changing the tables; they can be changed after its end."""
+
+
+class EventError(UserError):
+    """An event of a stream cannot be read; the message is the reason, to stand in quarantine."""
+
+
 class QualityError(UserError):
     """What an ingest brings is so unlike what is stored that it is not stored unasked."""
 
@@ -84,6 +95,10 @@ class StorageError(UserError):
 
 class UnavailableError(UserError):
     """A server does not answer now, and may later: who can wait for it, or do without, does. The message has no address."""
+
+
+class QueueFullError(UnavailableError):
+    """As many events wait as may; more are taken once a consumer has stored some."""
 
 
 class InternalError(Epic22Error):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +19,8 @@ from epic22.core.lineage import Dataset, DataVersion, ModelVersion, Node, Predic
 from epic22.core.prediction import Prediction
 from epic22.core.selection.study import Study, StudyConfig
 from epic22.core.tables.canonical import CanonicalTable
+from epic22.core.tables.event_memory import EventMemory
+from epic22.core.tables.events import ArrivedEvent
 from epic22.core.tables.row_contract import CheckResult
 from epic22.core.tables.shares import StoredShares
 from epic22.core.tables.versions import IngestCounts, LakeVersion, Position
@@ -115,6 +117,15 @@ class LakeTransaction(Protocol):
     def compute_end(self, requested_end: datetime | None) -> datetime:
         """The moment up to which the version will be complete."""
 
+    def list_rejected_lines(self, table: CanonicalTable) -> Sequence[int]:
+        """The lines of the table's rows that were set apart."""
+
+    def read_event_memory(self) -> EventMemory:
+        """The events that the parent and those before it took in."""
+
+    def remember_events(self, events: EventMemory, horizon: timedelta) -> None:
+        """Keep with the version that these events came; what came so long before the last may be forgotten."""
+
     def count_gone(self, table: CanonicalTable, keys: Iterator[DataFrame], are_deleted: bool) -> int:
         """How many stored keys are among these (`are_deleted`), or are not among them, in the table's own types."""
 
@@ -147,10 +158,51 @@ class TableStore(Protocol):
         """The tables of a version for point-in-time views; money as floats."""
 
     def begin_transaction(self) -> AbstractContextManager[LakeTransaction]:
-        """A change that becomes a version when committed. Raises LakeError while another process makes one."""
+        """A change that becomes a version when committed. Raises LakeBusyError while another process makes one."""
 
     def restore(self, number: int, who: str) -> LakeVersion:
         """A new version with the content of an older one."""
+
+
+@dataclass(frozen=True)
+class Lag:
+    """How far a consumer is behind: events that wait, at least so many where `is_bound`, and the age of the oldest in seconds."""
+
+    events: int
+    seconds: float
+    is_bound: bool = False
+
+
+class EventStream(Protocol):
+    """Events in the order in which they came, each of which is given again until it is acknowledged."""
+
+    @property
+    def name(self) -> str:
+        """What lineage and messages call it."""
+
+    def read(self, n: int, seconds: float) -> Sequence[ArrivedEvent]:
+        """The next events, at most n; none where none comes in so many seconds. Raises UnavailableError while the place where
+        they wait does not answer, SourceError where it refuses."""
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether no event can come any more."""
+
+    def acknowledge(self, events: Sequence[ArrivedEvent]) -> None:
+        """Say that these need not be given again. Raises as `read` does; then they may be."""
+
+    def rewind(self) -> None:
+        """Begin again at the first event that was not acknowledged."""
+
+    def measure_lag(self) -> Lag | None:
+        """How much waits; None where that cannot be known. Raises as `read` does."""
+
+
+class EventQueue(Protocol):
+    """Where events wait that were taken in, until a consumer takes them into a version."""
+
+    def add(self, table: str, events: Sequence[bytes]) -> int:
+        """Store these events for good, all or none; says how many wait. Raises QueueFullError, UnavailableError."""
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def check_arrivals(
     remaining = dict(counts)
     if gate.rules.find_check("key reused").level == "quarantine":
         for table in tables:
-            remaining[table.name] = _reject_reused_keys(transaction, gate.rules, before[table.name], table, counts[table.name])
+            remaining[table.name] = reject_reused_keys(transaction, gate.rules, table, counts[table.name])
     findings = [
         *_find_gone_rows(remaining, before, gate.rules),
         *compare_tables(_pair_tables(transaction, before, as_of, gate.rules), gate.rules).findings,
@@ -95,10 +95,12 @@ def _scan_stored(transaction: LakeTransaction, table: CanonicalTable) -> pl.Lazy
     return rows.select(list(table.schema))
 
 
-def _reject_reused_keys(
-    transaction: LakeTransaction, rules: QualityRules, before: pl.LazyFrame, table: CanonicalTable, counts: IngestCounts
+def reject_reused_keys(
+    transaction: LakeTransaction, rules: QualityRules, table: CanonicalTable, counts: IngestCounts
 ) -> IngestCounts:
     """The counts after the rows were set apart whose key is stored as another thing's."""
+    if transaction.parent is None:
+        return counts
     arrived = transaction.read_arrived(table)
     columns = [
         name
@@ -107,7 +109,7 @@ def _reject_reused_keys(
     ]
     if not columns or arrived.is_empty():
         return counts
-    pairs = pair_changed_rows(table, arrived, read_former_versions(table, arrived, before))
+    pairs = pair_changed_rows(table, arrived, read_former_versions(table, arrived, _scan_stored(transaction, table)))
     moved = pairs.filter(pl.any_horizontal(*(is_moved(name) for name in columns)))
     if moved.is_empty():
         return counts

@@ -47,6 +47,8 @@ class RedisServer:
         # for a connection that the server has closed since the last command.
         client = Redis.from_url(
             self._url,
+            # The same form of answers from every version of the server.
+            protocol=2,
             socket_connect_timeout=CONNECT_SECONDS,
             socket_timeout=ANSWER_SECONDS,
             retry=Retry(NoBackoff(), 1),

@@ -85,18 +85,24 @@ def _suggest_rename(name: str, others: Sequence[str]) -> str:
     return f" (renamed? there is {nearest})" if nearest else ""
 
 
-def check_rows(table: CanonicalTable, frame: pl.DataFrame, others: Mapping[str, pl.DataFrame]) -> CheckResult:
+def check_rows(
+    table: CanonicalTable,
+    frame: pl.DataFrame,
+    others: Mapping[str, pl.DataFrame],
+    max_unreadable: float = MAX_UNREADABLE_SHARE,
+) -> CheckResult:
     """Check raw rows: types, required values, bounds, levels, rules, references. Each broken row gets all its reasons.
 
     `frame` holds text or typed columns and may hold `#line`; `others` the latest versions of the tables referred to. A table
-    that is not among them is taken for empty. Raises ColumnError where a column is absent or plainly of another type.
+    that is not among them is taken for empty. Raises ColumnError where a column is absent or plainly of another type: where more
+    than the share `max_unreadable` of its values is.
     """
     check_header(table, frame.columns)
     frame, unreadable = _split_unreadable(frame)
     columns = list_expected_columns(table, frame.columns)
     bare = _strip_columns(frame, columns)
     typed = pl.DataFrame([bare[LINE_COLUMN], *(_parse_declared_column(bare, c) for c in columns)])
-    unread = [_find_unreadable(table, c, bare, typed) for c in columns if c.name in bare.columns]
+    unread = [_find_unreadable(table, c, bare, typed, max_unreadable) for c in columns if c.name in bare.columns]
     wide = typed.with_columns(mask for mask in unread if mask is not None)
     for reference in table.references:
         wide = wide.join(_build_lookup(table, reference, others), on=reference.column, how="left", maintain_order="left")
@@ -137,10 +143,12 @@ def _parse_declared_column(bare: pl.DataFrame, column: Column) -> pl.Series:
     return parse_column(bare[column.name], column).alias(column.name)
 
 
-def _find_unreadable(table: CanonicalTable, column: Column, bare: pl.DataFrame, typed: pl.DataFrame) -> pl.Series | None:
+def _find_unreadable(
+    table: CanonicalTable, column: Column, bare: pl.DataFrame, typed: pl.DataFrame, max_share: float
+) -> pl.Series | None:
     """Which values are there but not of the column's type, as `#unread:…`; None where all are.
 
-    Raises ColumnError where most values are not.
+    Raises ColumnError where more than that share of the values are not.
     """
     raw, read = bare[column.name], typed[column.name]
     n_lost = read.null_count() - raw.null_count()
@@ -148,7 +156,7 @@ def _find_unreadable(table: CanonicalTable, column: Column, bare: pl.DataFrame, 
         return None
     mask = (raw.is_not_null() & read.is_null()).alias(f"#unread:{column.name}")
     present = raw.len() - raw.null_count()
-    if n_lost > MAX_UNREADABLE_SHARE * present and present > 1:
+    if n_lost > max_share * present and present > 1:
         raise ColumnError(
             f"{table.name}.{column.name}: {n_lost:,} of {present:,} values are not {DTYPE_WORDS[column.dtype]} (the first: "
             f"{raw.filter(mask)[0]!r}); name the right column or unit in the mapping file."

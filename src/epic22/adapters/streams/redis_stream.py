@@ -1,0 +1,209 @@
+"""Events in a Redis stream, read by a consumer group: what was given out and not acknowledged is given out again.
+
+An entry has the field `event` with the JSON of an event, and may have `table`. Its id is the moment of its arrival by the clock
+of the server. Redis 6.2 or newer.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from epic22.adapters.redis.server import ANSWER_SECONDS, RedisServer
+from epic22.core.errors import QueueFullError, SourceError
+from epic22.core.ports import Lag
+from epic22.core.tables.events import ArrivedEvent
+
+STREAM, GROUP = "epic22:events", "epic22"
+"""The stream in which the API lays events down, and the group that takes them from it."""
+MAX_WAITING = 100_000
+ENTRIES_AT_ONCE = 500
+"""Entries asked for at once: each may be large, and all of an answer are in memory."""
+IDLE_SECONDS = 60.0
+"""An entry that another consumer has had for so long is taken over from it: it has ended."""
+CLAIM_SECONDS = 30.0
+"""So often is looked for such entries."""
+MAX_COUNTED = 10_000
+"""So many waiting entries are counted where the server, older than Redis 7, does not count them itself."""
+EVENT, TABLE = b"event", b"table"
+
+
+class RedisStream:
+    """The events of a stream for one consumer of a group, which is made where there is none, from the stream's begin.
+
+    `is_own`: nobody else reads the stream, so what is acknowledged is removed from it. `idle_seconds` are longer than a consumer
+    takes to fill a batch and to store it.
+    """
+
+    def __init__(
+        self,
+        server: RedisServer,
+        stream: str,
+        group: str,
+        consumer: str,
+        is_own: bool = False,
+        idle_seconds: float = IDLE_SECONDS,
+    ) -> None:
+        self._server, self._idle_milliseconds = server, int(idle_seconds * 1000)
+        self._stream, self._group, self._consumer, self._is_own = stream, group, consumer, is_own
+        self._from: str | bytes = "0"
+        self._claimed_at = time.monotonic()
+
+    @property
+    def name(self) -> str:
+        """The stream's name."""
+        return f"redis stream {self._stream}"
+
+    @property
+    def is_finished(self) -> bool:
+        """Never: more may come."""
+        return False
+
+    def open(self) -> None:
+        """Make the group where there is none. Raises SourceError where there is no such stream, else as `read` does."""
+        client: Any = self._server.client
+        with self._server.translate_faults():
+            kind = bytes(client.type(self._stream))
+        if kind == b"none" and not self._is_own:
+            raise SourceError(f"{self._server.option}: there is no stream {self._stream!r}; name one with --stream.")
+        if kind not in (b"none", b"stream"):
+            raise SourceError(
+                f"{self._server.option}: {self._stream!r} is a {kind.decode()} and no stream; name one with --stream."
+            )
+        self._make_group()
+
+    def _make_group(self) -> None:
+        from redis.exceptions import ResponseError
+
+        with self._server.translate_faults():
+            try:
+                self._server.client.xgroup_create(self._stream, self._group, id="0", mkstream=True)
+            except ResponseError as error:
+                if not str(error).startswith("BUSYGROUP"):
+                    raise
+
+    def rewind(self) -> None:
+        """Begin again at the first entry that was given out and not acknowledged."""
+        self._from = "0"
+
+    def read(self, n: int, seconds: float) -> Sequence[ArrivedEvent]:
+        """The next entries: those given out before, then new ones, from time to time those of consumers that have ended."""
+        events: list[ArrivedEvent] = []
+        while len(events) < n:
+            part = self._read_part(min(n - len(events), ENTRIES_AT_ONCE), 0.0 if events else seconds)
+            if not part:
+                break
+            events += part
+        return events
+
+    def _read_part(self, n: int, seconds: float) -> list[ArrivedEvent]:
+        if self._from != ">":
+            entries = self._read_group(n, self._from, 0.0)
+            if entries:
+                self._from = entries[-1][0]
+                return self._convert_entries(entries)
+            self._from = ">"
+        if time.monotonic() - self._claimed_at > CLAIM_SECONDS:
+            self._claimed_at = time.monotonic()
+            claimed = self._claim_idle(n)
+            if claimed:
+                return claimed
+        return self._convert_entries(self._read_group(n, ">", seconds))
+
+    def _read_group(self, n: int, start: str | bytes, seconds: float) -> list[tuple[bytes, Mapping[bytes, bytes] | None]]:
+        from redis.exceptions import ResponseError
+
+        # The server ends its wait before the client gives the answer up.
+        block = int(min(seconds, ANSWER_SECONDS / 2) * 1000) or None
+        with self._server.translate_faults():
+            try:
+                answer: Any = self._server.client.xreadgroup(self._group, self._consumer, {self._stream: start}, n, block)
+            except ResponseError as error:
+                if not str(error).startswith("NOGROUP"):
+                    raise
+                # A server that keeps nothing has been started anew: what comes now is read from its begin.
+                self._make_group()
+                return []
+        return [entry for _, entries in answer or [] for entry in entries]
+
+    def _claim_idle(self, n: int) -> list[ArrivedEvent]:
+        with self._server.translate_faults():
+            answer: Any = self._server.client.xautoclaim(
+                self._stream, self._group, self._consumer, self._idle_milliseconds, count=n
+            )
+        return self._convert_entries(answer[1])
+
+    def _convert_entries(self, entries: Sequence[tuple[bytes, Mapping[bytes, bytes] | None]]) -> list[ArrivedEvent]:
+        # Entries that were trimmed before they were acknowledged have no fields any more.
+        gone = [name for name, fields in entries if fields is None]
+        if gone:
+            with self._server.translate_faults():
+                self._server.client.xack(self._stream, self._group, *gone)
+        return [_convert_entry(name, fields) for name, fields in entries if fields is not None]
+
+    def acknowledge(self, events: Sequence[ArrivedEvent]) -> None:
+        """Acknowledge the entries, and remove them where nobody else reads them."""
+        client = self._server.client
+        names = [event.position for event in events]
+        with self._server.translate_faults():
+            for start in range(0, len(names), ENTRIES_AT_ONCE):
+                part = names[start : start + ENTRIES_AT_ONCE]
+                client.xack(self._stream, self._group, *part)
+                if self._is_own:
+                    client.xdel(self._stream, *part)
+
+    def measure_lag(self) -> Lag:
+        """Entries that are not acknowledged, and the age of the oldest by the clock of the server."""
+        client: Any = self._server.client
+        with self._server.translate_faults():
+            group = next((one for one in client.xinfo_groups(self._stream) if one["name"] == self._group.encode()), None)
+            if group is None:
+                return Lag(0, 0.0)
+            after = b"(" + group["last-delivered-id"]
+            counted = group.get("lag")
+            # Redis counts what was not read from version 7 on.
+            unread = client.xrange(self._stream, after, "+", MAX_COUNTED if counted is None else 1)
+            pending = client.xpending(self._stream, self._group)
+            seconds, microseconds = client.time()
+        oldest = [_read_moment(name) for name in (pending["min"], unread[0][0] if unread else None) if name is not None]
+        now = int(seconds) * 1_000_000 + int(microseconds)
+        n_unread = len(unread) if counted is None else int(counted)
+        is_bound = counted is None and n_unread >= MAX_COUNTED
+        return Lag(n_unread + int(pending["pending"]), max(0.0, (now - min(oldest, default=now)) / 1e6), is_bound)
+
+
+class RedisEventQueue:
+    """Events laid down in a stream, at most `limit` at a time."""
+
+    def __init__(self, server: RedisServer, stream: str = STREAM, limit: int = MAX_WAITING) -> None:
+        self._server, self._stream, self._limit = server, stream, limit
+
+    def add(self, table: str, events: Sequence[bytes]) -> int:
+        """Add the events in one transaction of the server; says how many entries wait."""
+        client = self._server.client
+        with self._server.translate_faults():
+            waiting = int(client.xlen(self._stream))
+            if waiting + len(events) > self._limit:
+                raise QueueFullError(f"{waiting:,} events wait of at most {self._limit:,}")
+            pipeline = client.pipeline(transaction=True)
+            for event in events:
+                pipeline.xadd(self._stream, {EVENT: event, TABLE: table.encode()})
+            pipeline.execute()
+        return waiting + len(events)
+
+
+def _convert_entry(name: bytes, fields: Mapping[bytes, bytes]) -> ArrivedEvent:
+    table = fields.get(TABLE)
+    # Without the field `event` nothing can be read of it: the reason for the quarantine is that of an empty text.
+    return ArrivedEvent(
+        fields.get(EVENT, b""), _read_moment(name), name.decode(), None if table is None else table.decode("utf-8", "replace")
+    )
+
+
+def _read_moment(name: bytes) -> int:
+    """When an entry came, in microseconds: those of one millisecond one after the other, as their order is.
+
+    >>> _read_moment(b"1700000000000-7")
+    1700000000000007
+    """
+    milliseconds, _, sequence = name.partition(b"-")
+    return int(milliseconds) * 1000 + min(int(sequence or 0), 999)

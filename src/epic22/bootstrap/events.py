@@ -1,0 +1,95 @@
+"""Events: where they wait, and their way into data versions."""
+
+import sys
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from epic22.adapters.streams.spool import EventSpool
+from epic22.bootstrap.components import Components, current_user
+from epic22.config import Settings, check_redis_url
+from epic22.core.errors import SourceError, StorageError, UserError
+from epic22.core.ports import EventQueue, EventStream
+from epic22.core.tables.canonical import get_canonical_table
+from epic22.services.consume import BatchPolicy, Report, consume_events
+from epic22.services.events import DEFAULT_HORIZON, EventRequest
+
+if TYPE_CHECKING:
+    from epic22.adapters.redis.server import RedisServer
+
+STANDARD_INPUT = "-"
+SPOOL = "events.sqlite"
+"""The file of the home in which events wait that the API accepted."""
+
+
+@dataclass(frozen=True)
+class StreamOptions:
+    """Which events are asked for: `source` is an address of Redis, `-` for standard input, None for what the API accepted.
+
+    `stream`, `group` and `consumer` are of Redis, each by its default where None; `table` is that of lines that name none.
+    """
+
+    source: str | None = None
+    stream: str | None = None
+    group: str | None = None
+    consumer: str | None = None
+    table: str | None = None
+    horizon: timedelta = DEFAULT_HORIZON
+
+
+def consume_stream(components: Components, options: StreamOptions, policy: BatchPolicy, report: Report) -> None:
+    """Take events into data versions, batch by batch, until the stream is finished or this is interrupted.
+
+    Raises UserError where the stream cannot be opened, or refuses.
+    """
+    stream = _open_stream(components.settings, options, policy)
+    request = EventRequest(current_user(), stream.name, options.horizon)
+    consume_events(stream, components.table_store, request, policy, report)
+
+
+def open_event_queue(settings: Settings) -> EventQueue:
+    """Where the API lays events down: in Redis where that is set, else in a file of the home."""
+    if settings.redis_url is None:
+        return EventSpool(settings.home / SPOOL)
+    from epic22.adapters.streams.redis_stream import RedisEventQueue
+
+    return RedisEventQueue(_open_server(settings.redis_url))
+
+
+def _open_stream(settings: Settings, options: StreamOptions, policy: BatchPolicy) -> EventStream:
+    if options.table is not None:
+        get_canonical_table(options.table)
+    if options.source == STANDARD_INPUT:
+        from epic22.adapters.streams.lines import LineStream
+
+        return LineStream(sys.stdin.fileno(), options.table)
+    if options.table is not None:
+        raise UserError("--table is for lines on standard input; an event in Redis or from the API names its table itself.")
+    if options.source is None and settings.redis_url is None:
+        return EventSpool(settings.home / SPOOL)
+    return _open_redis_stream(settings, options, policy)
+
+
+def _open_redis_stream(settings: Settings, options: StreamOptions, policy: BatchPolicy) -> EventStream:
+    import socket
+
+    from epic22.adapters.redis.server import RedisServer
+    from epic22.adapters.streams.redis_stream import GROUP, IDLE_SECONDS, STREAM, RedisStream
+
+    if options.source is None:
+        assert settings.redis_url is not None
+        server, is_own = _open_server(settings.redis_url), options.stream is None
+    else:
+        check_redis_url(options.source, "--source")
+        server, is_own = RedisServer(options.source, "--source", SourceError), False
+    consumer = options.consumer or socket.gethostname() or "consumer"
+    names = (options.stream or STREAM, options.group or GROUP, consumer)
+    stream = RedisStream(server, *names, is_own, IDLE_SECONDS + 2 * policy.seconds)
+    stream.open()
+    return stream
+
+
+def _open_server(url: str) -> "RedisServer":
+    from epic22.adapters.redis.server import SETTING, RedisServer
+
+    return RedisServer(url, SETTING, StorageError)

@@ -1,0 +1,441 @@
+"""Events into versions: from a real Redis, standard input and the API's spool; each counts once, broken ones are set apart."""
+
+import io
+import json
+import os
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.event_streams import build_reading, fill_home, read_readings, write_events
+from tests.lakes import take_in
+from tests.redis_server import PASSWORD, RedisProcess, new_redis
+from tests.shell import Shell
+from tests.small_tables import small_tables, write_tables
+
+from epic22.adapters.lake import Lake
+from epic22.adapters.redis.server import RedisServer
+from epic22.adapters.store_copy import copy_lake
+from epic22.adapters.streams.lines import LineStream
+from epic22.adapters.streams.redis_stream import RedisEventQueue, RedisStream
+from epic22.adapters.streams.spool import EventSpool
+from epic22.adapters.version_files import VersionFiles
+from epic22.core.errors import QueueFullError, UnavailableError
+from epic22.core.ports import EventStream
+from epic22.core.tables.events import MAX_EVENT_BYTES, ArrivedEvent, count_microseconds
+from epic22.services.consume import BatchPolicy, BatchStored, Waiting, consume_events
+from epic22.services.events import EventRequest, EventResult, ingest_events
+
+NOW = count_microseconds(datetime(2026, 10, 1))
+REQUEST = EventRequest("tester", "stream")
+
+
+@pytest.fixture(scope="module")
+def redis() -> RedisProcess:
+    return new_redis()
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return fill_home(tmp_path / "home")
+
+
+@pytest.fixture
+def shell(tmp_path: Path, lake: Lake, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
+    monkeypatch.setenv("COLUMNS", "200")
+    return Shell(tmp_path, capsys, monkeypatch)
+
+
+class FailingVersions(VersionFiles):
+    """The log of versions on a disk that fails when the version is to be."""
+
+    def add_manifest(self, number: int, identity: str, content: bytes) -> bool:
+        raise OSError("no disk")
+
+
+def arrive(*events: Any, start: int = NOW, table: str | None = None) -> list[ArrivedEvent]:
+    """Events as they come, one a microsecond; what is no text is written as JSON."""
+    contents = [event if isinstance(event, bytes) else json.dumps(event).encode() for event in events]
+    return [ArrivedEvent(content, start + i, str(i), table) for i, content in enumerate(contents)]
+
+
+def reject(lake: Lake, event: Any) -> str:
+    """The reason for which an event alone is set apart; it is nowhere else."""
+    rows = read_readings(lake).height
+    result = ingest_events(arrive(event), lake, REQUEST)
+    assert (result.stored, result.rejected) == (0, 1)
+    assert read_readings(lake).height == rows
+    return str(lake.quarantine()["reason"][0])
+
+
+def test_events_become_rows_known_when_they_came(lake: Lake) -> None:
+    result = ingest_events(arrive(*(build_reading(n) for n in range(3))), lake, REQUEST)
+    assert (result.stored, result.repeated, result.rejected) == (3, 0, 0)
+    rows = read_readings(lake).sort("known_at")
+    assert rows["value"].to_list() == [0.0, 1.0, 2.0]
+    assert rows["known_at"][0] == datetime(2026, 10, 1)
+
+
+def test_what_a_row_states_in_known_at_is_taken_for_it(lake: Lake) -> None:
+    ingest_events(arrive(build_reading(1, known_at="2026-09-02T10:00:00Z"), build_reading(2)), lake, REQUEST)
+    assert read_readings(lake).sort("known_at")["known_at"].to_list() == [
+        datetime(2026, 9, 2, 10),
+        datetime(2026, 10, 1, 0, 0, 0, 1),
+    ]
+
+
+def test_an_event_that_comes_again_counts_once_whether_in_a_batch_or_in_a_later_one(lake: Lake) -> None:
+    first = ingest_events(arrive(build_reading(1), build_reading(2), build_reading(1)), lake, REQUEST)
+    assert (first.stored, first.repeated) == (2, 1)
+    again = ingest_events(arrive(build_reading(2), build_reading(3), start=NOW + 10), Lake(lake.root), REQUEST)
+    assert (again.stored, again.repeated) == (1, 1)
+    assert read_readings(lake).height == 3
+
+
+def test_an_event_counts_once_after_versions_of_files_and_a_restored_one(lake: Lake, tmp_path: Path) -> None:
+    ingest_events(arrive(build_reading(1)), lake, REQUEST)
+    take_in(lake, write_tables(tmp_path / "more", {"tenants": small_tables()["tenants"]}))
+    lake.restore(2, "tester")
+    assert ingest_events(arrive(build_reading(1), start=NOW + 10), lake, REQUEST).repeated == 1
+    assert read_readings(lake).height == 1
+
+
+def test_many_versions_leave_few_files_of_ids_and_forget_none(lake: Lake) -> None:
+    for n in range(12):
+        ingest_events(arrive(build_reading(n), start=NOW + n), lake, REQUEST)
+    assert len(lake.files.list_files("events")) <= 4
+    result = ingest_events(arrive(*(build_reading(n) for n in range(12)), start=NOW + 100), lake, REQUEST)
+    assert (result.stored, result.repeated) == (0, 12)
+
+
+def test_a_copy_of_the_store_knows_which_events_came(lake: Lake, tmp_path: Path) -> None:
+    ingest_events(arrive(build_reading(1)), lake, REQUEST)
+    target = Lake(tmp_path / "copy")
+    copy_lake(lake, target)
+    assert ingest_events(arrive(build_reading(1), start=NOW + 10), target, REQUEST).repeated == 1
+
+
+def test_an_id_is_forgotten_after_its_horizon(lake: Lake) -> None:
+    request = EventRequest("tester", "stream", timedelta(days=1))
+    day = 86_400_000_000
+    for n in range(4):
+        ingest_events(arrive(build_reading(n), start=NOW + n * day), lake, request)
+    result = ingest_events(arrive(build_reading(3), build_reading(0), start=NOW + 3 * day + 10), lake, request)
+    assert (result.repeated, result.stored) == (1, 1)
+
+
+def test_ids_of_a_version_that_never_came_to_be_are_not_remembered(lake: Lake) -> None:
+    with pytest.raises(OSError, match="no disk"):
+        ingest_events(arrive(build_reading(1)), Lake(lake.root, FailingVersions(lake.root)), REQUEST)
+    assert lake.files.list_files("events") != {}
+    take_in(lake, write_tables(lake.root.parent / "more", {"tenants": small_tables()["tenants"]}))
+    assert ingest_events(arrive(build_reading(1), start=NOW + 10), lake, REQUEST).stored == 1
+
+
+def test_the_first_of_two_that_differ_counts_and_the_other_is_set_apart_once(lake: Lake) -> None:
+    ingest_events(arrive(build_reading(1, value=20)), lake, REQUEST)
+    reason = reject(lake, build_reading(1, value=30))
+    assert reason.startswith("the id of this event came before with other content, and the first counts")
+    assert read_readings(lake)["value"].to_list() == [20.0]
+    assert ingest_events(arrive(build_reading(1, value=30)), lake, REQUEST) == EventResult(None, 1, 0, 1, 0)
+
+
+def test_of_two_that_differ_in_one_batch_the_first_counts(lake: Lake) -> None:
+    result = ingest_events(arrive(build_reading(1, value=20), build_reading(1, value=30)), lake, REQUEST)
+    assert (result.stored, result.rejected) == (1, 1)
+    assert read_readings(lake)["value"].to_list() == [20.0]
+
+
+def test_two_of_one_id_that_write_the_same_in_another_order_are_no_contradiction(lake: Lake) -> None:
+    event = build_reading(1)
+    other = {"row": dict(reversed(event["row"].items())), "table": event["table"], "id": event["id"]}
+    assert ingest_events(arrive(event, other), lake, REQUEST).repeated == 1
+
+
+def test_an_event_that_was_set_apart_is_taken_in_mended_or_once_what_it_lacked_is_there(lake: Lake, tmp_path: Path) -> None:
+    broken = build_reading(1, value="warm")
+    charge = {"charge_id": "C1", "lease_id": "L1", "due_on": "2021-02-01", "amount": 900, "kind": "rent"}
+    early = {"id": "c1", "table": "charges", "row": charge}
+    assert ingest_events(arrive(broken, early), lake, REQUEST).rejected == 2
+    assert ingest_events(arrive(broken, early, start=NOW + 10), lake, REQUEST) == EventResult(None, 2, 0, 2, 0)
+    tables = small_tables()
+    take_in(lake, write_tables(tmp_path / "leases", {name: tables[name] for name in ("tenants", "leases")}))
+    assert ingest_events(arrive(build_reading(1, value=21), early, start=NOW + 20), lake, REQUEST).stored == 2
+
+
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [
+        (b'{"id": ', "not JSON: "),
+        (b"", "not JSON: "),
+        (b"[1, 2]", "a list in place of an object with id, table and row"),
+        (b'{"id": NaN}', "not JSON: "),
+        ({"table": "sensor_readings", "row": {"value": 1}}, "no id; without one a repetition could not be told from a new event"),
+        ({"id": "x" * 300, "table": "units", "row": {"unit_id": "U1"}}, "its id has 300 characters; at most 200 are taken"),
+        ({"id": "a", "row": {"value": 1}}, "no table; name the one whose row it states"),
+        ({"id": "a", "table": "boilers", "row": {"value": 1}}, "no table 'boilers'; there are properties, units,"),
+        ({"id": "a", "table": "units", "row": {}}, "no row; an event states the columns of one row"),
+        (
+            {"id": "a", "table": "units", "rows": {"unit_id": "U1"}},
+            "unknown field 'rows' beside id, table and row; did you mean",
+        ),
+        (build_reading(1, valeu=3), "unknown field 'valeu': no column of sensor_readings; did you mean 'value'?"),
+        (build_reading(1, value=[1]), "value is a list in place of one value"),
+        (build_reading(1, value="warm"), "value is warm, expected a number"),
+        (build_reading(1, value=None), "value is empty"),
+        (build_reading(1, equipment_id="E99"), "no equipment_id E99 in equipment"),
+        (
+            build_reading(1, measured_at="2031-01-01T00:00:00"),
+            "measured_at 2031-01-01 00:00 lies after its arrival, 2026",
+        ),
+        (
+            build_reading(1, known_at="2026-10-01T00:06:00"),
+            "known_at 2026-10-01 00:06 lies after its arrival, 2026",
+        ),
+        (build_reading(1, known_at="soon"), "known_at is soon, expected a date or time"),
+        (b'{"id": "big", "row": "' + b"x" * 10_000_000 + b'"}', "the event has 10,000,024 bytes; at most 1,048,576 are read"),
+    ],
+)
+def test_an_event_that_cannot_be_taken_in_stands_in_quarantine_with_its_reason(lake: Lake, event: Any, reason: str) -> None:
+    assert reject(lake, event).startswith(reason)
+    assert all(len(row) <= 1_001 for row in lake.quarantine()["row"])
+    assert ingest_events(arrive(event, start=NOW + 10), lake, REQUEST) == EventResult(None, 1, 0, 1, 0), "set apart once"
+
+
+def test_a_charge_that_falls_due_next_month_is_no_clock_in_the_future(lake: Lake, tmp_path: Path) -> None:
+    tables = small_tables()
+    take_in(lake, write_tables(tmp_path / "leases", {name: tables[name] for name in ("tenants", "leases")}))
+    charge = {"charge_id": "C1", "lease_id": "L1", "due_on": "2027-02-01", "amount": 900, "kind": "rent"}
+    assert ingest_events(arrive({"id": "c", "table": "charges", "row": charge}), lake, REQUEST).stored == 1
+
+
+def test_a_thing_that_changes_its_kind_under_its_key_is_set_apart(lake: Lake) -> None:
+    row = {"equipment_id": "E1", "property_id": "P1", "kind": "roofing", "installed_on": "2021-01-01"}
+    result = ingest_events(arrive({"id": "a", "table": "equipment", "row": row}), lake, REQUEST)
+    assert (result.stored, result.rejected) == (0, 1)
+    assert "names another thing than before" in lake.quarantine()["reason"][0]
+
+
+def consume(stream: EventStream, lake: Lake, policy: BatchPolicy = BatchPolicy(is_once=True)) -> list[BatchStored | Waiting]:
+    """What a consumer reports until nothing waits."""
+    reports: list[BatchStored | Waiting] = []
+    consume_events(stream, lake, REQUEST, policy, reports.append)
+    return reports
+
+
+def open_stream(redis: RedisProcess, name: str, consumer: str = "one", is_own: bool = False) -> RedisStream:
+    stream = RedisStream(RedisServer(redis.url), name, "epic22", consumer, is_own)
+    stream.open()
+    return stream
+
+
+def add_entries(redis: RedisProcess, name: str, events: Sequence[bytes]) -> None:
+    client = RedisServer(redis.url).client
+    for event in events:
+        client.xadd(name, {"event": event})
+
+
+def test_a_stream_of_redis_is_taken_in_by_batches_and_acknowledged(redis: RedisProcess, lake: Lake) -> None:
+    add_entries(redis, "batches", write_events(build_reading(n) for n in range(25)))
+    stream = open_stream(redis, "batches")
+    lag = stream.measure_lag()
+    assert (lag.events, lag.is_bound) == (25, False)
+    assert 0 <= lag.seconds < 60
+    reports = consume(stream, lake, BatchPolicy(events=10, is_once=True))
+    stored = [report for report in reports if isinstance(report, BatchStored)]
+    assert [report.result.stored for report in stored] == [10, 10, 5]
+    assert [report.lag.events for report in stored if report.lag is not None] == [15, 5, 0]
+    assert read_readings(lake).height == 25
+    assert lake.resolve_version().number == 4
+
+
+def test_what_a_consumer_had_read_when_it_ended_is_given_to_it_again(redis: RedisProcess, lake: Lake) -> None:
+    add_entries(redis, "unfinished", write_events(build_reading(n) for n in range(5)))
+    assert len(open_stream(redis, "unfinished").read(3, 0)) == 3
+    consume(open_stream(redis, "unfinished"), lake)
+    assert read_readings(lake).height == 5
+
+
+def test_a_batch_that_was_stored_and_not_acknowledged_counts_once(redis: RedisProcess, lake: Lake) -> None:
+    add_entries(redis, "unacknowledged", write_events(build_reading(n) for n in range(5)))
+    ingest_events(open_stream(redis, "unacknowledged").read(5, 0), lake, REQUEST)
+    reports = consume(open_stream(redis, "unacknowledged"), lake)
+    assert [report.result.repeated for report in reports if isinstance(report, BatchStored)] == [5]
+    assert open_stream(redis, "unacknowledged").measure_lag().events == 0
+
+
+def test_what_another_consumer_had_and_left_is_taken_over(
+    redis: RedisProcess, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_entries(redis, "left", write_events(build_reading(n) for n in range(5)))
+    assert len(open_stream(redis, "left", "gone").read(5, 0)) == 5
+    monkeypatch.setattr("epic22.adapters.streams.redis_stream.CLAIM_SECONDS", -1.0)
+    time.sleep(0.06)
+    consume(RedisStream(RedisServer(redis.url), "left", "epic22", "other", idle_seconds=0.05), lake)
+    assert read_readings(lake).height == 5
+
+
+def test_entries_without_an_event_and_trimmed_ones_do_not_stop_a_consumer(redis: RedisProcess, lake: Lake) -> None:
+    client = RedisServer(redis.url).client
+    add_entries(redis, "odd", write_events([build_reading(1), build_reading(2)]))
+    client.xadd("odd", {"other": "x"})
+    stream = open_stream(redis, "odd")
+    stream.read(2, 0)
+    client.xtrim("odd", maxlen=1, approximate=False)
+    reports = consume(open_stream(redis, "odd"), lake)
+    assert [report.result.rejected for report in reports if isinstance(report, BatchStored)] == [1]
+    assert stream.measure_lag().events == 0
+
+
+def test_a_redis_that_is_stopped_is_waited_for_and_each_event_counts_once(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    redis = new_redis()
+    add_entries(redis, "events", write_events(build_reading(n) for n in range(20)))
+    stream = open_stream(redis, "events")
+    reports: list[BatchStored | Waiting] = []
+
+    def restart(report: BatchStored | Waiting) -> None:
+        reports.append(report)
+        if len(reports) == 1:
+            redis.stop()
+        elif isinstance(report, Waiting) and report.reason is not None:
+            redis.start()
+
+    consume_events(stream, lake, REQUEST, BatchPolicy(events=5, is_once=True), restart)
+    waits = [report.reason for report in reports if isinstance(report, Waiting)]
+    assert len(waits) == 2
+    assert "no connection to the Redis server" in str(waits[0])
+    assert waits[1] is None
+    assert read_readings(lake).height == 20
+    redis.remove()
+
+
+def test_another_ingest_that_is_running_is_waited_for(lake: Lake) -> None:
+    reports: list[BatchStored | Waiting] = []
+    reading, writing = os.pipe()
+    os.write(writing, b"\n".join(write_events(build_reading(n) for n in range(3))))
+    os.close(writing)
+    other = Lake(lake.root).begin_transaction()
+    other.__enter__()
+
+    def finish(report: BatchStored | Waiting) -> None:
+        reports.append(report)
+        if isinstance(report, Waiting) and report.reason is not None:
+            other.__exit__(None, None, None)
+
+    consume_events(LineStream(reading), lake, REQUEST, BatchPolicy(), finish)
+    assert "another ingest is running" in str(next(r.reason for r in reports if isinstance(r, Waiting)))
+    assert read_readings(lake).height == 3
+
+
+def test_a_line_of_ten_megabytes_is_set_apart_and_those_around_it_are_taken_in(lake: Lake, tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    first, last = write_events([build_reading(1), build_reading(2)])
+    path.write_bytes(first + b"\n\n" + b'{"id": "' + b"x" * 10_000_000 + b'"}\r\n' + last)
+    with path.open("rb") as stream:
+        reports = consume(LineStream(stream.fileno()), lake, BatchPolicy())
+    (stored,) = [report.result for report in reports if isinstance(report, BatchStored)]
+    assert (stored.stored, stored.rejected) == (2, 1)
+    assert f"the event has {MAX_EVENT_BYTES + 1:,} bytes" in lake.quarantine()["reason"][0]
+
+
+def test_lines_on_standard_input_are_taken_in_by_the_command_and_counted_once_when_given_again(
+    shell: Shell, lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "events.jsonl"
+    rows = [{"id": event["id"], "row": event["row"]} for event in (build_reading(n) for n in range(7))]
+    path.write_bytes(b"\n".join(write_events(rows)))
+    for counts in ("7 stored, 0 again, 0 quarantined", "0 stored, 7 again, 0 quarantined"):
+        with path.open("rb") as stream:
+            monkeypatch.setattr("sys.stdin", io.TextIOWrapper(stream))
+            code, out, err = shell("consume", "--source", "-", "--table", "sensor_readings")
+        assert (code, err) == (0, "")
+        assert counts in out
+    assert read_readings(lake).height == 7
+
+
+def test_the_command_takes_a_stream_of_redis_in_and_says_how_far_it_is_behind(
+    shell: Shell, lake: Lake, redis: RedisProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_entries(redis, "shop", write_events(build_reading(n) for n in range(6)))
+    monkeypatch.setenv("SHOP", redis.url)
+    arguments = ("--source", "env:SHOP", "--stream", "shop", "--batch", "4", "--once")
+    code, out, err = shell("consume", *arguments, "--json")
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert (code, err) == (0, "")
+    assert [(line["version"], line["stored"], line["lag"]["events"]) for line in lines] == [(2, 4, 2), (3, 2, 0)]
+    add_entries(redis, "shop", write_events([build_reading(8)]))
+    code, out, _ = shell("consume", *arguments)
+    assert "data version 4: 1 events in" in out
+    assert "; behind: 0 events, 0.0 s" in out
+
+
+def test_what_is_wrong_with_a_stream_is_one_sentence_without_the_address(shell: Shell, redis: RedisProcess) -> None:
+    RedisServer(redis.url).client.set("text", "1")
+    for url, stream, sentence in (
+        (redis.url, "nothing", "--source: there is no stream 'nothing'; name one with --stream."),
+        (redis.url, "text", "--source: 'text' is a string and no stream"),
+        (
+            redis.url.replace(PASSWORD, "guessed"),
+            "s",
+            "--source: the Redis server refuses the user or password; mend the address.",
+        ),
+        ("redis://127.0.0.1:1/0", "s", "--source: no connection to the Redis server (connection refused)"),
+        ("redis//host", "s", "--source is no address of a Redis server"),
+    ):
+        code, out, err = shell("consume", "--source", url, "--stream", stream, "--once")
+        assert (code, out) == (2, "")
+        assert err.startswith(f"epic22: {sentence}")
+        assert len(err.splitlines()) == 1
+        assert PASSWORD not in err
+        assert "127.0.0.1" not in err
+
+
+def test_ingest_says_who_reads_a_stream(shell: Shell) -> None:
+    code, _, err = shell("ingest", "--source", "redis://host/0", "--mapping", "fred")
+    assert (code, err) == (
+        2,
+        "epic22: --source redis://…: events of a stream are taken in by 'epic22 consume --source ADDRESS'.\n",
+    )
+
+
+def test_the_spool_keeps_events_until_they_are_acknowledged_and_no_more_than_its_limit(tmp_path: Path, lake: Lake) -> None:
+    spool = EventSpool(tmp_path / "events.sqlite", limit=5)
+    bare = [{"id": event["id"], "row": event["row"]} for event in (build_reading(n) for n in range(4))]
+    assert spool.add("sensor_readings", write_events(bare)) == 4
+    with pytest.raises(QueueFullError, match="4 events wait of at most 5"):
+        spool.add("sensor_readings", write_events(bare[:2]))
+    assert len(EventSpool(tmp_path / "events.sqlite").read(3, 0)) == 3
+    consume(EventSpool(tmp_path / "events.sqlite"), lake)
+    assert read_readings(lake).height == 4
+    assert spool.measure_lag().events == 0
+
+
+def test_the_queue_in_redis_is_emptied_by_its_consumer_and_takes_no_more_than_its_limit(redis: RedisProcess, lake: Lake) -> None:
+    queue = RedisEventQueue(RedisServer(redis.url), "queue", limit=5)
+    bare = [{"id": event["id"], "row": event["row"]} for event in (build_reading(n) for n in range(4))]
+    assert queue.add("sensor_readings", write_events(bare)) == 4
+    with pytest.raises(QueueFullError, match="4 events wait of at most 5"):
+        queue.add("sensor_readings", write_events(bare[:2]))
+    consume(open_stream(redis, "queue", is_own=True), lake)
+    assert read_readings(lake).height == 4
+    assert queue.add("sensor_readings", write_events(bare)) == 4
+
+
+def test_a_redis_that_is_gone_refuses_events_for_a_time(lake: Lake) -> None:
+    redis = new_redis()
+    queue = RedisEventQueue(RedisServer(redis.url))
+    redis.remove()
+    with pytest.raises(UnavailableError):
+        queue.add("units", [b"{}"])
+
+
+def test_events_of_one_millisecond_are_known_one_after_the_other(redis: RedisProcess) -> None:
+    client = RedisServer(redis.url).client
+    for n in range(3):
+        client.xadd("moment", {"event": "{}"}, id=f"1700000000000-{n}")
+    moments = [event.arrived for event in open_stream(redis, "moment").read(3, 0)]
+    assert moments == [1_700_000_000_000_000 + n for n in range(3)]
+    assert datetime.fromtimestamp(moments[0] / 1e6, UTC).year == 2023
