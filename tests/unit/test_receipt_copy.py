@@ -13,6 +13,7 @@ from epic22.adapters.receipt_copy import RECEIPTS_AT_ONCE, CopyCounts, copy_rece
 from epic22.core.errors import StorageError
 from epic22.core.lineage import ModelVersion, Node, PredictionRecord
 from epic22.core.prediction import Prediction
+from epic22.core.tables.erasure import TenantIdentity
 
 
 def receipt(n: int) -> PredictionRecord:
@@ -50,6 +51,12 @@ class CountingLog:
         raise AssertionError("all would be in memory")
 
     def count_predictions(self) -> Mapping[tuple[str, str], int]:
+        raise AssertionError
+
+    def count_answers_about(self, person: TenantIdentity, tables: Mapping[str, str]) -> int:
+        raise AssertionError
+
+    def erase_answers_about(self, person: TenantIdentity, tables: Mapping[str, str]) -> None:
         raise AssertionError
 
 

@@ -47,6 +47,12 @@ class FileStore(Protocol):
     def move_in(self, path: Path, name: str) -> tuple[int, int]:
         """Move a file of this machine there; gives its bytes and when that was, in milliseconds."""
 
+    def copy(self, name: str, target: str) -> None:
+        """Copy a file that never changes under another name."""
+
+    def remove_file(self, name: str) -> None:
+        """Remove a file; nothing where there is none."""
+
     def remove(self, prefix: str) -> None:
         """Remove all files below a prefix; nothing where there are none."""
 
@@ -95,6 +101,21 @@ class FolderFiles:
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(path, target)
         return target.stat().st_size, int(target.stat().st_mtime * 1000)
+
+    def copy(self, name: str, target: str) -> None:
+        """Give the file a second name: the disk keeps its content once."""
+        path = self.root / target
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        try:
+            os.link(self.root / name, path)
+        except OSError:
+            # A disk without second names, as those of some networks.
+            shutil.copyfile(self.root / name, path)
+
+    def remove_file(self, name: str) -> None:
+        """Remove the file."""
+        (self.root / name).unlink(missing_ok=True)
 
     def remove(self, prefix: str) -> None:
         """Remove the folder."""
@@ -164,6 +185,20 @@ class BucketFiles:
             obstore.put(self._store, name, path)
         path.unlink()
         return size, int(time.time() * 1000)
+
+    def copy(self, name: str, target: str) -> None:
+        """Have the storage copy it."""
+        import obstore
+
+        with self._translate_faults():
+            obstore.copy(self._store, name, target)
+
+    def remove_file(self, name: str) -> None:
+        """Remove a file."""
+        import obstore
+
+        with self._translate_faults():
+            obstore.delete(self._store, name)
 
     def remove(self, prefix: str) -> None:
         """Remove the files below a prefix."""

@@ -4,6 +4,7 @@ lake/<table>/                      a Delta table: rows are only ever added; Spar
 lake/versions/00000042.json        the manifest of version 42: the Delta version of every table, sources, counts, who, when
 lake/quarantine/00000042/<table>.parquet   what that ingest set apart: file, line, reason, the row as it came
 lake/events/00000042/events.parquet        the ids of events that came in until then (`event_files`)
+lake/erasures/00000003.json        what was taken out of it later: how much, and the ids that its versions had before
 lake/.staging/                     what an ingest is still writing; worthless after its end
 
 A version exists once its manifest does, and that is one rename of a whole file. Commits to Delta tables that no manifest names
@@ -22,8 +23,9 @@ import polars as pl
 from deltalake import DeltaTable
 from pydantic import TypeAdapter
 
+from epic22.adapters.erasure_journal import refuse_pending_erasure
 from epic22.adapters.file_store import FileStore, FolderFiles
-from epic22.adapters.lake_transaction import QUARANTINE, DeltaTransaction, open_delta
+from epic22.adapters.lake_transaction import QUARANTINE, STAGING, DeltaTransaction, open_delta
 from epic22.adapters.version_files import VersionFiles, VersionLog
 from epic22.core.data.point_in_time import Tables, build_tables
 from epic22.core.errors import LakeBusyError, LakeError
@@ -80,7 +82,7 @@ class Lake:
         """The rows that one table version holds; none where there is none."""
         if table_version is None:
             return pl.LazyFrame(schema=table.schema)
-        return pl.scan_delta(open_delta(self.files, table.name, table_version.delta_version))
+        return pl.scan_delta(open_delta(self.files, table_version.folder or table.name, table_version.delta_version))
 
     def frames(self, version: int | None = None) -> dict[str, pl.DataFrame]:
         """All tables of a version that have rows, by name."""
@@ -109,7 +111,8 @@ class Lake:
         with self.versions.try_lock() as is_free:
             if not is_free:
                 raise LakeBusyError(f"{self.files.place}: another ingest is running; wait for its end.")
-            transaction = DeltaTransaction(self.files, self.root / ".staging", self.latest(), self.scan_at, self._publish)
+            refuse_pending_erasure(self.files)
+            transaction = DeltaTransaction(self.files, self.root / STAGING, self.latest(), self.scan_at, self._publish)
             try:
                 yield transaction
             finally:
@@ -136,6 +139,10 @@ class Lake:
                 )
             )
 
+    def list_table_folders(self) -> dict[str, str]:
+        """The folders in which versions have rows, each with its table."""
+        return {one.folder or name: name for version in self.log() for name, one in version.tables.items()}
+
     def resolve_version(self, number: int | None = None) -> LakeVersion:
         """The version of that number, the newest where None. Raises LakeError where there is none."""
         lake_version = self._find_version(number)
@@ -160,10 +167,14 @@ class Lake:
 
     def _publish(self, version: LakeVersion) -> LakeVersion:
         """Keep the manifest: the moment at which the version comes to be."""
-        content = json.dumps(to_json(version), indent=1, ensure_ascii=False).encode()
-        if not self.versions.add_manifest(version.number, version.id, content):
+        if not self.versions.add_manifest(version.number, version.id, write_manifest(version)):
             raise LakeBusyError(f"data version {version.number} was made by another ingest meanwhile; run this one again.")
         return version
+
+
+def write_manifest(version: LakeVersion) -> bytes:
+    """A version as its manifest has it."""
+    return json.dumps(to_json(version), indent=1, ensure_ascii=False).encode()
 
 
 def is_delta(folder: Path) -> bool:

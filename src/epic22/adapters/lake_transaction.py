@@ -35,7 +35,7 @@ from epic22.core.tables.versions import (
     compute_content_id,
 )
 
-QUARANTINE = "quarantine"
+QUARANTINE, STAGING = "quarantine", ".staging"
 BATCH_ROWS = 1_000_000
 """Rows hashed at a time where stored rows are compared with."""
 FEW_OF = 4
@@ -310,16 +310,16 @@ class DeltaTransaction:
         parent_version, pending = self._parent_version(table.name), self._pending.get(table.name)
         batches = pending.batches if pending else []
         if not batches:
-            return parent_version and TableVersion(parent_version.delta_version, parent_version.rows, 0, parent_version.digest)
-        schema = _merge_schema(table, batches)
-        delta = _open_table(self.files, table.name, schema, parent_version.delta_version if parent_version else 0)
-        actions: list[AddAction | RemoveAction] = [_move_file_in(self.files, table.name, batch) for batch in batches]
+            return parent_version and replace(parent_version, added=0)
+        schema, folder = _merge_schema(table, batches), (parent_version and parent_version.folder) or table.name
+        delta = _open_table(self.files, folder, schema, parent_version.delta_version if parent_version else 0)
+        actions: list[AddAction | RemoveAction] = [_move_file_in(self.files, folder, batch) for batch in batches]
         delta.create_write_transaction(actions, "append", delta.schema())
         rows = sum(batch.rows for batch in batches)
         before = int(parent_version.digest, 16) if parent_version else 0
         total = add_digests([before, *(batch.digest for batch in batches)])
-        version = open_delta(self.files, table.name).version()
-        return TableVersion(version, rows + (parent_version.rows if parent_version else 0), rows, f"{total:032x}")
+        version = TableVersion(open_delta(self.files, folder).version(), rows, rows, f"{total:032x}")
+        return replace(version, rows=parent_version.rows + rows, folder=parent_version.folder) if parent_version else version
 
     def _write_quarantine(self) -> None:
         folder = f"{QUARANTINE}/{self.number:08d}"
@@ -373,37 +373,37 @@ def _merge_schema(table: CanonicalTable, batches: list[StagedBatch]) -> Schema:
     return Schema.from_arrow(pl.DataFrame(schema=columns).to_arrow(compat_level=pl.CompatLevel.oldest()).schema)
 
 
-def open_delta(files: FileStore, table: str, version: int | None = None) -> DeltaTable:
-    """A table's Delta table, at a version, the newest where None."""
+def open_delta(files: FileStore, folder: str, version: int | None = None) -> DeltaTable:
+    """The Delta table in a folder, at a version, the newest where None."""
     options = files.delta_options
-    return DeltaTable(files.locate(table), version=version, storage_options=None if options is None else dict(options))
+    return DeltaTable(files.locate(folder), version=version, storage_options=None if options is None else dict(options))
 
 
-def has_delta(files: FileStore, table: str) -> bool:
-    """Whether a table is there."""
+def has_delta(files: FileStore, folder: str) -> bool:
+    """Whether a Delta table is there."""
     options = files.delta_options
-    return bool(DeltaTable.is_deltatable(files.locate(table), storage_options=None if options is None else dict(options)))
+    return bool(DeltaTable.is_deltatable(files.locate(folder), storage_options=None if options is None else dict(options)))
 
 
-def _open_table(files: FileStore, table: str, schema: Schema, version: int) -> DeltaTable:
+def _open_table(files: FileStore, folder: str, schema: Schema, version: int) -> DeltaTable:
     """The Delta table at that version: made where there is none, taken back where a killed ingest had gone further."""
-    if not has_delta(files, table):
-        files.remove(table)
+    if not has_delta(files, folder):
+        files.remove(folder)
         options = files.delta_options
-        place, settings = files.locate(table), None if options is None else dict(options)
+        place, settings = files.locate(folder), None if options is None else dict(options)
         return DeltaTable.create(place, schema=schema, configuration=KEEP_ALL_VERSIONS, storage_options=settings)
-    delta = open_delta(files, table)
+    delta = open_delta(files, folder)
     if delta.version() != version:
         delta.restore(version)
-        delta = open_delta(files, table)
+        delta = open_delta(files, folder)
     existing = {field.name for field in delta.schema().fields}
     fresh = [field for field in schema.fields if field.name not in existing]
     if fresh:
         delta.alter.add_columns(fresh)
-        delta = open_delta(files, table)
+        delta = open_delta(files, folder)
     return delta
 
 
-def _move_file_in(files: FileStore, table: str, batch: StagedBatch) -> AddAction:
-    size, moment = files.move_in(batch.path, f"{table}/{batch.path.name}")
+def _move_file_in(files: FileStore, folder: str, batch: StagedBatch) -> AddAction:
+    size, moment = files.move_in(batch.path, f"{folder}/{batch.path.name}")
     return AddAction(batch.path.name, size, {}, moment, True, json.dumps({"numRecords": batch.rows}))

@@ -4,11 +4,13 @@ What a server answers is written by a thread of its own every second: a process 
 and one that answers faster than the disk writes loses some, counted and logged. The answers themselves are never kept waiting.
 """
 
+import fcntl
 import json
 import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Lock, Thread
@@ -16,11 +18,13 @@ from typing import Any, Protocol
 
 import structlog
 
+from epic22.adapters.home import write_atomically
 from epic22.core.errors import StorageError, describe_storage_fault
 from epic22.core.lineage import ModelVersion, Node, PredictionRecord
 from epic22.core.ports import PredictionLog, PredictionLogReader
 from epic22.core.prediction import Prediction
 from epic22.core.serialization import collect_views, to_json, view
+from epic22.core.tables.erasure import TenantIdentity
 
 MAX_PENDING = 200_000
 """Receipts kept in memory between two writings; more are dropped."""
@@ -48,6 +52,22 @@ class ReceiptStore(PredictionLog, PredictionLogReader, Protocol):
 
     def iterate_receipts(self) -> Iterator[PredictionRecord]:
         """All receipts in the order in which they were written, read as they are asked for."""
+
+    def count_answers_about(self, person: TenantIdentity, tables: Mapping[str, str]) -> int:
+        """How many receipts are about a person, or were read from a file of that name; `tables` by task."""
+
+    def erase_answers_about(self, person: TenantIdentity, tables: Mapping[str, str]) -> None:
+        """Remove those about the person, and take the id out of the others. Raises StorageError where that is refused."""
+
+
+def redact_receipt(record: PredictionRecord, person: TenantIdentity, tables: Mapping[str, str]) -> PredictionRecord | None:
+    """The receipt without the person; None where it is about the person."""
+    if person.is_entity(record.entity, tables.get(record.task)):
+        return None
+    origin = record.row_from
+    if origin is None or not person.has_name_in(f"{origin.id} {origin.label}"):
+        return record
+    return replace(record, row_from=replace(origin, id=person.redact(origin.id), label=person.redact(origin.label)))
 
 
 class FilePredictionLog:
@@ -95,11 +115,26 @@ class FilePredictionLog:
         """How many answers each (task, version) gave."""
         return Counter((r.task, r.version) for r in self.iterate_receipts())
 
-    def _append(self, day: str, lines: Sequence[str]) -> None:
+    def count_answers_about(self, person: TenantIdentity, tables: Mapping[str, str]) -> int:
+        """How many lines are about a person, or name the person."""
+        paths = sorted(self.folder.glob("*.jsonl"))
+        return sum(one != line for path in paths for line, one in _redact_lines(path, person, tables))
+
+    def erase_answers_about(self, person: TenantIdentity, tables: Mapping[str, str]) -> None:
+        """Write the files of those days anew; who adds a line meanwhile waits."""
+        for path in sorted(self.folder.glob("*.jsonl")):
+            with path.open("rb") as stream:
+                fcntl.flock(stream, fcntl.LOCK_EX)
+                lines = list(_redact_lines(path, person, tables))
+                if any(one != line for line, one in lines):
+                    write_atomically(path, b"".join(one for _, one in lines))
+                    path.chmod(0o600)
+
+    def _append(self, day: str, lines: Sequence[bytes]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         # The first line break ends a line that a killed process left half-written; one write keeps processes apart.
-        content = ("\n" + "\n".join(lines) + "\n").encode()
-        file = os.open(self.folder / f"{day}.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        content = b"\n" + b"".join(lines)
+        file = _open_locked(self.folder / f"{day}.jsonl")
         try:
             while content:
                 content = content[os.write(file, content) :]
@@ -171,13 +206,42 @@ def get_logger() -> Any:
     return structlog.wrap_logger(structlog.PrintLogger(sys.stderr))
 
 
-def _group_lines(receipts: Iterable[PredictionRecord]) -> dict[str, list[str]]:
+def _group_lines(receipts: Iterable[PredictionRecord]) -> dict[str, list[bytes]]:
     """The lines of receipts by their days."""
-    days: dict[str, list[str]] = {}
+    days: dict[str, list[bytes]] = {}
     for receipt in receipts:
-        line = json.dumps(to_json(receipt, LINE_VIEWS), separators=(",", ":"))
-        days.setdefault(f"{receipt.at:%Y-%m-%d}", []).append(line)
+        days.setdefault(f"{receipt.at:%Y-%m-%d}", []).append(_write_line(receipt))
     return days
+
+
+def _open_locked(path: Path) -> int:
+    """The file, to be added to, whose lock this has; not one that was replaced while this waited for it."""
+    while True:
+        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            if os.path.samestat(os.fstat(file), path.stat()):
+                return file
+        except FileNotFoundError:
+            pass
+        os.close(file)
+
+
+def _redact_lines(path: Path, person: TenantIdentity, tables: Mapping[str, str]) -> Iterator[tuple[bytes, bytes]]:
+    """The lines of a file, each with what stays of it: nothing of one about the person."""
+    with path.open("rb") as stream:
+        for line in stream:
+            record = _parse_line(line)
+            if record is None:
+                # A torn line is no receipt; it goes where it names the person.
+                yield line, b"" if person.has_name_in_bytes(line) else line
+                continue
+            after = redact_receipt(record, person, tables)
+            yield line, line if after is record else b"" if after is None else _write_line(after)
+
+
+def _write_line(record: PredictionRecord) -> bytes:
+    return json.dumps(to_json(record, LINE_VIEWS), separators=(",", ":")).encode() + b"\n"
 
 
 def _parse_line(line: bytes) -> PredictionRecord | None:

@@ -6,6 +6,7 @@ what is there with other content is refused before anything is changed.
 
 from contextlib import ExitStack
 
+from epic22.adapters.erasure_journal import ERASURES, refuse_pending_erasure
 from epic22.adapters.event_files import EVENTS
 from epic22.adapters.file_store import FileStore
 from epic22.adapters.lake import Lake
@@ -23,7 +24,6 @@ from epic22.adapters.task_content import (
 )
 from epic22.core.errors import LakeError, StorageError
 from epic22.core.ports import Registry
-from epic22.core.tables.canonical import CANONICAL
 
 
 def copy_models(source: Registry, target: Registry) -> CopyCounts:
@@ -58,15 +58,15 @@ def copy_lake(source: Lake, target: Lake) -> CopyCounts:
         for lake in (source, target):
             if not stack.enter_context(lake.versions.try_lock()):
                 raise LakeError(f"{lake.files.place}: an ingest is running; wait for its end.")
+        refuse_pending_erasure(source.files)
         manifests = {number: source.versions.read_manifest(number) or b"" for number in source.versions.list_numbers()}
         present = target.versions.list_numbers()
         if any(target.versions.read_manifest(number) != manifests.get(number) for number in present):
             raise StorageError("other data versions are there already; nothing was changed. Copy into a store that has none.")
         lacking = [number for number in manifests if number not in present]
         if lacking:
-            for table in CANONICAL:
-                _copy_files(source.files, target.files, table.name)
-            _copy_files(source.files, target.files, EVENTS)
+            for folder in (*source.list_table_folders(), EVENTS, ERASURES):
+                _copy_files(source.files, target.files, folder)
         for number in lacking:
             _copy_files(source.files, target.files, f"{QUARANTINE}/{number:08d}")
             target.versions.add_manifest(number, source.version(number).id, manifests[number])

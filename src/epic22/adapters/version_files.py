@@ -3,13 +3,23 @@
 import fcntl
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from epic22.adapters.home import write_atomically
+
 VERSIONS, LOCK = "versions", ".lock"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The content of a manifest, and the id of the version that it describes."""
+
+    identity: str
+    content: bytes
 
 
 class VersionLog(Protocol):
@@ -26,6 +36,9 @@ class VersionLog(Protocol):
 
     def add_manifest(self, number: int, identity: str, content: bytes) -> bool:
         """Keep a manifest whole: the moment at which the version comes to be. False where the number is taken."""
+
+    def replace_manifests(self, manifests: Mapping[int, Manifest]) -> None:
+        """Put other manifests in the place of those of versions that are there, each whole."""
 
     def try_lock(self) -> AbstractContextManager[bool]:
         """Hold the lock of whoever makes the next version, where it is free; says whether it was."""
@@ -68,6 +81,11 @@ class VersionFiles:
         finally:
             fresh.unlink()
         return True
+
+    def replace_manifests(self, manifests: Mapping[int, Manifest]) -> None:
+        """Replace the files, each with one rename."""
+        for number, manifest in manifests.items():
+            write_atomically(self._path(number), manifest.content)
 
     @contextmanager
     def try_lock(self) -> Iterator[bool]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from epic22.bootstrap.components import current_user as current_user
     from epic22.bootstrap.components import open_studies as open_studies
     from epic22.bootstrap.doctor import examine_machine as examine_machine
+    from epic22.bootstrap.erasure import erase_tenant as erase_tenant
     from epic22.bootstrap.events import STANDARD_INPUT as STANDARD_INPUT
     from epic22.bootstrap.events import StreamOptions as StreamOptions
     from epic22.bootstrap.events import consume_stream as consume_stream
@@ -78,6 +79,7 @@ NAMES = {
     "epic22.bootstrap.stores": ("open_lake", "open_served_registry"),
     "epic22.bootstrap.doctor": ("examine_machine",),
     "epic22.bootstrap.events": ("STANDARD_INPUT", "StreamOptions", "consume_stream", "open_event_queue"),
+    "epic22.bootstrap.erasure": ("erase_tenant",),
     "epic22.bootstrap.export": ("export_model",),
     "epic22.bootstrap.ingest_and_audit": (
         "IngestOptions",

@@ -141,7 +141,7 @@ def _decide(
         raise UserError(f"--at {moment:%Y-%m-%d} lies after the end of the data ({version.end:%Y-%m-%d}); ingest newer tables.")
     limit = capacity or feature.task.policy.capacity or DEFAULT_CAPACITY
     progress.step()
-    trained_on = next((v for v in components.table_store.log() if v.id == model.bundle.data_version), None)
+    trained_on = next((v for v in components.table_store.log() if model.bundle.data_version in v.ids), None)
     return decide(model, task_data, moment, limit, in_sample=trained_on is not None and moment < trained_on.end)
 
 

@@ -36,7 +36,7 @@ def open_stores(settings: Settings) -> Stores:
     """The stores that the settings name; nothing is made or asked before it is used."""
     if settings.database_url is None:
         return open_home_stores(settings.home)
-    return open_shared_stores(settings.database_url, _get_artifacts(settings), settings.home)
+    return open_shared_stores(settings.database_url, get_artifacts(settings), settings.home)
 
 
 def open_home_stores(home: Path) -> Stores:
@@ -67,7 +67,7 @@ def open_served_registry(settings: Settings) -> Registry:
         return stores.registry
     from epic22.adapters.champion_cache import ServedModelStore
 
-    return ServedModelStore(stores.database, _open_artifacts(_get_artifacts(settings), settings.home))
+    return ServedModelStore(stores.database, _open_artifacts(get_artifacts(settings), settings.home))
 
 
 def open_tracking_store(settings: Settings) -> "TrackingStore":
@@ -77,10 +77,11 @@ def open_tracking_store(settings: Settings) -> "TrackingStore":
     from epic22.adapters.metadata.database import Database
     from epic22.adapters.tracking.mlflow_database import FOLDER, MlflowDatabase
 
-    return MlflowDatabase(Database(settings.database_url), open_file_store(f"{_get_artifacts(settings)}/{FOLDER}"))
+    return MlflowDatabase(Database(settings.database_url), open_file_store(f"{get_artifacts(settings)}/{FOLDER}"))
 
 
-def _get_artifacts(settings: Settings) -> str:
+def get_artifacts(settings: Settings) -> str:
+    """Where the files that belong to a database are."""
     return settings.artifacts or str(settings.home / ARTIFACTS)
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from epic22 import bootstrap
+from epic22.cli.erase import erase
 from epic22.cli.options import Json
 from epic22.cli.quality import quality
 from epic22.cli.terminal import print_json, print_line, print_table
@@ -16,11 +17,12 @@ if TYPE_CHECKING:
 
 data = typer.Typer(
     name="data",
-    help="The versions of the tables: log, show, diff, restore, quarantine, quality.",
+    help="The versions of the tables: log, show, diff, restore, quarantine, quality, erase.",
     no_args_is_help=True,
     add_completion=False,
 )
 data.command()(quality)
+data.command()(erase)
 Number = Annotated[int | None, typer.Argument(help="A version's number; the newest otherwise.")]
 Shown = Annotated[int, typer.Option("--rows", min=1, help="How many rows to show.")]
 

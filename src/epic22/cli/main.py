@@ -37,7 +37,7 @@ VERBS = {
     "demo": "Simulate a portfolio, ingest, audit, train the five features, decide in money, ask the API, show the fairness gate.",
     "doctor": "Look at this machine: whether its devices compute networks right and how fast, what is wrong, what to do.",
     "store": "What is kept and where: status, migrate, copy to a database or back to files.",
-    "data": "The versions of the tables: log, show, diff, restore, quarantine, quality.",
+    "data": "The versions of the tables: log, show, diff, restore, quarantine, quality, erase a person.",
 }
 """Each verb with its line in the help; its function and its module have its name, and are imported only when it runs."""
 

@@ -34,7 +34,7 @@ from epic22.core.selection.feature_selection import ColumnPlan, Gain
 from epic22.core.selection.search_result import SearchResult
 from epic22.core.selection.study import Trial
 from epic22.core.serialization import Views, collect_views, to_json, view
-from epic22.core.tables.versions import LakeVersion
+from epic22.core.tables.versions import LakeVersion, TableVersion
 from epic22.core.task import Column, Formula
 from epic22.core.text import format_time
 from epic22.services.ablation import AblatedPart, Ablation
@@ -306,7 +306,12 @@ VIEWS: Views = collect_views(
     ),
     view(ListedCase, "rank expected_saving=saving expected_change=change *prediction"),
     view(IngestResult, "version counts notes", counts=_count_ingested),
-    view(LakeVersion, "number id tables sources who at parent end action notes rows quarantined"),
+    view(
+        LakeVersion,
+        "number id tables sources who at parent end action notes rows quarantined supersedes?",
+        supersedes=lambda version: version.supersedes or None,
+    ),
+    view(TableVersion, "delta_version rows added digest folder?"),
     view(Trace, "subject=subject.key nodes edges notes"),
     view(Node, "key kind=type id words=label facts", facts=lambda node: dict(node.facts)),
 )

@@ -65,7 +65,7 @@ class _Tables:
 
     def node(self, provenance: Provenance | None, data_id: str) -> Node | None:
         """The data version with that id, and that number where it was noted."""
-        alike = [version for version in self.log if version.id == data_id]
+        alike = [version for version in self.log if data_id in version.ids]
         if provenance is not None and provenance.data_number is not None:
             alike = [version for version in alike if version.number == provenance.data_number]
         return self.graph.nodes[_data_node(alike[0]).key] if alike else None
@@ -101,6 +101,7 @@ def _data_node(version: LakeVersion) -> Node:
         ("quarantined", str(version.quarantined)),
         ("made", f"{version.action} by {printable(version.who)}, {version.at:%Y-%m-%d %H:%M} UTC"),
         ("complete to", f"{version.end:%Y-%m-%d}"),
+        *((("superseded", ", ".join(version.supersedes)),) if version.supersedes else ()),
     )
     return Node("data version", str(version.number), f"data version {version.number}, {version.rows:,} rows", facts)
 
@@ -222,6 +223,7 @@ def _is_called(node: Node, reference: str) -> bool:
     if not HASH.fullmatch(reference.lower()):
         return False
     hashes = [node.id, *(facts[name] for name in ("id", "model hash") if name in facts and node.type != "prediction")]
+    hashes += facts.get("superseded", "").split(", ")
     return any(one.startswith(reference.lower()) for one in hashes)
 
 

@@ -1,13 +1,15 @@
 """The log of data versions in the metadata database."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from epic22.adapters.metadata.database import Database
 from epic22.adapters.metadata.locks import lock_in_transaction, try_lock
 from epic22.adapters.metadata.schema import DATA_VERSIONS
+from epic22.adapters.version_files import Manifest
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,14 @@ class VersionRecords:
                 return False
             connection.execute(insert(DATA_VERSIONS).values(number=number, id=identity, manifest=content.decode()))
         return True
+
+    def replace_manifests(self, manifests: Mapping[int, Manifest]) -> None:
+        """Replace the rows, all in one transaction."""
+        number = DATA_VERSIONS.c.number
+        with self.database.write() as connection:
+            for one, manifest in manifests.items():
+                values = {"id": manifest.identity, "manifest": manifest.content.decode()}
+                connection.execute(update(DATA_VERSIONS).where(number == one).values(values))
 
     def try_lock(self) -> AbstractContextManager[bool]:
         """Hold the lock of whoever makes the next version, on any machine, where it is free."""

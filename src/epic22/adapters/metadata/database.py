@@ -6,7 +6,7 @@ turn at its begin, never in its middle.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 from importlib.util import find_spec
@@ -123,6 +123,23 @@ class Database:
         event.listen(engine, "begin", _begin_sqlite)
         return engine
 
+    def compact(self, tables: Sequence[str]) -> None:
+        """Write tables anew, so that no file of theirs has what was removed from them.
+
+        SQLite's whole file is written anew, its log is emptied. A server's tables are locked meanwhile, each for as long as its
+        copy takes; its write-ahead log keeps what was removed until it is recycled.
+        """
+        self._prepare()
+        if self.is_sqlite:
+            with self.translate_faults(), self.engine.connect() as connection:
+                cursor = connection.connection.cursor()
+                cursor.execute("VACUUM")
+                cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            return
+        with self.open_session() as session:
+            for table in tables:
+                session.exec_driver_sql(f"VACUUM (FULL) {SCHEMA}.{table}")
+
     @contextmanager
     def open_session(self) -> Iterator[Connection]:
         """A connection of its own to a server, without transactions and time limits, that is closed at the end: for locks."""
@@ -149,6 +166,8 @@ def _connect_sqlite(path: Path) -> sqlite3.Connection:
         # Where nothing can be written nobody writes: the file is read as it is.
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True, **options)
     connection.execute("PRAGMA foreign_keys=ON")
+    # What is removed is overwritten with zeros, and not only forgotten.
+    connection.execute("PRAGMA secure_delete=ON").fetchone()
     return connection
 
 

@@ -6,16 +6,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, func, insert, select
+from sqlalchemy import ColumnElement, Row, delete, func, insert, select, update
 
 from epic22.adapters.metadata.database import Database
 from epic22.adapters.metadata.schema import PREDICTIONS
-from epic22.adapters.prediction_log import get_logger
+from epic22.adapters.prediction_log import get_logger, redact_receipt
 from epic22.core.errors import StorageError
 from epic22.core.lineage import ModelVersion, Node, PredictionRecord
 from epic22.core.prediction import Prediction
+from epic22.core.tables.erasure import TenantIdentity
 
 BATCH_ROWS = 5_000
+BATCH_NAMES = 500
+"""Entities asked for at once."""
 COLUMNS = [column for column in PREDICTIONS.c if column.name != "id"]
 
 
@@ -73,6 +76,37 @@ class PredictionRecords:
         by = (PREDICTIONS.c.task, PREDICTIONS.c.version)
         with self.database.read() as connection:
             return {(row[0], row[1]): row[2] for row in connection.execute(select(*by, func.count()).group_by(*by))}
+
+    def count_answers_about(self, person: TenantIdentity, tables: Mapping[str, str]) -> int:
+        """How many rows are about a person, or name the person."""
+        return sum(1 for _ in self._find_answers(person, tables))
+
+    def erase_answers_about(self, person: TenantIdentity, tables: Mapping[str, str]) -> None:
+        """Remove those about the person, and take the id out of the others, all in one transaction."""
+        changes = list(self._find_answers(person, tables))
+        with self.database.write() as connection:
+            for number, record in changes:
+                where = PREDICTIONS.c.id == number
+                if record is None:
+                    connection.execute(delete(PREDICTIONS).where(where))
+                else:
+                    connection.execute(update(PREDICTIONS).where(where).values(row_from=_to_row(record)["row_from"]))
+
+    def _find_answers(self, person: TenantIdentity, tables: Mapping[str, str]) -> Iterator[tuple[int, PredictionRecord | None]]:
+        """The rows that change, each with what stays of it."""
+        names = sorted({person.tenant}.union(*(person.keys.get(table, ()) for table in tables.values())))
+        wheres: list[ColumnElement[bool]] = [
+            PREDICTIONS.c.entity.in_(names[at : at + BATCH_NAMES]) for at in range(0, len(names), BATCH_NAMES)
+        ]
+        if person.is_searchable:
+            wheres += [PREDICTIONS.c.row_from.contains(spelling, autoescape=True) for spelling in person.spellings]
+        with self.database.read() as connection:
+            rows = {row.id: row for where in wheres for row in connection.execute(select(PREDICTIONS).where(where))}
+        for number, row in sorted(rows.items()):
+            record = _to_record(row)
+            after = redact_receipt(record, person, tables)
+            if after is not record:
+                yield number, after
 
 
 def _to_row(receipt: PredictionRecord) -> dict[str, Any]:

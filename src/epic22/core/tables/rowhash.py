@@ -111,6 +111,15 @@ def add_digests(numbers: Iterable[int]) -> int:
     return join_lanes(sum(n // MODULUS for n in listed), sum(n % MODULUS for n in listed))
 
 
+def subtract_digest(total: int, part: int) -> int:
+    """The digest without that of some of its rows, lane by lane.
+
+    >>> subtract_digest(add_digests([5, MODULUS - 1]), MODULUS - 1) == 5
+    True
+    """
+    return join_lanes(total // MODULUS - part // MODULUS, total % MODULUS - part % MODULUS)
+
+
 def _mix_bits(values: U64) -> U64:
     """MurmurHash3's 64-bit finaliser, in a fresh array."""
     out = values ^ (values >> np.uint64(33))

@@ -18,13 +18,15 @@ from epic22.core.tables.shares import StoredShares
 class TableVersion:
     """One table in a version: the Delta version that holds it, its rows, how many of them this version added.
 
-    `digest` is the sum of its rows' hashes as 32 hex digits.
+    `digest` is the sum of its rows' hashes as 32 hex digits. `folder` is that of the Delta table where an erasure wrote it anew;
+    None where it is the one of the table's name.
     """
 
     delta_version: int
     rows: int
     added: int
     digest: str
+    folder: str | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class LakeVersion:
     `id` is the hash of content and `known_at` of every row: the same rows give the same id, whoever brought them, when, in which
     order and in how many batches. `end` is the moment up to which the tables are complete; `at` when the version was made (UTC).
     `positions` are those of its own sources and of those before it, by the source's name; `shares` say of columns of shares
-    (`table.column`) in which unit they came.
+    (`table.column`) in which unit they came. `supersedes` are the ids that the version had before a person was erased from it.
     """
 
     number: int
@@ -74,6 +76,12 @@ class LakeVersion:
     notes: tuple[str, ...] = field(default=())
     positions: Mapping[str, Position] = field(default_factory=dict)
     shares: Mapping[str, StoredShares] = field(default_factory=dict)
+    supersedes: tuple[str, ...] = ()
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids by which it is known: its own, then those that it had before."""
+        return (self.id, *self.supersedes)
 
     @property
     def rows(self) -> int:

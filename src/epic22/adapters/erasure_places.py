@@ -1,0 +1,110 @@
+"""Places beside the tables that may name a person: receipts, texts of the metadata database, files; each counts and erases."""
+
+import gzip
+import io
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import polars as pl
+
+from epic22.adapters.file_store import FileStore
+from epic22.adapters.prediction_log import ReceiptStore
+from epic22.core.tables.erasure import TenantIdentity
+
+CACHES = ("cache", "http", "errors", "scratch", "studies")
+"""Folders of the home whose files are made again where they are missed: one that names the person goes."""
+TEXTS = (".json", ".jsonl", ".html", ".svg", ".yaml", ".txt", ".log")
+"""Files of text that are read by people or line by line: the id is taken out of them, outside a bundle, which is sealed."""
+BUNDLE = "bundle"
+
+
+@dataclass(frozen=True)
+class ReceiptPlace:
+    """The receipts of answers. `tables`, by task: the canonical table whose rows its answers are about."""
+
+    log: ReceiptStore
+    tables: Mapping[str, str]
+    name: str = "receipts"
+
+    def count(self, person: TenantIdentity) -> int:
+        """How many answers are about the person, or read from a file of that name."""
+        return self.log.count_answers_about(person, self.tables)
+
+    def erase(self, person: TenantIdentity) -> None:
+        """Remove them."""
+        self.log.erase_answers_about(person, self.tables)
+
+    def list_remaining(self, person: TenantIdentity, is_erased: bool) -> tuple[str, ...]:
+        """Nothing."""
+        return ()
+
+
+@dataclass(frozen=True)
+class FilePlace:
+    """Files below a place, but for those below the `skipped` names, which are places of their own; `caches` are folders whose
+    files are made again."""
+
+    files: FileStore
+    name: str
+    caches: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+
+    def count(self, person: TenantIdentity) -> int:
+        """How many files name the person and need not."""
+        return sum(_is_below(name, self.caches) or _is_redacted(name) for name in self._list_naming(person))
+
+    def erase(self, person: TenantIdentity) -> None:
+        """Remove them where they are made again, and take the id out of the others."""
+        for name in self._list_naming(person):
+            if _is_below(name, self.caches):
+                self.files.remove_file(name)
+            elif _is_redacted(name):
+                text = (self.files.read(name) or b"").decode("utf-8", errors="surrogateescape")
+                self.files.write(name, person.redact(text).encode("utf-8", errors="surrogateescape"))
+
+    def list_remaining(self, person: TenantIdentity, is_erased: bool) -> tuple[str, ...]:
+        """The files that name the person and cannot be changed: a model that has the id as a category, a database of another."""
+        return tuple(
+            f"{self.files.place}/{name} names the tenant and is not changed; remove what it belongs to"
+            for name in self._list_naming(person)
+            if not (_is_below(name, self.caches) or _is_redacted(name))
+        )
+
+    def _list_naming(self, person: TenantIdentity) -> Iterator[str]:
+        if not person.is_searchable:
+            return
+        for name in self.files.list_files(""):
+            if _is_below(name, self.skipped):
+                continue
+            if any(person.has_name_in_bytes(content) for content in _unpack(name, self.files.read(name) or b"")):
+                yield name
+
+
+def _is_below(name: str, folders: tuple[str, ...]) -> bool:
+    return any(PurePosixPath(name).is_relative_to(folder) for folder in folders)
+
+
+def _is_redacted(name: str) -> bool:
+    path = PurePosixPath(name)
+    return path.suffix in TEXTS and BUNDLE not in path.parts
+
+
+def _unpack(name: str, content: bytes) -> Iterator[bytes]:
+    """The bytes of a file, and what is packed in it."""
+    yield content
+    if content[:4] == b"PAR1":
+        for column in pl.read_parquet(content).select(pl.col(pl.String)).iter_columns():
+            yield "\n".join(column.drop_nulls().unique()).encode()
+    elif content[:2] == b"\x1f\x8b":
+        try:
+            yield gzip.decompress(content)
+        except (OSError, EOFError):
+            return
+    elif content[:4] == b"PK\x03\x04":
+        try:
+            with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                yield from (archive.read(member) for member in archive.namelist())
+        except (zipfile.BadZipFile, RuntimeError, NotImplementedError):
+            return

@@ -1,0 +1,48 @@
+"""The erasure of a person: which places there are."""
+
+from datetime import UTC, datetime
+
+from epic22.adapters.erasure_places import CACHES, FilePlace, ReceiptPlace
+from epic22.adapters.file_store import FolderFiles, open_file_store
+from epic22.adapters.lake_erasure import LakeErasure
+from epic22.bootstrap.components import current_user
+from epic22.bootstrap.stores import ARTIFACTS, Stores, get_artifacts, open_stores
+from epic22.config import Settings
+from epic22.features.catalog import FEATURES
+from epic22.services.erasure import Erasure, ErasurePlace, ErasureRequest, erase_person
+
+
+def erase_tenant(settings: Settings, tenant: str | None, is_confirmed: bool = False) -> Erasure:
+    """What of a tenant goes from all that the settings name, shown or carried out; None: what was cut off is completed.
+
+    Raises UserError for a tenant of whom nothing is stored, LakeError while an ingest runs.
+    """
+    stores = open_stores(settings)
+    request = ErasureRequest(tenant, current_user(), datetime.now(UTC).replace(tzinfo=None), is_confirmed)
+    models = stores.registry.list_all_versions()
+    return erase_person(request, LakeErasure(stores.table_store), _list_places(settings, stores), models)
+
+
+def _list_places(settings: Settings, stores: Stores) -> tuple[ErasurePlace, ...]:
+    """All places beside the tables. A new one is one line here."""
+    tables = {feature.name: feature.task.entities for feature in FEATURES if feature.task.entities is not None}
+    places: list[ErasurePlace] = [ReceiptPlace(stores.prediction_log, tables)]
+    places.append(FilePlace(FolderFiles(settings.home), "files below EPIC22_HOME", CACHES, _list_skipped(settings, stores)))
+    if stores.database is not None:
+        from epic22.adapters.metadata.erasure import DatabaseTexts
+        from epic22.adapters.tracking.mlflow_database import FOLDER
+
+        for folder, name in (("models", "model files"), (FOLDER, "tracking files")):
+            places.append(FilePlace(open_file_store(f"{get_artifacts(settings)}/{folder}"), name))
+        # Last: it has the database's files forget what the others removed.
+        places.append(DatabaseTexts(stores.database))
+    return tuple(places)
+
+
+def _list_skipped(settings: Settings, stores: Stores) -> tuple[str, ...]:
+    """What lies in the home and is a place of its own."""
+    own = ["lake", "receipts", ARTIFACTS]
+    if stores.database is not None and stores.database.is_sqlite and stores.database.path.is_relative_to(settings.home):
+        path = stores.database.path.relative_to(settings.home).as_posix()
+        own += [path, f"{path}-wal", f"{path}-shm"]
+    return tuple(own)

@@ -1,0 +1,212 @@
+"""One person's rows: those of a tenant, those that refer to them table after table, and texts in which the tenant's id stands."""
+
+import html
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+import polars as pl
+
+from epic22.core.tables.canonical import CANONICAL, TENANTS, CanonicalTable, Reference
+from epic22.core.task import Column
+
+REDACTED = "[erased]"
+"""What stands where the id stood."""
+MIN_SEARCHABLE_LETTERS = 4
+
+
+@dataclass(frozen=True)
+class TenantIdentity:
+    """A tenant by id, and the keys of the rows of each table that are this tenant's alone.
+
+    `similar` are ids of other tenants that contain this one.
+    """
+
+    tenant: str
+    keys: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    similar: frozenset[str] = frozenset()
+
+    @property
+    def is_searchable(self) -> bool:
+        """Whether the id can be told from other text: of a short one, or of digits alone, no text is searched.
+
+        >>> TenantIdentity("T0001").is_searchable, TenantIdentity("12").is_searchable
+        (True, False)
+        """
+        return len(self.tenant) >= MIN_SEARCHABLE_LETTERS and not self.tenant.isdigit()
+
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        """The id as text, JSON and HTML may write it."""
+        return _list_spellings(self.tenant)
+
+    def has_name_in(self, text: str) -> bool:
+        """Whether the id stands in a text, as a word of its own and not within another tenant's.
+
+        >>> person = TenantIdentity("T-10", similar=frozenset({"T-10-b"}))
+        >>> person.has_name_in("call T-10, not T-100"), person.has_name_in("T-100 and T-10-b")
+        (True, False)
+        """
+        return self.is_searchable and any(match["id"] is not None for match in self._pattern.finditer(text))
+
+    def has_name_in_bytes(self, content: bytes) -> bool:
+        """The same of bytes in UTF-8; what is no text is searched too."""
+        likely = any(spelling.encode() in content for spelling in self.spellings)
+        return likely and self.has_name_in(content.decode("utf-8", errors="replace"))
+
+    def redact(self, text: str) -> str:
+        """The text without the id.
+
+        >>> TenantIdentity("T0001").redact("leases of T0001.csv")
+        'leases of [erased].csv'
+        """
+        if not self.is_searchable:
+            return text
+        return self._pattern.sub(lambda match: REDACTED if match["id"] is not None else match[0], text)
+
+    def redact_json(self, value: Any) -> Any:
+        """A JSON value without the id, in keys and texts."""
+        if isinstance(value, str):
+            return self.redact(value)
+        if isinstance(value, Mapping):
+            return {self.redact(str(key)): self.redact_json(one) for key, one in value.items()}
+        return [self.redact_json(one) for one in value] if isinstance(value, list) else value
+
+    def is_entity(self, entity: str, table: str | None) -> bool:
+        """Whether an answer is about this person: its entity is the tenant, or a row of `table` that is the tenant's."""
+        return entity == self.tenant or (table is not None and entity in self.keys.get(table, ()))
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        """Matches the ids that contain this one, and this one as the group `id`."""
+        others = sorted((text for one in self.similar for text in _list_spellings(one)), key=len, reverse=True)
+        own = "|".join(map(re.escape, self.spellings))
+        return re.compile("|".join([*map(re.escape, others), rf"(?<![A-Za-z0-9_])(?P<id>{own})(?![A-Za-z0-9_])"]))
+
+
+@dataclass(frozen=True)
+class ErasureEntry:
+    """What stays of an erasure: nothing of the person.
+
+    `counts` are rows by table, and entries by other places; `superseded` leads from the ids that data versions had to those that
+    they have; `models` are the versions (task/version) that learned from the rows. `at` is when it began (UTC).
+    """
+
+    number: int
+    at: datetime
+    who: str
+    counts: Mapping[str, int]
+    versions: tuple[int, ...]
+    superseded: Mapping[str, str]
+    models: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ErasureJournal:
+    """The erasure of one person.
+
+    `keys` and `similar` are those of the person. `manifests`, by version number, are those that replace the stored ones, None
+    until all tables are written; `old_folders` are then those that go. `entry` is what will stay of it.
+    """
+
+    tenant: str
+    keys: Mapping[str, tuple[str, ...]]
+    similar: tuple[str, ...]
+    entry: ErasureEntry
+    manifests: Mapping[int, str] | None = None
+    old_folders: tuple[str, ...] = ()
+
+    @property
+    def person(self) -> TenantIdentity:
+        """Whom it is about."""
+        return TenantIdentity(self.tenant, {name: frozenset(keys) for name, keys in self.keys.items()}, frozenset(self.similar))
+
+
+def _list_spellings(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((text, json.dumps(text)[1:-1], html.escape(text))))
+
+
+def list_owned_tables() -> dict[str, tuple[Reference, ...]]:
+    """The tables whose rows are a tenant's, in the order of their references, each with those that say whose a row is.
+
+    >>> list(list_owned_tables())
+    ['tenants', 'leases', 'charges', 'payments', 'messages', 'protected']
+    """
+    owned: dict[str, tuple[Reference, ...]] = {TENANTS.name: ()}
+    for table in CANONICAL:
+        references = tuple(one for one in table.references if one.table in owned)
+        if references:
+            owned[table.name] = references
+    return owned
+
+
+def match_rows(table: CanonicalTable, person: TenantIdentity) -> pl.Expr:
+    """Which rows of a table are the person's; of the tables that `list_owned_tables` does not name none are."""
+    conditions = [pl.col(TENANTS.key[0]) == person.tenant] if table.name == TENANTS.name else []
+    for reference in list_owned_tables().get(table.name, ()):
+        conditions.append(pl.col(reference.column).is_in(sorted(person.keys.get(reference.table, ()))))
+    return pl.any_horizontal(conditions).fill_null(value=False) if conditions else pl.lit(value=False)
+
+
+def redact_rows(table: CanonicalTable, frame: pl.DataFrame, person: TenantIdentity) -> pl.DataFrame:
+    """The rows with the id taken out of free texts: such a text goes as a whole where the table can do without it."""
+    if not person.is_searchable:
+        return frame
+    for name in _list_text_columns(table, frame):
+        likely = frame[name].str.contains(person.tenant, literal=True).fill_null(value=False)
+        if likely.any():
+            is_optional = name not in table.schema or table.get_column(name).optional
+            texts = [_redact_cell(text, person, is_optional) for text in frame[name]]
+            frame = frame.with_columns(pl.Series(name, texts, frame[name].dtype))
+    return frame
+
+
+def has_free_text(table: CanonicalTable) -> bool:
+    """Whether a table has columns of free text, declared or beyond those that are."""
+    return table.extra_columns is not None or any(_is_free_text(column) for column in table.columns)
+
+
+def _list_text_columns(table: CanonicalTable, frame: pl.DataFrame) -> list[str]:
+    other = {column.name for column in table.columns if not _is_free_text(column)}
+    return [name for name, dtype in frame.schema.items() if dtype == pl.String and name not in other]
+
+
+def _is_free_text(column: Column) -> bool:
+    return column.dtype == "text" and column.role != "id"
+
+
+def _redact_cell(text: str | None, person: TenantIdentity, is_optional: bool) -> str | None:
+    if text is None or not person.has_name_in(text):
+        return text
+    return None if is_optional else person.redact(text)
+
+
+def match_broken_rows(frame: pl.DataFrame, person: TenantIdentity) -> list[bool]:
+    """Which rows of a quarantine [table, file, line, reason, row] are the person's, or name the person."""
+    owned = list_owned_tables()
+    columns = {name: (*references, *_own_key(name)) for name, references in owned.items()}
+    matches = []
+    for table, reason, row in frame.select("table", "reason", "row").iter_rows():
+        is_named = person.has_name_in(row or "") or person.has_name_in(reason or "")
+        matches.append(is_named or (table in owned and _is_broken_row_of(row or "", columns[table], person)))
+    return matches
+
+
+def _own_key(table: str) -> tuple[Reference, ...]:
+    """The key of a table's own rows, as if they referred to themselves."""
+    key = next(one.key for one in CANONICAL if one.name == table)
+    return (Reference(key[0], table),) if len(key) == 1 else ()
+
+
+def _is_broken_row_of(row: str, references: tuple[Reference, ...], person: TenantIdentity) -> bool:
+    keys = {TENANTS.name: frozenset({person.tenant}), **person.keys}
+    try:
+        cells = dict(json.loads(row))
+    except (ValueError, TypeError):
+        # A line that was no row: whose it is can only be told by one of its fields being the id.
+        return person.tenant in (field.strip() for field in re.split(r"[,;\t|\"'\r\n]", row))
+    return any(str(cells.get(one.column) or "").strip() in keys.get(one.table, ()) for one in references)
