@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 data = typer.Typer(
     name="data",
-    help="The versions of the tables: log, show, diff, restore, quarantine, quality, erase.",
+    help="The versions of the tables: log, show, diff, restore, quarantine, quality, erase a person.",
     no_args_is_help=True,
     add_completion=False,
 )
