@@ -40,6 +40,7 @@ class Settings:
     onnx_provider: str = "cpu"
     artifacts: str | None = None
     redis_url: str | None = field(default=None, repr=False)
+    event_keys: frozenset[str] = frozenset()
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -48,10 +49,8 @@ class Settings:
         text = environment.get("EPIC22_THREADS") or str(os.cpu_count() or 1)
         if not text.isdigit() or not 1 <= int(text) <= 1024:
             raise UserError(f"EPIC22_THREADS is {text!r}; give a whole number from 1 to 1024.")
-        keys = (environment.get("EPIC22_AUTHORISED_KEYS") or "").replace(" ", "").lower().split(",")
-        odd = [key for key in keys if key and not re.fullmatch("[0-9a-f]{64}", key)]
-        if odd:
-            raise UserError(f"EPIC22_AUTHORISED_KEYS: {odd[0][:12]}… is no SHA-256 digest; give 64 hexadecimal digits a key.")
+        keys = _read_digests(environment, "EPIC22_AUTHORISED_KEYS")
+        event_keys = _read_digests(environment, "EPIC22_EVENT_KEYS")
         url = environment.get("EPIC22_OPENLINEAGE_URL") or None
         if url is not None and not re.match(r"https?://[^/\s]", url):
             raise UserError("EPIC22_OPENLINEAGE_URL is no address; give one such as http://localhost:5000.")
@@ -66,11 +65,20 @@ class Settings:
         redis = environment.get("EPIC22_REDIS_URL") or None
         if redis is not None:
             check_redis_url(redis, "EPIC22_REDIS_URL")
-        return cls(home, int(text), frozenset(key for key in keys if key), url, cap, database, provider, artifacts, redis)
+        return cls(home, int(text), keys, url, cap, database, provider, artifacts, redis, event_keys)
 
     def embed(self, home: Path) -> "Settings":
         """These settings with everything in the files of that home, and nothing where other machines look."""
         return replace(self, home=home, database_url=None, artifacts=None, redis_url=None)
+
+
+def _read_digests(environment: Mapping[str, str], name: str) -> frozenset[str]:
+    """The SHA-256 digests in a variable, separated by commas. Raises UserError for what is none."""
+    keys = (environment.get(name) or "").replace(" ", "").lower().split(",")
+    odd = [key for key in keys if key and not re.fullmatch("[0-9a-f]{64}", key)]
+    if odd:
+        raise UserError(f"{name}: {odd[0][:12]}… is no SHA-256 digest; give 64 hexadecimal digits a key.")
+    return frozenset(key for key in keys if key)
 
 
 def _read_artifacts(text: str | None, database: str | None) -> str | None:

@@ -1,4 +1,5 @@
-"""The HTTP interface: /health, /v1/tasks, /v1/tasks/{task}, its /explanation and /predictions, /openapi.json, /docs."""
+"""The HTTP interface: /health, /v1/tasks, /v1/tasks/{task}, its /explanation and /predictions, /v1/events/{table}, /openapi.json,
+/docs."""
 
 import os
 from collections import defaultdict
@@ -12,10 +13,11 @@ from anyio.to_thread import run_sync
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect
 
 from epic22 import __version__
-from epic22.api.limits import MAX_BODY_BYTES, BodyLimit
+from epic22.api.bodies import read_body, refuse_other_types
+from epic22.api.events import EventIntake, add_event_route
+from epic22.api.limits import BodyLimit
 from epic22.api.model_cache import CachedModel, ModelCache
 from epic22.api.openapi import build_openapi, list_task_bodies
 from epic22.api.problems import Problem, add_problem_handlers
@@ -38,8 +40,11 @@ START_SECONDS = 60.0
 """So long the server waits for its models before it takes requests; what takes longer is opened beside them."""
 
 
-def create_app(registry: Registry, prediction_log: PredictionLog | None = None) -> FastAPI:
-    """The API over a registry; nothing else is needed to answer. Answers are written to the prediction log where there is one."""
+def create_app(registry: Registry, prediction_log: PredictionLog | None = None, intake: EventIntake | None = None) -> FastAPI:
+    """The API over a registry; nothing else is needed to answer. Answers are written to the prediction log where there is one.
+
+    Events are taken in where there is an intake.
+    """
     models = ModelCache(registry)
     # A redirect to the address without its last slash would be built from the client's own Host header.
     app = FastAPI(
@@ -55,6 +60,8 @@ def create_app(registry: Registry, prediction_log: PredictionLog | None = None) 
     app.add_middleware(BodyLimit)
     app.add_middleware(SecurityHeaders)
     _add_routes(app, models, prediction_log)
+    if intake is not None:
+        add_event_route(app, intake)
     app.openapi = lambda: build_openapi(app, models)  # type: ignore[method-assign]
     return app
 
@@ -109,8 +116,8 @@ def _add_routes(app: FastAPI, models: ModelCache, prediction_log: PredictionLog 
         champion = models.peek(task)
         if champion is None:
             champion = await run_in_threadpool(models.get, task)
-        _refuse_other_types(request)
-        content = await _read_body(request)
+        refuse_other_types(request)
+        content = await read_body(request)
         if len(content) > QUICK_BYTES or not champion.quick_rows:
             return await run_sync(_answer_body, champion, content, prediction_log, limiter=workers[task])
         rows = read_rows(champion.request_model, content)
@@ -127,22 +134,6 @@ def _add_routes(app: FastAPI, models: ModelCache, prediction_log: PredictionLog 
     def docs() -> HTMLResponse:
         document = app.openapi()
         return HTMLResponse(render_page("api.html", document=document, tasks=list_task_bodies(document)))
-
-
-def _refuse_other_types(request: Request) -> None:
-    content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if content_type != "application/json" and not content_type.endswith("+json"):
-        raise Problem(415, f"The body's Content-Type is {content_type or 'not given'}; send it as application/json.")
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    if encoding != "identity":
-        raise Problem(415, f"The body's Content-Encoding is {encoding}; send it as it is, at most {MAX_BODY_BYTES:,} bytes.")
-
-
-async def _read_body(request: Request) -> bytes:
-    try:
-        return await request.body()
-    except ClientDisconnect:
-        raise Problem(400, "The connection ended before the body did.") from None
 
 
 def _check_health(models: ModelCache) -> Health:

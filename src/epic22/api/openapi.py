@@ -8,6 +8,8 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from epic22.api.event_document import EVENT_SCHEMAS, EVENTS_OPERATION, SECURITY
+from epic22.api.events import EVENTS_PATH
 from epic22.api.model_cache import ModelCache
 from epic22.api.responses import ProblemAnswer
 from epic22.api.task_document import PREDICTIONS_PATH, PROBLEM_RESPONSES, REF, build_request_body
@@ -61,6 +63,10 @@ def build_openapi(app: FastAPI, models: ModelCache) -> dict[str, Any]:
     paths[PREDICTIONS_PATH]["post"] |= {"requestBody": build_request_body({"$ref": REF.format(model="AnyRows")})}
     paths[PREDICTIONS_PATH]["post"]["responses"] |= PROBLEM_RESPONSES
     schemas["AnyRows"] = ANY_ROWS
+    if EVENTS_PATH in paths:
+        schemas |= EVENT_SCHEMAS
+        document["components"]["securitySchemes"] = SECURITY
+        paths[EVENTS_PATH]["post"] |= EVENTS_OPERATION
     for champion in models.load_all():
         schemas.update(champion.document.schemas)
         paths[champion.document.path] = {"post": champion.document.operation}

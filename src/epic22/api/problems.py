@@ -17,22 +17,28 @@ from epic22.core.errors import BundleError, RowError, UnknownTaskError, UserErro
 MEDIA_TYPE = "application/problem+json"
 TITLES: Mapping[int, tuple[str, str]] = {
     400: ("bad-request", "The request cannot be read"),
+    401: ("no-token", "The token is absent or not known"),
     404: ("not-found", "There is nothing here"),
     405: ("method-not-allowed", "This method does not work here"),
     413: ("body-too-large", "The body is too large"),
     415: ("not-json", "The body must be JSON"),
     422: ("invalid-rows", "The rows do not fit the task"),
+    429: ("too-many-waiting", "More waits than is taken"),
     500: ("our-mistake", "Our mistake"),
-    503: ("model-unavailable", "The model cannot be opened"),
+    503: ("unavailable", "This cannot be answered now"),
 }
 MAX_CHARACTERS = 300
+NO_HEADERS: Mapping[str, str] = {}
 
 
 class Problem(Exception):  # noqa: N818
-    """A refusal: HTTP status, what is wrong in a sentence, and where in the body (JSON pointers)."""
+    """A refusal: HTTP status, what is wrong in a sentence, where in the body (JSON pointers), and what is said in headers."""
 
-    def __init__(self, status: int, detail: str, errors: Sequence[tuple[str, str]] = ()) -> None:
+    def __init__(
+        self, status: int, detail: str, errors: Sequence[tuple[str, str]] = (), headers: Mapping[str, str] = NO_HEADERS
+    ) -> None:
         super().__init__(detail)
+        self.headers = headers
         self.status = status
         self.detail = detail
         self.errors = tuple(errors)
@@ -75,7 +81,9 @@ def add_problem_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Problem)
     async def _handle_problem(request: Request, error: Problem) -> Response:
-        return problem_response(error.status, error.detail, request.url.path, error.errors)
+        response = problem_response(error.status, error.detail, request.url.path, error.errors)
+        response.headers.update(error.headers)
+        return response
 
     @app.exception_handler(UnknownTaskError)
     async def _handle_unknown_task(request: Request, error: UnknownTaskError) -> Response:

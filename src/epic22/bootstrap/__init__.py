@@ -59,6 +59,8 @@ if TYPE_CHECKING:
     from epic22.features.catalog import FEATURES as FEATURES
     from epic22.reports.json import VIEWS as VIEWS
     from epic22.reports.quality_document import build_quality_document as build_quality_document
+    from epic22.services.consume import BatchPolicy as BatchPolicy
+    from epic22.services.consume import Waiting as Waiting
     from epic22.services.forecast_findings import compute_forecast_coverage as compute_forecast_coverage
     from epic22.services.promote import list_models as list_models
     from epic22.services.training_run import RowRun as RowRun
@@ -106,6 +108,7 @@ NAMES = {
     "epic22.features.catalog": ("FEATURES",),
     "epic22.reports.json": ("VIEWS",),
     "epic22.reports.quality_document": ("build_quality_document",),
+    "epic22.services.consume": ("BatchPolicy", "Waiting"),
     "epic22.services.forecast_findings": ("compute_forecast_coverage",),
     "epic22.services.promote": ("list_models",),
     "epic22.services.training_run": ("RowRun", "SeriesRun"),

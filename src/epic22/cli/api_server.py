@@ -6,7 +6,8 @@ import uvicorn
 
 from epic22.adapters.prediction_log import BufferedPredictionLog
 from epic22.api.app import create_app
-from epic22.bootstrap import Components, open_served_registry
+from epic22.api.events import EventIntake
+from epic22.bootstrap import Components, open_event_queue, open_served_registry
 
 SWITCH_SECONDS = 0.001
 """So long a thread that computes keeps Python from the event loop. Five milliseconds, Python's own, are paid at each of the four
@@ -14,7 +15,9 @@ or five steps of a short answer."""
 
 
 def build_server(components: Components) -> uvicorn.Server:
-    """The server of the registered models; answers are noted in the log of predictions."""
+    """The server of the registered models; answers are noted in the log of predictions, events taken in where there are keys."""
     sys.setswitchinterval(SWITCH_SECONDS)
-    app = create_app(open_served_registry(components.settings), BufferedPredictionLog(components.prediction_log))
+    settings = components.settings
+    intake = EventIntake(open_event_queue(settings), settings.event_keys) if settings.event_keys else None
+    app = create_app(open_served_registry(settings), BufferedPredictionLog(components.prediction_log), intake)
     return uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=5))

@@ -3,7 +3,7 @@
 import json as json_text
 import sys
 from datetime import timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +13,9 @@ from epic22.cli.terminal import print_line
 from epic22.config import Settings, read_source_address
 from epic22.core.errors import UserError
 from epic22.core.serialization import to_json
-from epic22.services.consume import BatchPolicy, BatchStored, Waiting
+
+if TYPE_CHECKING:
+    from epic22.services.consume import BatchStored, Waiting
 
 
 def consume(
@@ -50,12 +52,13 @@ def consume(
     options = bootstrap.StreamOptions(address, stream, group, consumer, table, timedelta(days=remember))
     if address == bootstrap.STANDARD_INPUT and (stream or group or consumer):
         raise UserError("--stream, --group and --consumer are for Redis; leave them out with --source -.")
+    policy = bootstrap.BatchPolicy(batch, every, once)
     components = bootstrap.assemble(Settings.read())
-    bootstrap.consume_stream(components, options, BatchPolicy(batch, every, once), _print_json if json else _print_progress)
+    bootstrap.consume_stream(components, options, policy, _print_json if json else _print_progress)
 
 
-def _print_progress(progress: BatchStored | Waiting) -> None:
-    if isinstance(progress, Waiting):
+def _print_progress(progress: "BatchStored | Waiting") -> None:
+    if isinstance(progress, bootstrap.Waiting):
         text = f"waiting: {progress.reason}" if progress.reason else "it answers again"
         sys.stderr.write(f"epic22: {text}\n")
         return
@@ -68,9 +71,9 @@ def _print_progress(progress: BatchStored | Waiting) -> None:
     print_line(f"{version}: {result.arrived:,} events in {progress.seconds:.2f} s: {counts}{behind}")
 
 
-def _print_json(progress: BatchStored | Waiting) -> None:
+def _print_json(progress: "BatchStored | Waiting") -> None:
     """A line a batch."""
-    if isinstance(progress, Waiting):
+    if isinstance(progress, bootstrap.Waiting):
         _print_progress(progress)
         return
     result = progress.result
