@@ -25,10 +25,10 @@ from epic22.core.models.networks.specification import NetworkSpec
 from epic22.core.models.networks.training import to_tensors, train
 
 TRAINED, HELD_OUT = 20_000, 4_000
-SETTINGS = TrainingSettings(epochs=4, batch_size=512, learning_rate=1e-3)
+SETTINGS = TrainingSettings(epochs=3, batch_size=512, learning_rate=1e-3)
 ROWS_UNDER_CAP = 16
 """The cap is what a step of so many rows takes: fewer than make activations be kept."""
-STOPPED_AFTER = 2
+STOPPED_AFTER = 1
 """Epochs of the interrupted training before its end, and before it goes on."""
 EAGER = Pace(0.0, 0.0, 0.0, 1.0)
 

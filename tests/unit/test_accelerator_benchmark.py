@@ -59,7 +59,7 @@ def collect_results(busy: float | None, factor: float, difference: float) -> dic
     return {
         "machine": "here",
         "device": {"name": "cuda", "title": "NVIDIA H200"},
-        "size": {"windows": 1_000_000, "batch": 4096},
+        "size": {"windows": 1_000_000},
         "seconds": 300,
         "checks": [{"reason": None}, {"reason": "its gradients are wrong by 1 %"}],
         "fallbacks": [{"name": "GRU", "fault": "its gradients are wrong by 1 %"}],
@@ -74,7 +74,7 @@ def test_the_page_says_what_was_measured_and_what_was_wrong() -> None:
     page = accelerator.describe_results(collect_results(0.93, 20.0, 0.0))
     assert "NVIDIA H200 (cuda). 1,000,000 windows" in page
     assert "Layers: 1 of 2 right" in page
-    assert "| lstm | 409,600 | 20.0 | 93 % | 0.50000 | 0.50000 |" in page
+    assert "| lstm | 4,096 | 409,600 | 20.0 | 93 % | 0.50000 | 0.50000 |" in page
     assert "| family | processor | float32 | bfloat16 |" in page
     assert "| mlp | 0.41000 | 0.41000 (0.0001) | 0.42000 (0.0001) |" in page
     assert "* GRU: its gradients are wrong by 1 %" in page
@@ -84,7 +84,7 @@ def test_the_page_says_what_was_measured_and_what_was_wrong() -> None:
     ("busy", "factor", "difference", "missed"),
     [
         (0.93, 20.0, 0.001, None),
-        (0.42, 20.0, 0.001, "lstm keeps the device busy for 42 % of the time, less than 80 %."),
+        (0.42, 20.0, 0.001, "lstm by batches of 4,096 keeps the device busy for 42 % of the time, less than 80 %."),
         (None, 20.0, 0.001, "How busy lstm keeps the device is not known."),
         (0.93, 0.5, 0.001, "lstm is slower there than on the processor."),
         (0.93, 20.0, 0.05, "lstm came to another loss: 5.0 % apart."),

@@ -45,9 +45,9 @@ class SpeedUp:
 
     @property
     def factor(self) -> float | None:
-        """How many times as fast the device is; None where one of both could not be measured."""
+        """How many times as many rows a second the device trains on; None where one of both could not be measured."""
         speed, other = self.device.speed, self.processor.speed
-        return None if speed is None or other is None else other.seconds / speed.seconds
+        return None if speed is None or other is None else speed.rows_per_second / other.rows_per_second
 
 
 @dataclass(frozen=True)

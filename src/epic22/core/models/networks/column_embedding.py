@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from epic22.core.models.networks.column_positions import ColumnPositions
 from epic22.core.models.networks.specification import NetworkColumns
 from epic22.core.task import Array
 
@@ -26,6 +27,7 @@ class ColumnEmbedding(nn.Module):
     def __init__(self, columns: NetworkColumns, n_bins: int, embedding: int) -> None:
         super().__init__()
         self.columns = columns
+        self.numbers, self.categories = ColumnPositions(columns.numbers), ColumnPositions(columns.categories)
         m, b, e = len(columns.numbers), n_bins, embedding
         self.register_buffer("bin_start", torch.zeros(m, b))
         self.register_buffer("bin_width", torch.ones(m, b))
@@ -43,8 +45,8 @@ class ColumnEmbedding(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Vectors of numbers, then of categories."""
         vectors = [x.new_zeros(x.shape[0], 0, self.slope.shape[1])]
-        if self.columns.numbers:
-            numbers = x[:, list(self.columns.numbers)]
+        if self.numbers:
+            numbers = self.numbers.take(x)
             is_missing = torch.isnan(numbers)
             known = torch.where(is_missing, self.middle, numbers)
             # (n, m, b): the share of each bin that lies below the number
@@ -52,8 +54,8 @@ class ColumnEmbedding(nn.Module):
             distance = ((known - self.middle) / self.spread).clamp(-5, 5)
             embedded = torch.einsum("nmb,mbe->nme", pieces, self.piece) + distance[:, :, None] * self.slope + self.level
             vectors.append(torch.where(is_missing[:, :, None], self.missing, embedded))
-        if self.columns.categories:
-            codes = x[:, list(self.columns.categories)]
+        if self.categories:
+            codes = self.categories.take(x)
             unknown = torch.isnan(codes) | (codes >= self.n_levels)
             known = torch.where(unknown, self.n_levels, codes).to(torch.int64)
             vectors.append(self.category[known + self.first_code])

@@ -122,6 +122,6 @@ def average_over_members(loss: OutputLoss) -> Callable[[Tensor, Tensor], Tensor]
 
     def compute(raw: Tensor, y: Tensor) -> Tensor:
         n, k = raw.shape[:2]
-        return loss(raw.reshape(n * k, -1), y.repeat_interleave(k, dim=0)).mean()
+        return loss(raw.reshape(n * k, -1), y[:, None].expand(-1, k, *y.shape[1:]).flatten(0, 1)).mean()
 
     return compute

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from epic22.core.models.networks.augmentation import augment_steps
 from epic22.core.models.networks.column_embedding import ColumnEmbedding
+from epic22.core.models.networks.column_positions import ColumnPositions
 from epic22.core.models.networks.convolution import ConvolutionEncoder
 from epic22.core.models.networks.lstm import RecurrentEncoder
 from epic22.core.models.networks.members import MemberStack, order_quantiles
@@ -48,6 +49,7 @@ class SequenceNetwork(nn.Module):
         super().__init__()
         self.columns, self.embedding_width, self.n_quantiles = spec.columns, layers.embedding, spec.n_quantiles
         self.augmentation = layers.augmentation
+        self.steps = ColumnPositions(position for step in spec.columns.steps for position in step)
         n_steps, c = len(spec.columns.steps), spec.columns.n_channels
         self.register_buffer("channel_mean", torch.zeros(c))
         self.register_buffer("channel_spread", torch.ones(c))
@@ -81,8 +83,7 @@ class SequenceNetwork(nn.Module):
 
     def _scale_steps(self, x: Tensor) -> Tensor:
         """(n, s, c, 2): distance and whether it is missing."""
-        values = x[:, [position for step in self.columns.steps for position in step]]
-        values = values.unflatten(1, (len(self.columns.steps), self.columns.n_channels))
+        values = self.steps.take(x).unflatten(1, (len(self.columns.steps), self.columns.n_channels))
         is_missing = torch.isnan(values)
         distance = ((values - self.channel_mean) / self.channel_spread).clamp(-MAX_DISTANCE, MAX_DISTANCE)
         return torch.stack([torch.where(is_missing, 0.0, distance), is_missing.to(x.dtype)], dim=3)

@@ -26,6 +26,8 @@ ROWS_PER_EVALUATION = 4096
 RESIDENT_SHARE = 0.25
 """Rows that take at most this share of a device's free memory lie there all the time, so that it waits for no copies."""
 
+PROCESSOR = torch.device("cpu")
+
 
 @dataclass(frozen=True)
 class RowTensors:
@@ -43,8 +45,7 @@ class RowTensors:
         return RowTensors(self.x.to(device), self.y.to(device)) if self.x.nbytes + self.y.nbytes <= room else self
 
     def take(self, chosen: Tensor, device: str) -> tuple[Tensor, Tensor]:
-        """Some rows, x and y, on a device."""
-        chosen = chosen.to(self.x.device)
+        """Some rows, x and y, on a device; their numbers lie where the rows do."""
         return self.x[chosen].to(device), self.y[chosen].to(device)
 
 
@@ -161,7 +162,7 @@ class NetworkTraining:
     def _train_epoch(self) -> float:
         """Go through the batches of the next epoch that are still to come; rows a second."""
         state, began, n_rows = self.state, time.monotonic(), 0
-        batches = draw_batches(len(self.rows), self.settings.batch_size, self.settings.seed, state.epoch)
+        batches = draw_batches(len(self.rows), self.settings.batch_size, self.settings.seed, state.epoch, self.rows.x.device)
         set_random_state(self._random_state)
         self._random_state = {}
         self.network.train()
@@ -198,7 +199,7 @@ class NetworkTraining:
 
     def _compute_first_loss(self, n_rows: int) -> Tensor:
         self.network.train()
-        return self._compute_loss(torch.arange(n_rows))
+        return self._compute_loss(torch.arange(n_rows, device=self.rows.x.device))
 
     def _compute_rate(self, step: int) -> float:
         return compute_learning_rate(self.settings, step, self.settings.epochs * self.steps_per_epoch)
@@ -272,11 +273,11 @@ class NetworkTraining:
             self.surroundings.progress.note(f"a training that was interrupted goes on in epoch {state.epoch + 1}")
 
 
-def draw_batches(n_rows: int, batch_size: int, seed: int, epoch: int) -> tuple[Tensor, ...]:
-    """Row numbers of each batch of an epoch; all that is random in the epoch is seeded by the way. A last batch of one row joins
-    the batch before it."""
+def draw_batches(n_rows: int, batch_size: int, seed: int, epoch: int, device: torch.device = PROCESSOR) -> tuple[Tensor, ...]:
+    """Row numbers of each batch of an epoch, drawn on the processor and sent to a device at once, so that no step waits for its
+    own; all that is random in the epoch is seeded by the way. A last batch of one row joins the batch before it."""
     torch.manual_seed((seed * 100_003 + epoch) % 2**63)
-    batches = list(torch.randperm(n_rows).split(batch_size))
+    batches = list(torch.randperm(n_rows).to(device).split(batch_size))
     if len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [torch.cat(batches[-2:])]
     return tuple(batches)
