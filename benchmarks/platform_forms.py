@@ -46,11 +46,16 @@ def start_server(scratch: Path) -> str:
         return str(get_server(scratch / "postgres", cleanup_mode="delete").get_uri())
 
 
-def run_command(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A command of epic22 in a home of its own."""
+def build_command(home: Path, *arguments: str) -> tuple[list[str], dict[str, str]]:
+    """A command of epic22 in a home of its own, and its environment."""
     code = "import sys; from epic22.cli.main import run; sys.argv[0] = 'epic22'; run()"
-    environment = {**os.environ, "EPIC22_HOME": str(home), "COLUMNS": "200"}
-    return subprocess.run([sys.executable, "-c", code, *arguments], env=environment, capture_output=True, text=True, check=False)
+    return [sys.executable, "-c", code, *arguments], {**os.environ, "EPIC22_HOME": str(home), "COLUMNS": "200"}
+
+
+def run_command(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command of epic22 that has ended."""
+    command, environment = build_command(home, *arguments)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 def measure_form(server: str, scratch: Path, mapping: str, tables: dict[str, pl.DataFrame]) -> dict[str, Any]:

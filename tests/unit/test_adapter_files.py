@@ -62,6 +62,17 @@ def test_a_large_csv_gives_the_same_rows_as_a_small_one(rows: list[tuple[str, st
     assert streamed.select(LINE_COLUMN, pl.col("a", "b").fill_null("")).equals(whole)
 
 
+def test_rows_that_are_read_one_by_one_come_in_whole_batches_with_their_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_reader, "PIECE_ROWS", 3)
+    (tmp_path / "t.csv").write_text("a,b\n" + "".join(f"{n},{n}\n" if n != 11 else "1,2,3\n" for n in range(20)))
+    frames = list(read_batches(tmp_path / "t.csv", 8))
+    assert [frame.height for frame in frames] == [8, 8, 4]
+    assert [line for frame in frames for line in frame[LINE_COLUMN]] == list(range(2, 22))
+    assert frames[1][BROKEN_COLUMN].to_list() == [None, None, None, "3 fields where the header has 2", None, None, None, None]
+
+
 @with_files
 @given(rows=TABLES, size=st.integers(1, 5))
 def test_every_cell_of_json_lines_comes_back(rows: list[tuple[str, str]], size: int, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from tests.object_storage import new_bucket, storage_environment
 from tests.postgres import new_database
 from tests.small_tables import small_tables
 
+from epic22.adapters import lake_transaction
 from epic22.adapters.file_store import open_file_store
 from epic22.adapters.lake import Lake, is_delta, list_delta_files
 from epic22.adapters.lake_transaction import DeltaTransaction
@@ -124,6 +125,20 @@ def test_equal_rows_of_two_files_are_one_and_contradicting_ones_are_set_apart(la
     apart = lake.quarantine()
     assert apart.select("file", "line").sort("file").rows() == [("a.csv", 3), ("c.csv", 2)]
     assert set(apart["reason"]) == {"the same key and known_at comes with different content in this ingest"}
+
+
+def test_the_fate_of_rows_is_the_same_whether_it_is_decided_at_once_or_in_parts(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lake_transaction, "PART_ROWS", 2)
+    add_units(lake, units(0, 1, 2, 3))
+    with lake.begin_transaction() as transaction:
+        stage(transaction, units(0, 1, 4, 5, 6), "a.csv", derived=True)
+        stage(transaction, pl.concat([units(2, 5, area=9.0), units(6)]), "b.csv", derived=True)
+        counts = transaction.resolve_rows(UNITS, datetime(2022, 5, 1), snapshot=True)
+        assert counts == IngestCounts(new=2, same=2, changed=1, quarantined=2, gone=1, twice=1)
+        transaction.commit("tester")
+    assert lake.quarantine().select("file", "line").sort("file").rows() == [("a.csv", 5), ("b.csv", 3)]
 
 
 def test_what_a_snapshot_no_longer_has_is_counted_and_what_changed_is_dated(lake: Lake) -> None:

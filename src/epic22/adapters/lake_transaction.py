@@ -4,7 +4,7 @@ import io
 import json
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,6 +38,9 @@ from epic22.core.tables.versions import (
 QUARANTINE, STAGING = "quarantine", ".staging"
 BATCH_ROWS = 1_000_000
 """Rows hashed at a time where stored rows are compared with."""
+PART_ROWS = 2_000_000
+"""Staged rows whose fate is decided at a time; what decides it is equal only within such a part."""
+LINE_ROW = 4
 FEW_OF = 4
 """Incoming rows are few where stored ones are at least this many times as many."""
 EPOCH = datetime(1970, 1, 1)
@@ -51,14 +54,32 @@ KEEP_ALL_VERSIONS = {
 
 @dataclass
 class StagedBatch:
-    """One batch of a table's rows that waits on disk, with the hashes that decide its fate."""
+    """One batch of a table's rows that waits on disk, and beside it the hashes that decide its fate and the lines of its rows."""
 
     path: Path
     source: int
-    lines: NDArray[np.int64]
-    incoming: IncomingHashes
     digest: int
     rows: int
+
+    @property
+    def hashes(self) -> Path:
+        """The file of the rows' hashes: five columns of 64 bits, an identity's two lanes, content, `known_at`, line."""
+        return self.path.with_suffix(".npy")
+
+    def write_hashes(self, incoming: IncomingHashes, lines: NDArray[np.int64]) -> None:
+        """Keep the hashes and lines of the rows beside them."""
+        columns = (*incoming.identity, incoming.content, incoming.known_at.view(np.uint64), lines.view(np.uint64))
+        np.save(self.hashes, np.stack(columns), allow_pickle=False)
+
+    def read_hashes(self) -> NDArray[np.uint64]:
+        """The columns (5, rows)."""
+        columns: NDArray[np.uint64] = np.load(self.hashes, allow_pickle=False)
+        return columns
+
+    def read_lines(self) -> NDArray[np.int64]:
+        """Where in their file the rows begin (rows,)."""
+        lines: NDArray[np.int64] = self.read_hashes()[LINE_ROW].view(np.int64)
+        return lines
 
 
 @dataclass
@@ -149,9 +170,10 @@ class DeltaTransaction:
         path = self._staging / f"{table.name}-{self._token}-{len(pending.batches):05d}.parquet"
         frame.write_parquet(path)
         identity, content = (hashes.key, hashes.content[0]) if derived else (hashes.version, hashes.whole[0])
+        batch = StagedBatch(path, source, digest_rows(hashes.whole), frame.height)
         incoming = IncomingHashes(identity, content, frame[KNOWN_AT].to_physical().to_numpy())
-        lines = checked.valid[LINE_COLUMN].to_numpy()
-        pending.batches.append(StagedBatch(path, source, lines, incoming, digest_rows(hashes.whole), frame.height))
+        batch.write_hashes(incoming, checked.valid[LINE_COLUMN].to_numpy())
+        pending.batches.append(batch)
 
     def resolve_rows(self, table: CanonicalTable, as_of: datetime | None = None, snapshot: bool = False) -> IngestCounts:
         """Decide what becomes of the table's staged rows; rows that are not new are taken out of what is staged.
@@ -162,24 +184,17 @@ class DeltaTransaction:
         pending = self._get_staged(table)
         if not pending.batches:
             return IngestCounts()
-        incoming = [batch.incoming for batch in pending.batches]
-        a, b = (np.concatenate([one.identity[lane] for one in incoming]) for lane in (0, 1))
-        rows = IncomingHashes(
-            (a, b), np.concatenate([one.content for one in incoming]), np.concatenate([one.known_at for one in incoming])
-        )
         overlap = self._scan_overlap(table, pending, as_of is not None)
         # A snapshot is compared with every stored key, to count those that it no longer has.
         alike = overlap if snapshot else self._select_staged_keys(overlap, pending, as_of is not None)
         stored = _hash_stored_rows(alike, table, as_of is not None)
-        fate = classify_rows(rows, stored, None if as_of is None else (as_of - EPOCH) // timedelta(microseconds=1))
-        at = 0
-        for batch in list(pending.batches):
-            next_batch = at + batch.rows
-            self._apply_fates(pending, batch, fate[at:next_batch], as_of)
-            at = next_batch
-        counts = np.bincount(fate, minlength=len(RowOutcome))
-        gone = stored.join(pl.DataFrame({"a": a, "b": b}), on=["a", "b"], how="anti").height if snapshot else 0
-        new, same, changed, redated, ambiguous, conflict, duplicate = counts.tolist()
+        moment = None if as_of is None else (as_of - EPOCH) // timedelta(microseconds=1)
+        fates, gone = _decide_fates(pending.batches, stored, moment)
+        for batch, fate in zip(list(pending.batches), fates, strict=True):
+            self._apply_fates(pending, batch, fate, as_of)
+        counts = sum(np.bincount(fate, minlength=len(RowOutcome)) for fate in fates)
+        gone = gone if snapshot else 0
+        new, same, changed, redated, ambiguous, conflict, duplicate = np.asarray(counts).tolist()
         return IngestCounts(new, same, changed + redated, ambiguous + conflict, gone, duplicate)
 
     def read_arrived(self, table: CanonicalTable) -> pl.DataFrame:
@@ -197,7 +212,7 @@ class DeltaTransaction:
             if not len(places):
                 continue
             rows = frame[places].select(pl.struct(pl.all()).struct.json_encode().alias("row"))
-            line = pl.Series("line", batch.lines[places])
+            line = pl.Series("line", batch.read_lines()[places])
             self._quarantine(pending, batch.source, rows.select(line, pl.lit(reason).alias("reason"), "row"))
             stays = np.ones(frame.height, dtype=np.bool_)
             stays[places] = False
@@ -279,12 +294,12 @@ class DeltaTransaction:
         """Take the rows out of the staged file that are not new, and date those that changed."""
         if not fate.any():
             return
-        frame = pl.read_parquet(batch.path)
+        frame, lines = pl.read_parquet(batch.path), batch.read_lines()
         for code, reason in REJECTION_REASONS.items():
             hit = fate == code
             if hit.any():
                 rows = frame.filter(hit).select(pl.struct(pl.all()).struct.json_encode().alias("row"))
-                rejected_rows = rows.select(pl.Series("line", batch.lines[hit]), pl.lit(reason).alias("reason"), "row")
+                rejected_rows = rows.select(pl.Series("line", lines[hit]), pl.lit(reason).alias("reason"), "row")
                 self._quarantine(pending, batch.source, rejected_rows)
         if as_of is not None:
             redated = pl.Series(fate == RowOutcome.REDATED)
@@ -343,6 +358,26 @@ def _hash_stored_rows(rows: pl.LazyFrame, table: CanonicalTable, derived: bool) 
     return stored_hashes.sort("known_at").unique(["a", "b"], keep="last") if derived else stored_hashes
 
 
+def _decide_fates(batches: Sequence[StagedBatch], stored: pl.DataFrame, as_of: int | None) -> tuple[list[NDArray[np.uint8]], int]:
+    """What becomes of the rows of each batch, and how many stored keys are not among them; so many rows in memory at a time."""
+    n_parts = max(1, -(-sum(batch.rows for batch in batches) // PART_ROWS))
+    fates = [np.zeros(batch.rows, dtype=np.uint8) for batch in batches]
+    gone = 0
+    for part in range(n_parts):
+        places, pieces = [], []
+        for batch in batches:
+            hashes = batch.read_hashes()
+            places.append(np.flatnonzero(hashes[0] % np.uint64(n_parts) == part))
+            pieces.append(hashes[:LINE_ROW, places[-1]])
+        a, b, content, known_at = np.concatenate(pieces, axis=1)
+        alike = stored.filter(pl.col("a") % n_parts == part)
+        outcome = classify_rows(IncomingHashes((a, b), content, known_at.view(np.int64)), alike, as_of)
+        gone += alike.join(pl.DataFrame({"a": a, "b": b}), on=["a", "b"], how="anti").height
+        for fate, place, own in zip(fates, places, np.split(outcome, np.cumsum([len(one) for one in places])[:-1]), strict=True):
+            fate[place] = own
+    return fates, gone
+
+
 def _keep_rows(pending: StagedTable, batch: StagedBatch, frame: pl.DataFrame, stays: NDArray[np.bool_]) -> None:
     """Leave these of a staged batch's rows; a batch without rows is no longer staged."""
     rows = frame.filter(stays)
@@ -350,7 +385,8 @@ def _keep_rows(pending: StagedTable, batch: StagedBatch, frame: pl.DataFrame, st
         pending.batches.remove(batch)
         return
     rows.write_parquet(batch.path)
-    batch.rows, batch.lines = rows.height, batch.lines[stays]
+    np.save(batch.hashes, batch.read_hashes()[:, stays], allow_pickle=False)
+    batch.rows = rows.height
     batch.digest = digest_rows(hash_rows(rows, pending.table.key).whole)
 
 

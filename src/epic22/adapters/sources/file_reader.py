@@ -19,8 +19,10 @@ from epic22.core.data.table_lines import find_header
 from epic22.core.errors import FileError
 from epic22.core.tables.row_contract import BROKEN_COLUMN, LINE_COLUMN, TEXT_COLUMN
 
-BATCH_ROWS = 1_000_000
+BATCH_ROWS = 250_000
 """Rows a batch."""
+PIECE_ROWS = 20_000
+"""Rows that are in memory one by one, where they are read so."""
 ARCHIVES = (".xlsx", ".zip")
 SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".jsonl", ".jsonl.gz", ".ndjson", ".json", ".json.gz", ".parquet", *ARCHIVES)
 STREAMED_FROM = 8 * 2**20
@@ -153,7 +155,13 @@ def _parse_csv_rows(numbered: Iterator[tuple[int, list[str]]], width: int, separ
 
 
 def _build_frames(records: Iterator[Record], names: list[str], rows: int) -> Iterator[pl.DataFrame]:
-    while chunk := list(islice(records, rows)):
+    """Batches of so many rows, put together of smaller ones: as Python's own values they take ten times the memory."""
+    while pieces := list(_build_pieces(islice(records, rows), names)):
+        yield pl.concat(pieces, how="diagonal")
+
+
+def _build_pieces(records: Iterator[Record], names: list[str]) -> Iterator[pl.DataFrame]:
+    while chunk := list(islice(records, PIECE_ROWS)):
         lines, broken, texts, fields = zip(*chunk, strict=True)
         columns = [
             pl.Series(name, values, dtype=pl.String) for name, values in zip(names, zip(*fields, strict=True), strict=True)
