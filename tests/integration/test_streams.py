@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.erasures import list_contents, list_naming
 from tests.event_streams import build_reading, fill_home, read_readings, write_events
 from tests.lakes import take_in
 from tests.redis_server import PASSWORD, RedisProcess, new_redis
@@ -17,15 +18,19 @@ from tests.shell import Shell
 from tests.small_tables import small_tables, write_tables
 
 from epic22.adapters.lake import Lake
+from epic22.adapters.lake_transaction import open_delta
 from epic22.adapters.redis.server import RedisServer
 from epic22.adapters.store_copy import copy_lake
 from epic22.adapters.streams.lines import LineStream
-from epic22.adapters.streams.redis_stream import RedisEventQueue, RedisStream
+from epic22.adapters.streams.redis_stream import STREAM, RedisEventQueue, RedisStream
 from epic22.adapters.streams.spool import EventSpool
 from epic22.adapters.version_files import VersionFiles
-from epic22.core.errors import QueueFullError, UnavailableError
+from epic22.bootstrap.events import open_event_queue
+from epic22.config import Settings
+from epic22.core.errors import UnavailableError
 from epic22.core.ports import EventStream
 from epic22.core.tables.events import MAX_EVENT_BYTES, ArrivedEvent, count_microseconds
+from epic22.core.tables.rowhash import digest_rows, hash_rows
 from epic22.services.consume import BatchPolicy, BatchStored, Waiting, consume_events
 from epic22.services.events import EventRequest, EventResult, ingest_events
 
@@ -109,6 +114,46 @@ def test_many_versions_leave_few_files_of_ids_and_forget_none(lake: Lake) -> Non
     assert len(lake.files.list_files("events")) <= 4
     result = ingest_events(arrive(*(build_reading(n) for n in range(12)), start=NOW + 100), lake, REQUEST)
     assert (result.stored, result.repeated) == (0, 12)
+
+
+def test_small_files_of_many_versions_are_merged_and_every_version_stays_as_it_is(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("epic22.adapters.lake_transaction.MANY_FILES", 4)
+    for n in range(7):
+        ingest_events(arrive(build_reading(n, known_at=None if n else "2026-09-02"), start=NOW + n), lake, REQUEST)
+    versions = [version for version in lake.log() if "sensor_readings" in version.tables]
+    assert len(open_delta(lake.files, "sensor_readings").file_uris()) == 3
+    for n, version in enumerate(versions, 1):
+        rows = lake.scan("sensor_readings", version.number).collect()
+        assert rows["value"].sort().to_list() == list(range(n))
+        digest = f"{digest_rows(hash_rows(rows, ('equipment_id', 'kind', 'measured_at')).whole):032x}"
+        assert digest == version.tables["sensor_readings"].digest
+    assert lake.restore(versions[2].number, "tester").tables["sensor_readings"].rows == 3
+    assert ingest_events(arrive(build_reading(9), start=NOW + 99), lake, REQUEST).stored == 1
+    assert read_readings(lake)["value"].sort().to_list() == [0, 1, 2, 9]
+
+
+def test_a_person_is_erased_from_events_that_wait_and_from_files_that_were_merged(
+    shell: Shell, lake: Lake, redis: RedisProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("epic22.adapters.lake_transaction.MANY_FILES", 2)
+    monkeypatch.setenv("EPIC22_REDIS_URL", redis.url)
+    people = [{"id": f"p{n}", "row": {"tenant_id": f"person-{n}", "created_at": "2021-01-01"}} for n in range(5)]
+    for n, event in enumerate(people):
+        ingest_events(arrive(event, start=NOW + n, table="tenants"), lake, REQUEST)
+    spool = EventSpool(shell.home / "events.sqlite")
+    queue = RedisEventQueue(RedisServer(redis.url))
+    spool.add("tenants", write_events(people))
+    queue.add("tenants", write_events(people))
+    code, out, err = shell("data", "erase", "--tenant", "person-3", "--yes", "--json")
+    assert (code, err) == (0, "")
+    # The row stands in the file in which it came, and in the merged one.
+    assert json.loads(out)["entry"]["counts"] == {"tenants": 2, "events that wait": 1, "events that wait in Redis": 1}
+    assert list_naming(list_contents(shell.home), "person-3") == []
+    assert sorted(lake.scan("tenants").collect()["tenant_id"]) == ["person-0", "person-1", "person-2", "person-4"]
+    assert [version.tables["tenants"].added for version in lake.log()[1:]] == [1, 1, 1, 0, 1]
+    assert (spool.measure_lag().events, RedisServer(redis.url).client.xlen(STREAM)) == (4, 4)
 
 
 def test_a_copy_of_the_store_knows_which_events_came(lake: Lake, tmp_path: Path) -> None:
@@ -401,27 +446,19 @@ def test_ingest_says_who_reads_a_stream(shell: Shell) -> None:
     )
 
 
-def test_the_spool_keeps_events_until_they_are_acknowledged_and_no_more_than_its_limit(tmp_path: Path, lake: Lake) -> None:
-    spool = EventSpool(tmp_path / "events.sqlite", limit=5)
+@pytest.mark.parametrize("kind", ["file", "redis"])
+def test_the_command_without_a_source_takes_in_what_the_api_accepted(
+    shell: Shell, lake: Lake, redis: RedisProcess, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    if kind == "redis":
+        monkeypatch.setenv("EPIC22_REDIS_URL", redis.url)
+    queue = open_event_queue(Settings.read())
     bare = [{"id": event["id"], "row": event["row"]} for event in (build_reading(n) for n in range(4))]
-    assert spool.add("sensor_readings", write_events(bare)) == 4
-    with pytest.raises(QueueFullError, match="4 events wait of at most 5"):
-        spool.add("sensor_readings", write_events(bare[:2]))
-    assert len(EventSpool(tmp_path / "events.sqlite").read(3, 0)) == 3
-    consume(EventSpool(tmp_path / "events.sqlite"), lake)
+    queue.add("sensor_readings", write_events(bare))
+    code, out, err = shell("consume", "--once")
+    assert (code, err) == (0, "")
+    assert "4 stored, 0 again, 0 quarantined; behind: 0 events" in out
     assert read_readings(lake).height == 4
-    assert spool.measure_lag().events == 0
-
-
-def test_the_queue_in_redis_is_emptied_by_its_consumer_and_takes_no_more_than_its_limit(redis: RedisProcess, lake: Lake) -> None:
-    queue = RedisEventQueue(RedisServer(redis.url), "queue", limit=5)
-    bare = [{"id": event["id"], "row": event["row"]} for event in (build_reading(n) for n in range(4))]
-    assert queue.add("sensor_readings", write_events(bare)) == 4
-    with pytest.raises(QueueFullError, match="4 events wait of at most 5"):
-        queue.add("sensor_readings", write_events(bare[:2]))
-    consume(open_stream(redis, "queue", is_own=True), lake)
-    assert read_readings(lake).height == 4
-    assert queue.add("sensor_readings", write_events(bare)) == 4
 
 
 def test_a_redis_that_is_gone_refuses_events_for_a_time(lake: Lake) -> None:

@@ -3,14 +3,18 @@
 import gzip
 import io
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePosixPath
+from typing import Protocol
 
+import orjson
 import polars as pl
 
 from epic22.adapters.file_store import FileStore
 from epic22.adapters.prediction_log import ReceiptStore
+from epic22.core.tables.canonical import get_canonical_table
 from epic22.core.tables.erasure import TenantIdentity
 
 CACHES = ("cache", "http", "errors", "scratch", "studies")
@@ -39,6 +43,48 @@ class ReceiptPlace:
     def list_remaining(self, person: TenantIdentity, is_erased: bool) -> tuple[str, ...]:
         """Nothing."""
         return ()
+
+
+class ErasableQueue(Protocol):
+    """Events that wait, of which some can be removed."""
+
+    def count_events(self, is_meant: Callable[[bytes], bool]) -> int:
+        """How many events of such content wait."""
+
+    def remove_events(self, is_meant: Callable[[bytes], bool]) -> None:
+        """Remove them, and what is left of those that were removed before."""
+
+
+@dataclass(frozen=True)
+class EventPlace:
+    """The events that wait for a consumer."""
+
+    queue: ErasableQueue
+    name: str = "events that wait"
+
+    def count(self, person: TenantIdentity) -> int:
+        """How many state something of the person."""
+        return self.queue.count_events(partial(_is_event_about, person))
+
+    def erase(self, person: TenantIdentity) -> None:
+        """Remove them."""
+        self.queue.remove_events(partial(_is_event_about, person))
+
+    def list_remaining(self, person: TenantIdentity, is_erased: bool) -> tuple[str, ...]:
+        """Nothing."""
+        return ()
+
+
+def _is_event_about(person: TenantIdentity, content: bytes) -> bool:
+    """Whether an event names the person, or a row that is the person's."""
+    if person.has_name_in_bytes(content):
+        return True
+    try:
+        row = orjson.loads(content)["row"]
+        owned = {get_canonical_table(table).key[0]: keys for table, keys in person.keys.items()}
+        return any(row.get(column) == person.tenant or row.get(column) in keys for column, keys in owned.items())
+    except (orjson.JSONDecodeError, TypeError, KeyError, AttributeError):
+        return False
 
 
 @dataclass(frozen=True)

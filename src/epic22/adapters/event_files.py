@@ -9,7 +9,6 @@ times, and what a file covers is removed.
 
 import io
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 
 import polars as pl
@@ -21,15 +20,18 @@ from epic22.core.tables.event_memory import EventMemory
 EVENTS = "events"
 
 
-@dataclass(frozen=True)
 class EventFiles:
-    """The files below one place."""
+    """The files below one place; what was read last, or added to it, is in memory until another process makes a version."""
 
-    files: FileStore
+    def __init__(self, files: FileStore) -> None:
+        self.files = files
+        self._latest: tuple[int, EventMemory] = (0, EventMemory.of_nothing())
 
     def read(self, number: int) -> EventMemory:
         """The events of all versions up to a number."""
-        return self._read_versions(number, 0)
+        if self._latest[0] != number:
+            self._latest = (number, self._read_versions(number, 0))
+        return self._latest[1]
 
     def write(self, number: int, fresh: EventMemory, horizon: timedelta) -> None:
         """Keep the events of a version that is about to be."""
@@ -42,8 +44,10 @@ class EventFiles:
         """Remove what was kept of a version that never came to be."""
         self.files.remove(_name_folder(number))
 
-    def remove_covered(self, number: int) -> None:
-        """Remove the files that the one of this version covers: worthless, and no harm where they stay."""
+    def complete(self, number: int, fresh: EventMemory, horizon: timedelta) -> None:
+        """Note that the version has come to be, and remove the files that its own covers: they do no harm where they stay."""
+        if self._latest[0] == number - 1:
+            self._latest = (number, self._latest[1].add(fresh, horizon))
         with suppress(OSError, StorageError):
             for name in self.files.list_files(EVENTS):
                 if _find_start(number) < _read_number(name) < number:

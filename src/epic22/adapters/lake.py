@@ -24,6 +24,7 @@ from deltalake import DeltaTable
 from pydantic import TypeAdapter
 
 from epic22.adapters.erasure_journal import refuse_pending_erasure
+from epic22.adapters.event_files import EventFiles
 from epic22.adapters.file_store import FileStore, FolderFiles
 from epic22.adapters.lake_transaction import QUARANTINE, STAGING, DeltaTransaction, open_delta
 from epic22.adapters.version_files import VersionFiles, VersionLog
@@ -49,6 +50,7 @@ class Lake:
         self.root = root
         self.versions = VersionFiles(root) if versions is None else versions
         self.files = FolderFiles(root) if files is None else files
+        self._event_files = EventFiles(self.files)
 
     def log(self) -> tuple[LakeVersion, ...]:
         """All versions, oldest first."""
@@ -112,7 +114,8 @@ class Lake:
             if not is_free:
                 raise LakeBusyError(f"{self.files.place}: another ingest is running; wait for its end.")
             refuse_pending_erasure(self.files)
-            transaction = DeltaTransaction(self.files, self.root / STAGING, self.latest(), self.scan_at, self._publish)
+            staging, latest = self.root / STAGING, self.latest()
+            transaction = DeltaTransaction(self.files, staging, latest, self.scan_at, self._publish, self._event_files)
             try:
                 yield transaction
             finally:

@@ -325,10 +325,14 @@ class LakeErasure:
         """How many of the rows that a version added to a table go."""
         now = version.tables[name]
         parent = next((one.tables.get(name) for one in self._log if one.number == version.parent), None)
-        files = self._list_files_of(name, now)
-        if parent is not None:
-            files -= self._list_files_of(name, parent)
-        return sum(change.n_removed for file, change in survey.files[now.folder or name].items() if file in files)
+        changes = survey.files[now.folder or name]
+
+        def count_removed(table_version: TableVersion) -> int:
+            files = self._list_files_of(name, table_version)
+            return sum(change.n_removed for file, change in changes.items() if file in files)
+
+        # A version may have merged files of its parent, whose rows it did not add.
+        return count_removed(now) - (0 if parent is None else count_removed(parent))
 
     def _write_quarantine(self, name: str, frame: pl.DataFrame, matches: Sequence[bool]) -> None:
         if not any(matches):

@@ -43,6 +43,8 @@ PART_ROWS = 2_000_000
 LINE_ROW = 4
 FEW_OF = 4
 """Incoming rows are few where stored ones are at least this many times as many."""
+MANY_FILES, SMALL_FILE_BYTES = 64, 32 << 20
+"""So many files of a table below that size, the leavings of as many batches of a stream, are merged into larger ones."""
 EPOCH = datetime(1970, 1, 1)
 KEEP_ALL_VERSIONS = {
     "delta.enableExpiredLogCleanup": "false",
@@ -105,6 +107,7 @@ class DeltaTransaction:
         parent: LakeVersion | None,
         scan: Callable[[CanonicalTable, TableVersion | None], pl.LazyFrame],
         publish: Callable[[LakeVersion], LakeVersion],
+        event_files: EventFiles,
     ) -> None:
         self.files = files
         self.parent = parent
@@ -114,7 +117,7 @@ class DeltaTransaction:
         self._token = uuid.uuid4().hex[:12]
         self._pending: dict[str, StagedTable] = {}
         self._events, self._horizon = EventMemory.of_nothing(), timedelta()
-        self._event_files = EventFiles(files)
+        self._event_files = event_files
         self._sources: list[SourceFile] = []
         self._positions: dict[str, Position] = dict(parent.positions) if parent else {}
         self.shares: dict[str, StoredShares] = dict(parent.shares) if parent else {}
@@ -253,7 +256,7 @@ class DeltaTransaction:
         version = LakeVersion(self.number, identity, tables, tuple(self._sources), who, now, parent, end, notes=notes)
         published = self._publish(replace(version, positions=self._positions, shares=self.shares))
         if self._events.frame.height:
-            self._event_files.remove_covered(self.number)
+            self._event_files.complete(self.number, self._events, self._horizon)
         return published
 
     def _get_staged(self, table: CanonicalTable) -> StagedTable:
@@ -333,7 +336,7 @@ class DeltaTransaction:
         rows = sum(batch.rows for batch in batches)
         before = int(parent_version.digest, 16) if parent_version else 0
         total = add_digests([before, *(batch.digest for batch in batches)])
-        version = TableVersion(open_delta(self.files, folder).version(), rows, rows, f"{total:032x}")
+        version = TableVersion(_merge_small_files(open_delta(self.files, folder)), rows, rows, f"{total:032x}")
         return replace(version, rows=parent_version.rows + rows, folder=parent_version.folder) if parent_version else version
 
     def _write_quarantine(self) -> None:
@@ -438,6 +441,14 @@ def _open_table(files: FileStore, folder: str, schema: Schema, version: int) -> 
         delta.alter.add_columns(fresh)
         delta = open_delta(files, folder)
     return delta
+
+
+def _merge_small_files(delta: DeltaTable) -> int:
+    """The newest version of a table after its small files were merged, where there are many: each is opened at every read."""
+    sizes = pl.DataFrame(delta.get_add_actions(flatten=True))["size_bytes"]
+    if (sizes < SMALL_FILE_BYTES).sum() > MANY_FILES:
+        delta.optimize.compact(target_size=SMALL_FILE_BYTES, max_concurrent_tasks=1)
+    return int(delta.version())
 
 
 def _move_file_in(files: FileStore, folder: str, batch: StagedBatch) -> AddAction:

@@ -2,14 +2,18 @@
 
 from datetime import UTC, datetime
 
-from epic22.adapters.erasure_places import CACHES, FilePlace, ReceiptPlace
+from epic22.adapters.erasure_places import CACHES, EventPlace, FilePlace, ReceiptPlace
 from epic22.adapters.file_store import FolderFiles, open_file_store
 from epic22.adapters.lake_erasure import LakeErasure
 from epic22.bootstrap.components import current_user
+from epic22.bootstrap.events import SPOOL, open_redis_queue, open_spool
 from epic22.bootstrap.stores import ARTIFACTS, Stores, get_artifacts, open_stores
 from epic22.config import Settings
 from epic22.features.catalog import FEATURES
 from epic22.services.erasure import Erasure, ErasurePlace, ErasureRequest, erase_person
+
+DATABASE_ENDS = ("", "-wal", "-shm")
+"""How the names of the files of an SQLite database end."""
 
 
 def erase_tenant(settings: Settings, tenant: str | None, is_confirmed: bool = False) -> Erasure:
@@ -26,7 +30,9 @@ def erase_tenant(settings: Settings, tenant: str | None, is_confirmed: bool = Fa
 def _list_places(settings: Settings, stores: Stores) -> tuple[ErasurePlace, ...]:
     """All places beside the tables. A new one is one line here."""
     tables = {feature.name: feature.task.entities for feature in FEATURES if feature.task.entities is not None}
-    places: list[ErasurePlace] = [ReceiptPlace(stores.prediction_log, tables)]
+    places: list[ErasurePlace] = [ReceiptPlace(stores.prediction_log, tables), EventPlace(open_spool(settings))]
+    if settings.redis_url is not None:
+        places.append(EventPlace(open_redis_queue(settings.redis_url), "events that wait in Redis"))
     places.append(FilePlace(FolderFiles(settings.home), "files below EPIC22_HOME", CACHES, _list_skipped(settings, stores)))
     if stores.database is not None:
         from epic22.adapters.metadata.erasure import DatabaseTexts
@@ -41,8 +47,8 @@ def _list_places(settings: Settings, stores: Stores) -> tuple[ErasurePlace, ...]
 
 def _list_skipped(settings: Settings, stores: Stores) -> tuple[str, ...]:
     """What lies in the home and is a place of its own."""
-    own = ["lake", "receipts", ARTIFACTS]
+    own = ["lake", "receipts", ARTIFACTS, *(f"{SPOOL}{end}" for end in DATABASE_ENDS)]
     if stores.database is not None and stores.database.is_sqlite and stores.database.path.is_relative_to(settings.home):
         path = stores.database.path.relative_to(settings.home).as_posix()
-        own += [path, f"{path}-wal", f"{path}-shm"]
+        own += [f"{path}{end}" for end in DATABASE_ENDS]
     return tuple(own)

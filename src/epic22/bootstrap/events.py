@@ -16,6 +16,7 @@ from epic22.services.events import DEFAULT_HORIZON, EventRequest
 
 if TYPE_CHECKING:
     from epic22.adapters.redis.server import RedisServer
+    from epic22.adapters.streams.redis_stream import RedisEventQueue
 
 STANDARD_INPUT = "-"
 SPOOL = "events.sqlite"
@@ -49,11 +50,19 @@ def consume_stream(components: Components, options: StreamOptions, policy: Batch
 
 def open_event_queue(settings: Settings) -> EventQueue:
     """Where the API lays events down: in Redis where that is set, else in a file of the home."""
-    if settings.redis_url is None:
-        return EventSpool(settings.home / SPOOL)
+    return open_spool(settings) if settings.redis_url is None else open_redis_queue(settings.redis_url)
+
+
+def open_spool(settings: Settings) -> EventSpool:
+    """The file of the home in which events wait."""
+    return EventSpool(settings.home / SPOOL)
+
+
+def open_redis_queue(url: str) -> "RedisEventQueue":
+    """The stream in which events wait."""
     from epic22.adapters.streams.redis_stream import RedisEventQueue
 
-    return RedisEventQueue(_open_server(settings.redis_url))
+    return RedisEventQueue(_open_server(url))
 
 
 def _open_stream(settings: Settings, options: StreamOptions, policy: BatchPolicy) -> EventStream:
@@ -66,7 +75,7 @@ def _open_stream(settings: Settings, options: StreamOptions, policy: BatchPolicy
     if options.table is not None:
         raise UserError("--table is for lines on standard input; an event in Redis or from the API names its table itself.")
     if options.source is None and settings.redis_url is None:
-        return EventSpool(settings.home / SPOOL)
+        return open_spool(settings)
     return _open_redis_stream(settings, options, policy)
 
 

@@ -5,7 +5,7 @@ of the server. Redis 6.2 or newer.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from epic22.adapters.redis.server import ANSWER_SECONDS, RedisServer
@@ -16,7 +16,7 @@ from epic22.core.tables.events import ArrivedEvent
 STREAM, GROUP = "epic22:events", "epic22"
 """The stream in which the API lays events down, and the group that takes them from it."""
 MAX_WAITING = 100_000
-ENTRIES_AT_ONCE = 500
+ENTRIES_AT_ONCE = 200
 """Entries asked for at once: each may be large, and all of an answer are in memory."""
 IDLE_SECONDS = 60.0
 """An entry that another consumer has had for so long is taken over from it: it has ended."""
@@ -189,6 +189,29 @@ class RedisEventQueue:
                 pipeline.xadd(self._stream, {EVENT: event, TABLE: table.encode()})
             pipeline.execute()
         return waiting + len(events)
+
+    def count_events(self, is_meant: Callable[[bytes], bool]) -> int:
+        """How many events of such content wait."""
+        return len(self._list_entries(is_meant))
+
+    def remove_events(self, is_meant: Callable[[bytes], bool]) -> None:
+        """Remove them; the server's own log forgets them once it is written anew."""
+        names = self._list_entries(is_meant)
+        with self._server.translate_faults():
+            for start in range(0, len(names), ENTRIES_AT_ONCE):
+                self._server.client.xdel(self._stream, *names[start : start + ENTRIES_AT_ONCE])
+
+    def _list_entries(self, is_meant: Callable[[bytes], bool]) -> list[bytes]:
+        client: Any = self._server.client
+        names: list[bytes] = []
+        after = b"-"
+        while True:
+            with self._server.translate_faults():
+                entries = client.xrange(self._stream, after, "+", ENTRIES_AT_ONCE)
+            names += [name for name, fields in entries if is_meant(fields.get(EVENT, b""))]
+            if len(entries) < ENTRIES_AT_ONCE:
+                return names
+            after = b"(" + entries[-1][0]
 
 
 def _convert_entry(name: bytes, fields: Mapping[bytes, bytes]) -> ArrivedEvent:

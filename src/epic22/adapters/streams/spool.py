@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -71,6 +71,23 @@ class EventSpool:
             connection.executemany("DELETE FROM events WHERE number = ?", [(int(event.position),) for event in events])
             connection.execute("COMMIT")
 
+    def count_events(self, is_meant: Callable[[bytes], bool]) -> int:
+        """How many events of such content wait."""
+        return len(self._list_events(is_meant))
+
+    def remove_events(self, is_meant: Callable[[bytes], bool]) -> None:
+        """Remove them, and what is left in the file's log of those that were removed before."""
+        if not self._path.exists():
+            return
+        self.acknowledge(self._list_events(is_meant))
+        with self._connect() as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+    def _list_events(self, is_meant: Callable[[bytes], bool]) -> list[ArrivedEvent]:
+        if not self._path.exists():
+            return []
+        return [event for event in EventSpool(self._path).read(self._limit, 0.0) if is_meant(event.content)]
+
     def rewind(self) -> None:
         """Begin again at the first that is there."""
         self._last = 0
@@ -90,6 +107,8 @@ class EventSpool:
                 connection.execute("PRAGMA journal_mode=WAL").fetchone()
                 # What was accepted outlives a power cut.
                 connection.execute("PRAGMA synchronous=FULL")
+                # What was removed is not left in the free part of the file.
+                connection.execute("PRAGMA secure_delete=ON").fetchone()
                 connection.execute(SCHEMA)
                 yield connection
         except (sqlite3.Error, OSError) as error:
