@@ -31,8 +31,10 @@ OUTAGE_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class KillPlan:
-    """How many events come, how often the consumer is killed and Redis stopped, how large a batch is, and how long a sender pauses
-    between two parts of the events."""
+    """How many events come, how often the consumer is killed and Redis stopped, how large a batch is.
+
+    The sender pauses for `pause` seconds between two parts of the events.
+    """
 
     events: int
     kills: int

@@ -130,7 +130,8 @@ class RedisStream:
             answer: Any = self._server.client.xautoclaim(
                 self._stream, self._group, self._consumer, self._idle_milliseconds, count=n
             )
-        return self._convert_entries(answer[1])
+        # An older server gives nothing in the place of an entry that was trimmed.
+        return self._convert_entries([entry for entry in answer[1] if entry[0] is not None])
 
     def _convert_entries(self, entries: Sequence[tuple[bytes, Mapping[bytes, bytes] | None]]) -> list[ArrivedEvent]:
         # Entries that were trimmed before they were acknowledged have no fields any more.
