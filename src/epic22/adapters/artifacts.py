@@ -2,13 +2,15 @@
 
 import fnmatch
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from epic22.adapters.file_store import FileStore, FolderFiles
 from epic22.adapters.home import write_atomically
+from epic22.core.artifact.sealed import MANIFEST, list_digests
+from epic22.core.lineage import sha256
 
 MARKS = ".marks.json"
 """What each fetched file's content was marked by."""
@@ -23,6 +25,9 @@ class Artifacts(Protocol):
     def fetch_folder(self, key: str) -> Path:
         """The files of a key as a folder on this machine."""
 
+    def fetch_sealed(self, key: str, name: str, digest: str | None) -> Path:
+        """A key's sealed folder of that name on this machine; `digest` is the SHA-256 of its manifest where that is known."""
+
     def add_file(self, key: str, name: str, content: bytes) -> None:
         """Keep a file of that name, whole or not at all."""
 
@@ -31,6 +36,16 @@ class Artifacts(Protocol):
 
     def remove(self, key: str) -> None:
         """Remove all files of a key; nothing where there are none."""
+
+
+class ContentCache(Protocol):
+    """Contents by their SHA-256, near by, for some time. Neither method raises or waits long."""
+
+    def read(self, digests: Collection[str]) -> dict[str, bytes]:
+        """Those of these contents that are there; none whose bytes are not of its digest."""
+
+    def write(self, contents: Mapping[str, bytes]) -> None:
+        """Keep contents by their digests for some time."""
 
 
 def _list_own_files(folder: Path, ignore: Collection[str] = ()) -> dict[str, Path]:
@@ -55,6 +70,10 @@ class ArtifactFolder:
         """The folder itself."""
         return self.root / key
 
+    def fetch_sealed(self, key: str, name: str, digest: str | None) -> Path:
+        """The folder itself."""
+        return self.root / key / name
+
     def add_file(self, key: str, name: str, content: bytes) -> None:
         """Write the file with one rename."""
         FolderFiles(self.root).write(f"{key}/{name}", content)
@@ -69,10 +88,12 @@ class ArtifactFolder:
 
 @dataclass(frozen=True)
 class CachedArtifacts:
-    """Artifacts in a file store elsewhere; `cache` is the folder in which fetched ones lie on this machine."""
+    """Artifacts in a file store elsewhere; `cache` is the folder in which fetched ones lie on this machine, `contents` a cache of
+    sealed folders that is nearer than the file store."""
 
     files: FileStore
     cache: Path
+    contents: ContentCache | None = None
 
     def add_folder(self, key: str, folder: Path, name: str = "", ignore: Collection[str] = ()) -> None:
         """Put the files there."""
@@ -91,6 +112,16 @@ class CachedArtifacts:
                     write_atomically(folder / name, content)
         if stored and stored != before:
             write_atomically(folder / MARKS, json.dumps(stored).encode())
+        return folder
+
+    def fetch_sealed(self, key: str, name: str, digest: str | None) -> Path:
+        """The folder in the cache: of contents that are here or near by, and from the file store where one of them is neither."""
+        folder = self.cache / key / name
+        if digest is None or self.contents is None:
+            self.fetch_folder(key)
+        elif not _complete_folder(folder, digest, self.contents):
+            self.fetch_folder(key)
+            self.contents.write(_read_contents(folder, digest))
         return folder
 
     def add_file(self, key: str, name: str, content: bytes) -> None:
@@ -117,6 +148,41 @@ class CachedArtifacts:
             return {}
 
 
-def open_artifacts(files: FileStore, cache: Path) -> Artifacts:
+def _complete_folder(folder: Path, digest: str, contents: ContentCache) -> bool:
+    """Whether a sealed folder has all its files, once those that it lacks were written from contents."""
+    manifest = _read_file(folder / MANIFEST, digest) or contents.read([digest]).get(digest)
+    if manifest is None:
+        return False
+    digests = list_digests(manifest) | {MANIFEST: digest}
+    lacking = {name: one for name, one in digests.items() if _read_file(folder / name, one) is None}
+    present = contents.read(set(lacking.values()) - {digest}) | {digest: manifest}
+    if not present.keys() >= set(lacking.values()):
+        return False
+    for name, one in lacking.items():
+        # What a manifest of that digest names was named when the version was stored: no name leads out of the folder.
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / name, present[one])
+    return True
+
+
+def _read_contents(folder: Path, digest: str) -> dict[str, bytes]:
+    """The contents of a sealed folder by their digests; none where its manifest is another."""
+    manifest = _read_file(folder / MANIFEST, digest)
+    if manifest is None:
+        return {}
+    contents = {one: _read_file(folder / name, one) for name, one in list_digests(manifest).items()}
+    return {one: content for one, content in contents.items() if content is not None} | {digest: manifest}
+
+
+def _read_file(path: Path, digest: str) -> bytes | None:
+    """The content of a file; None where it is not there, or has another digest."""
+    try:
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return content if sha256(content) == digest else None
+
+
+def open_artifacts(files: FileStore, cache: Path, contents: ContentCache | None = None) -> Artifacts:
     """The artifacts in a file store: where that is a folder, it needs no cache."""
-    return ArtifactFolder(files.root) if isinstance(files, FolderFiles) else CachedArtifacts(files, cache)
+    return ArtifactFolder(files.root) if isinstance(files, FolderFiles) else CachedArtifacts(files, cache, contents)

@@ -8,6 +8,7 @@ import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from epic22.adapters.model_records import (
 )
 from epic22.core.artifact.model import Model
 from epic22.core.artifact.openers import open_model
-from epic22.core.artifact.sealed import verify_sealed_folder
+from epic22.core.artifact.sealed import digest_manifest, verify_sealed_folder
 from epic22.core.errors import BundleError, UnknownTaskError
 from epic22.core.evaluation.fairness import PromotionDecision
 from epic22.core.evaluation.held_out import HeldOutPredictions, VersionEvaluation
@@ -59,22 +60,23 @@ class SharedModelStore:
     def save(self, task: str, family: str, model_hash: str, data_version: str, status: str, folder: Path) -> ModelVersion:
         """Keep a written bundle folder as the task's next version."""
         key = f"{check_task_name(task)}/{uuid.uuid4().hex}"
+        made_at = datetime.now(UTC).isoformat(timespec="seconds")
         try:
             self.artifacts.add_folder(key, folder, BUNDLE)
-            return self._add_version(task, family, model_hash, data_version, status, key)
+            return self._add_version(ModelVersion(task, "", family, model_hash, data_version, status, made_at), key, folder)
         except BaseException:
             self.artifacts.remove(key)
             raise
 
-    def _add_version(self, task: str, family: str, model_hash: str, data_version: str, status: str, key: str) -> ModelVersion:
-        made_at = datetime.now(UTC).isoformat(timespec="seconds")
-        with self._write(task) as connection:
-            numbers = select(func.coalesce(func.max(MODEL_VERSIONS.c.number), 0)).where(MODEL_VERSIONS.c.task == task)
+    def _add_version(self, version: ModelVersion, key: str, folder: Path) -> ModelVersion:
+        """The version under the task's next number, its files kept under a key as they are in a folder."""
+        with self._write(version.task) as connection:
+            numbers = select(func.coalesce(func.max(MODEL_VERSIONS.c.number), 0)).where(MODEL_VERSIONS.c.task == version.task)
             number = int(connection.execute(numbers).scalar_one()) + 1
-            version = ModelVersion(task, str(number), family, model_hash, data_version, status, made_at)
             content = {name: value for name, value in to_json(version).items() if name != "version"}
-            connection.execute(insert(MODEL_VERSIONS).values(number=number, artifact=key, **content))
-        return version
+            place = {"artifact": key, "manifest": digest_manifest(folder)}
+            connection.execute(insert(MODEL_VERSIONS).values(number=number, **content, **place))
+        return replace(version, version=str(number))
 
     @contextmanager
     def _write(self, task: str) -> Iterator[Connection]:
@@ -85,8 +87,9 @@ class SharedModelStore:
 
     def load(self, task: str, version: str | None = None) -> Model:
         """Open a version, the champion where None."""
-        chosen = self.champion(task) if version is None else self._read_version(task, version)
-        model = open_model(chosen, self.folder(task, chosen.version) / BUNDLE)
+        row = self._read_row(task, self.champion(task).version if version is None else version)
+        chosen = _to_version(row)
+        model = open_model(chosen, self.artifacts.fetch_sealed(row.artifact, BUNDLE, row.manifest))
         if model.bundle.model_hash != chosen.model_hash:
             raise BundleError(f"{task} version {chosen.version} holds another model than was registered; train again.")
         return model

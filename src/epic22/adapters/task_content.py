@@ -23,7 +23,8 @@ from epic22.adapters.model_store import (
     ModelStore,
 )
 from epic22.adapters.registry_files import is_file, read_json, read_lines, write_json
-from epic22.adapters.shared_model_store import SharedModelStore
+from epic22.adapters.shared_model_store import BUNDLE, SharedModelStore
+from epic22.core.artifact.sealed import digest_manifest
 from epic22.core.errors import StorageError
 from epic22.core.lineage import ModelVersion
 from epic22.core.serialization import to_json
@@ -143,6 +144,7 @@ def _insert_task(store: SharedModelStore, content: TaskContent, keys: Mapping[st
     versions = [
         {name: value for name, value in to_json(one.version).items() if name != "version"}
         | {"number": int(one.version.version), "artifact": keys[one.version.version], "discarded": False}
+        | {"manifest": digest_manifest(one.folder / BUNDLE)}
         for one in content.versions
     ]
     removed = {str(line["version"]) for line in content.decisions} - set(keys)
@@ -170,7 +172,7 @@ def _insert_task(store: SharedModelStore, content: TaskContent, keys: Mapping[st
 def _describe_removed(task: str, number: int) -> dict[str, Any]:
     """The row of a version that is gone, and whose number is given to no other."""
     texts = dict.fromkeys(("family", "model_hash", "data_version", "status", "made_at", "artifact"), "")
-    return {"task": task, "number": number, "discarded": True, **texts}
+    return {"task": task, "number": number, "discarded": True, "manifest": None, **texts}
 
 
 def refuse_other_content(task: str, existing: TaskContent, content: TaskContent) -> None:

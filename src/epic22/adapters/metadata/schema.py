@@ -39,8 +39,10 @@ MODEL_VERSIONS = Table(
     Column("made_at", String(40), nullable=False),
     Column("artifact", Text, nullable=False),
     Column("discarded", Boolean, nullable=False, server_default=false()),
+    Column("manifest", String(64)),
 )
-"""A row a version, one that was discarded too: its number is given to no other. `artifact` says where its files are."""
+"""A row a version, one that was discarded too: its number is given to no other. `artifact` says where its files are,
+`manifest` is the SHA-256 of its bundle's manifest, which names those of all its files; null of versions older than that column."""
 
 MODEL_DOCUMENTS = Table(
     "model_documents",

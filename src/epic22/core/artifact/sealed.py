@@ -110,6 +110,22 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def digest_manifest(folder: Path) -> str | None:
+    """The SHA-256 of a folder's manifest, which names the digests of all its other files; None where there is no manifest."""
+    try:
+        return sha256((folder / MANIFEST).read_bytes())
+    except FileNotFoundError:
+        return None
+
+
+def list_digests(manifest: bytes) -> dict[str, str]:
+    """The digests of the files that the bytes of a manifest name, by their names. Raises ValueError where it names none."""
+    try:
+        return {str(name): str(entry["sha256"]) for name, entry in json.loads(manifest)["files"].items()}
+    except (LookupError, TypeError, AttributeError, RecursionError):
+        raise ValueError("no manifest of a sealed folder") from None
+
+
 def _verify_files(folder: Path, manifest: Mapping[str, Any], required: tuple[str, ...]) -> dict[str, bytes]:
     declared = manifest.get("files")
     if not isinstance(declared, dict) or not set(required) <= set(declared):
