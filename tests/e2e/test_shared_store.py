@@ -13,13 +13,21 @@ import pytest
 from tests.integration.test_home import drop_right_to_everything
 from tests.object_storage import new_bucket, storage_environment
 from tests.postgres import new_database
+from tests.redis_server import RedisProcess, new_redis
 from tests.trained import trained
+from tests.waiting import wait_until
 
 from epic22.adapters.store_copy import copy_models
 from epic22.bootstrap.stores import open_home_stores, open_shared_stores
+from epic22.core.ports import Registry
 
 COMMAND = [sys.executable, "-c", "from epic22.cli.main import run; run()"]
 ROW = {"wear": 1, "load <b>$kN$</b>": 0, "maker": None, "indoors": False, "fitted on": None}
+
+
+def read_health(address: str) -> dict[str, object]:
+    with urllib.request.urlopen(f"{address}/health", timeout=60) as answer:
+        return dict(json.load(answer))
 
 
 def ask(address: str) -> tuple[str, float]:
@@ -31,19 +39,37 @@ def ask(address: str) -> tuple[str, float]:
     return content["model"]["version"], content["predictions"][0]["values"][0]["value"]
 
 
+def answer_without(redis: RedisProcess, address: str, registry: Registry, answer: tuple[str, float]) -> None:
+    """Redis is killed in the middle: answers go on, promotions are seen all the same, and `/health` tells of it."""
+    assert read_health(address)["cache"] == "ok"
+    redis.kill()
+    for _ in range(20):
+        assert ask(address) == answer
+    registry.promote("toy", "1", ())
+    wait_until(lambda: ask(address)[0] == "1")
+    wait_until(lambda: read_health(address)["cache"] == "away")
+    assert read_health(address)["status"] == "ok"
+    registry.promote("toy", "2", ())
+    redis.start()
+    wait_until(lambda: ask(address) == answer)
+    wait_until(lambda: read_health(address)["cache"] == "ok")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql", "postgresql and s3"])
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql", "postgresql and s3", "postgresql, s3 and redis"])
 def test_what_one_machine_promotes_the_server_of_another_answers_with(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = f"sqlite:///{tmp_path}/metadata.sqlite" if kind == "sqlite" else new_database()
-    disk = new_bucket() if kind.endswith("s3") else str(tmp_path / "disk")
-    for name, value in (storage_environment() if kind.endswith("s3") else {}).items():
+    disk = new_bucket() if "s3" in kind else str(tmp_path / "disk")
+    for name, value in (storage_environment() if "s3" in kind else {}).items():
         monkeypatch.setenv(name, value)
     trained(tmp_path / "one")
-    shared = open_shared_stores(url, disk, tmp_path / "one")
+    redis = new_redis() if kind.endswith("redis") else None
+    shared = open_shared_stores(url, disk, tmp_path / "one", None if redis is None else redis.url)
     copy_models(open_home_stores(tmp_path / "one").registry, shared.registry)
     environment = {"EPIC22_HOME": str(tmp_path / "two"), "EPIC22_DATABASE_URL": url, "EPIC22_ARTIFACTS": disk}
+    environment |= {} if redis is None else {"EPIC22_REDIS_URL": redis.url}
     server = subprocess.Popen(
         [*COMMAND, "serve", "--port", "0"],
         env=os.environ | environment,
@@ -66,6 +92,10 @@ def test_what_one_machine_promotes_the_server_of_another_answers_with(
             time.sleep(0.05)
         assert answer[0] == "2"
         assert answer[1] != first[1]
+        if redis is None:
+            assert read_health(match.group())["cache"] is None
+        else:
+            answer_without(redis, match.group(), shared.registry, answer)
         server.terminate()
         server.communicate(timeout=30)
         assert shared.prediction_log.count_predictions()["toy", "2"] >= 1

@@ -1,5 +1,7 @@
 """`epic22 store`: a home that moves to a database and back."""
 
+import os
+from collections import Counter
 from datetime import datetime
 from pathlib import Path
 
@@ -8,13 +10,18 @@ import pytest
 from tests.lakes import take_in
 from tests.object_storage import new_bucket, storage_environment
 from tests.postgres import new_database
+from tests.redis_server import new_redis
 from tests.shell import Shell
 from tests.trained import trained
 
 from epic22.adapters.lake import Lake
 from epic22.adapters.model_store import ModelStore
+from epic22.adapters.prediction_log import FilePredictionLog
 
-KINDS = ["sqlite", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("postgresql", "postgresql and s3"))]
+KINDS = [
+    "sqlite",
+    *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("postgresql", "postgresql and s3", "postgresql, s3 and redis")),
+]
 
 
 @pytest.fixture
@@ -28,7 +35,9 @@ def shared(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     artifacts = str(tmp_path / "disk")
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/shared/metadata.sqlite", artifacts
-    if request.param.endswith("s3"):
+    if request.param.endswith("redis"):
+        monkeypatch.setenv("EPIC22_REDIS_URL", new_redis().url)
+    if "s3" in request.param:
         artifacts = new_bucket()
         for name, value in storage_environment().items():
             monkeypatch.setenv(name, value)
@@ -83,6 +92,7 @@ def test_a_home_moves_to_a_database_and_back_without_loss(
     assert {name: there[name] for name in ("data_versions", "models", "champions", "receipts")} == {
         name: status[name] for name in ("data_versions", "models", "champions", "receipts")
     }
+    assert there["cache"] == ("ok" if os.environ.get("EPIC22_REDIS_URL") else None)
     assert predict(shell) == answers
     assert shell.json("data", "log")[0]["id"] == Lake(shell.home / "lake").resolve_version().id
     assert len(shell.json("data", "quarantine", "1")) == 1
@@ -90,6 +100,12 @@ def test_a_home_moves_to_a_database_and_back_without_loss(
     # And back, into files, with the answers that were given there.
     back = shell.json("store", "copy", "--to", str(tmp_path / "back"))
     assert [back[name]["copied"] for name in ("data_versions", "models", "receipts")] == [2, 1, 4]
+    assert back["not_copied"][0].startswith("MLflow's runs, which stay in ")
+    first_receipts, last_receipts = (
+        Counter(FilePredictionLog(folder / "receipts").iterate_receipts()) for folder in (shell.home, tmp_path / "back")
+    )
+    assert first_receipts <= last_receipts
+    assert last_receipts.total() == 4
     monkeypatch.delenv("EPIC22_DATABASE_URL")
     monkeypatch.delenv("EPIC22_ARTIFACTS")
     monkeypatch.setenv("EPIC22_HOME", str(tmp_path / "back"))
@@ -198,3 +214,19 @@ def test_an_empty_database_says_which_models_lie_in_the_files_of_the_home(
     assert f"The files of {shell.home} hold 1: copy them with 'epic22 store copy --to ADDRESS'" in out
     monkeypatch.setenv("EPIC22_HOME", str(tmp_path / "empty"))
     assert "No models yet; train one" in shell("models")[1]
+
+
+@pytest.mark.parametrize("url", ["redis://:secret@127.0.0.1:1/0", "redis://:secret@127.0.0.1:{port}/0"])
+def test_a_redis_that_is_away_or_refuses_is_told_by_the_status_and_stops_nothing(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    fill_home(shell.home, tmp_path)
+    shell.json("store", "copy", "--to", f"sqlite:///{tmp_path}/metadata.sqlite")
+    monkeypatch.setenv("EPIC22_DATABASE_URL", f"sqlite:///{tmp_path}/metadata.sqlite")
+    monkeypatch.setenv("EPIC22_REDIS_URL", url.format(port=new_redis().port) if "{" in url else url)
+    code, out, err = shell("store", "status")
+    assert code == 0
+    assert "Redis is away, and all goes on without it: EPIC22_REDIS_URL:" in " ".join(out.split())
+    assert "secret" not in out + err
+    assert shell.json("store", "status")["champions"] == 1
+    assert predict(shell)

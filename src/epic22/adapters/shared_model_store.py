@@ -6,12 +6,12 @@ champion. Nobody sees what came before either.
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
@@ -46,12 +46,26 @@ BUNDLE, HELD_OUT = "bundle", "held_out.npz"
 LINEAGE, EXPLANATION, EVALUATION = "lineage", "explanation", "evaluation"
 
 
-class SharedModelStore:
-    """The registry in a database and artifacts."""
+class Notices(Protocol):
+    """Notices of promotions between processes. No method raises or waits long."""
 
-    def __init__(self, database: Database, artifacts: Artifacts) -> None:
+    def announce(self, task: str) -> None:
+        """Say that another version of a task may serve now."""
+
+    def listen(self, on_notice: Callable[[], None]) -> None:
+        """Call this, in a thread of its own, at every notice, and whenever some may have been lost."""
+
+    def stop(self) -> None:
+        """Listen no more."""
+
+
+class SharedModelStore:
+    """The registry in a database and artifacts; `notices` tell other processes of promotions, where there are any."""
+
+    def __init__(self, database: Database, artifacts: Artifacts, notices: Notices | None = None) -> None:
         self.database = database
         self.artifacts = artifacts
+        self.notices = notices
 
     def folder(self, task: str, version: str) -> Path:
         """Where a version's files are, on this machine."""
@@ -127,6 +141,8 @@ class SharedModelStore:
             changed = connection.execute(update(CHAMPIONS).where(CHAMPIONS.c.task == task).values(**content)).rowcount
             if not changed:
                 connection.execute(insert(CHAMPIONS).values(task=task, **content))
+        if self.notices is not None:
+            self.notices.announce(task)
 
     def refuse(self, task: str, version: str, decision: PromotionDecision) -> None:
         """Leave the champion as it is, and keep the refusal in the same log."""

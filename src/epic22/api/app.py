@@ -25,7 +25,7 @@ from epic22.api.requests import read_rows
 from epic22.api.responses import ExplanationAnswer, Health, Predictions, TaskAnswer, Tasks
 from epic22.api.security_headers import SecurityHeaders
 from epic22.core.artifact.prediction_request import RowsRequest
-from epic22.core.ports import PredictionLog, Registry
+from epic22.core.ports import CacheLink, PredictionLog, Registry
 from epic22.core.prediction import PREDICTION_VIEWS
 from epic22.core.serialization import to_json
 from epic22.reports.html.page import render_page
@@ -40,8 +40,14 @@ START_SECONDS = 60.0
 """So long the server waits for its models before it takes requests; what takes longer is opened beside them."""
 
 
-def create_app(registry: Registry, prediction_log: PredictionLog | None = None, intake: EventIntake | None = None) -> FastAPI:
-    """The API over a registry; nothing else is needed to answer. Answers are written to the prediction log where there is one.
+def create_app(
+    registry: Registry,
+    prediction_log: PredictionLog | None = None,
+    intake: EventIntake | None = None,
+    cache: CacheLink | None = None,
+) -> FastAPI:
+    """The API over a registry; nothing else is needed to answer. Answers are written to the prediction log where there is one;
+    `/health` says whether a cache that is set can be reached.
 
     Events are taken in where there is an intake.
     """
@@ -59,7 +65,7 @@ def create_app(registry: Registry, prediction_log: PredictionLog | None = None, 
     add_problem_handlers(app)
     app.add_middleware(BodyLimit)
     app.add_middleware(SecurityHeaders)
-    _add_routes(app, models, prediction_log)
+    _add_routes(app, models, prediction_log, cache)
     if intake is not None:
         add_event_route(app, intake)
     app.openapi = lambda: build_openapi(app, models)  # type: ignore[method-assign]
@@ -83,7 +89,7 @@ def _build_lifespan(
     return lifespan
 
 
-def _add_routes(app: FastAPI, models: ModelCache, prediction_log: PredictionLog | None) -> None:
+def _add_routes(app: FastAPI, models: ModelCache, prediction_log: PredictionLog | None, cache: CacheLink | None) -> None:
     # Limits of their own: whatever else waits for a thread, health is answered, and one task's requests keep no other's waiting.
     health_checks, workers = CapacityLimiter(1), defaultdict[str, CapacityLimiter](lambda: CapacityLimiter(MAX_WORKERS))
 
@@ -91,7 +97,7 @@ def _add_routes(app: FastAPI, models: ModelCache, prediction_log: PredictionLog 
     @app.head("/health", include_in_schema=False)
     @app.get("/health", summary="Whether the process answers, and which tasks' champions do not answer")
     async def health() -> Health:
-        return await run_sync(_check_health, models, limiter=health_checks)
+        return await run_sync(_check_health, models, cache, limiter=health_checks)
 
     @app.get("/v1/tasks", summary="The tasks that can be predicted")
     def tasks() -> Tasks:
@@ -136,13 +142,14 @@ def _add_routes(app: FastAPI, models: ModelCache, prediction_log: PredictionLog 
         return HTMLResponse(render_page("api.html", document=document, tasks=list_task_bodies(document)))
 
 
-def _check_health(models: ModelCache) -> Health:
+def _check_health(models: ModelCache, cache: CacheLink | None) -> Health:
     degraded = models.list_degraded(HEALTH_SECONDS)
     return Health(
         status="degraded" if degraded or not models.can_list_tasks() else "ok",
         tasks=len(models.list_tasks()),
         version=__version__,
         degraded=list(degraded),
+        cache=None if cache is None else "ok" if cache.fault is None else "away",
     )
 
 

@@ -212,12 +212,14 @@ class DegradedTask(BaseModel):
 
 
 class Health(BaseModel):
-    """Whether the process answers, `ok` or `degraded`, how many tasks have a champion, and whose does not answer."""
+    """Whether the process answers, `ok` or `degraded`, how many tasks have a champion, and whose does not answer. `cache` is `ok`
+    or `away` where a Redis is set, upon which no answer depends."""
 
     status: str
     tasks: int
     version: str
     degraded: list[DegradedTask] = []
+    cache: str | None = None
 
 
 class FaultAnswer(BaseModel):

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from epic22.bootstrap.store import describe_store as describe_store
     from epic22.bootstrap.store import migrate_store as migrate_store
     from epic22.bootstrap.stores import open_lake as open_lake
-    from epic22.bootstrap.stores import open_served_registry as open_served_registry
+    from epic22.bootstrap.stores import open_served_stores as open_served_stores
     from epic22.bootstrap.training import FeatureConfig as FeatureConfig
     from epic22.bootstrap.training import TrainingResult as TrainingResult
     from epic22.bootstrap.training import train_and_promote as train_and_promote
@@ -78,7 +78,7 @@ NAMES = {
     ),
     "epic22.bootstrap.components": ("Components", "assemble", "current_user", "open_studies"),
     "epic22.bootstrap.store": ("copy_store", "count_models_left_in_files", "describe_store", "migrate_store"),
-    "epic22.bootstrap.stores": ("open_lake", "open_served_registry"),
+    "epic22.bootstrap.stores": ("open_lake", "open_served_stores"),
     "epic22.bootstrap.doctor": ("examine_machine",),
     "epic22.bootstrap.events": ("STANDARD_INPUT", "StreamOptions", "consume_stream", "open_event_queue"),
     "epic22.bootstrap.erasure": ("erase_tenant",),

@@ -12,7 +12,8 @@ from epic22.core.errors import UserError
 
 @dataclass(frozen=True)
 class StoreStatus:
-    """What a store holds: `revision` is the step of its tables, None of files; `models` counts versions, `champions` tasks."""
+    """What a store holds: `revision` is the step of its tables, None of files; `models` counts versions, `champions` tasks;
+    `cache` is "ok", or why the Redis that is set does not answer, and None where none is used."""
 
     place: str
     revision: str | None
@@ -20,6 +21,7 @@ class StoreStatus:
     models: int
     champions: int
     receipts: int
+    cache: str | None
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,15 @@ def _count(stores: Stores) -> StoreStatus:
         len(stores.registry.list_all_versions()),
         len(stores.registry.list_tasks()),
         receipts,
+        _check_cache(stores),
     )
+
+
+def _check_cache(stores: Stores) -> str | None:
+    if stores.link is None:
+        return None
+    stores.link.call(lambda client: client.ping())
+    return stores.link.fault or "ok"
 
 
 def _read_revision(stores: Stores) -> str | None:

@@ -13,8 +13,10 @@ from epic22.config import Settings
 from epic22.core.ports import Registry
 
 if TYPE_CHECKING:
-    from epic22.adapters.artifacts import Artifacts
     from epic22.adapters.metadata.database import Database
+    from epic22.adapters.redis.contents import RedisContents
+    from epic22.adapters.redis.link import RedisLink
+    from epic22.adapters.redis.notices import PromotionNotices
     from epic22.adapters.tracking.mlflow import TrackingStore
 
 ARTIFACTS = "artifacts"
@@ -23,20 +25,22 @@ ARTIFACTS = "artifacts"
 
 @dataclass(frozen=True)
 class Stores:
-    """Models, tables and receipts; `place` says for people where they are, and the database which files belong together."""
+    """Models, tables and receipts; `place` says for people where they are, the database which files belong together, and the link
+    leads to a Redis that makes them quicker."""
 
     place: str
     registry: Registry
     table_store: Lake
     prediction_log: ReceiptStore
     database: "Database | None" = None
+    link: "RedisLink | None" = None
 
 
 def open_stores(settings: Settings) -> Stores:
     """The stores that the settings name; nothing is made or asked before it is used."""
     if settings.database_url is None:
         return open_home_stores(settings.home)
-    return open_shared_stores(settings.database_url, get_artifacts(settings), settings.home)
+    return open_shared_stores(settings.database_url, get_artifacts(settings), settings.home, settings.redis_url)
 
 
 def open_home_stores(home: Path) -> Stores:
@@ -44,30 +48,59 @@ def open_home_stores(home: Path) -> Stores:
     return Stores(str(home), ModelStore(home / "models"), Lake(home / "lake"), FilePredictionLog(home / "receipts"))
 
 
-def open_shared_stores(database_url: str, artifacts: str, home: Path) -> Stores:
+def open_shared_stores(
+    database_url: str, artifacts: str, home: Path, redis_url: str | None = None, is_served: bool = False
+) -> Stores:
     """The stores whose facts are in a database, and whose files are in a folder or object storage; what is fetched from there, or
-    still being written, is in the home."""
+    still being written, is in the home. For a server, which asks at every request, champions are in memory (`is_served`).
+
+    Raises NotInstalledError where a Redis is named and its library is not there.
+    """
+    from epic22.adapters.artifacts import open_artifacts
+    from epic22.adapters.champion_cache import ServedModelStore
     from epic22.adapters.metadata.data_versions import VersionRecords
     from epic22.adapters.metadata.database import Database
     from epic22.adapters.metadata.predictions import PredictionRecords
     from epic22.adapters.shared_model_store import SharedModelStore
 
     database = Database(database_url)
-    registry = SharedModelStore(database, _open_artifacts(artifacts, home))
+    link = None if redis_url is None else _open_link(redis_url)
+    contents, notices = _open_caches(link)
+    model_files = open_artifacts(open_file_store(f"{artifacts}/models"), home / "cache" / "models", contents)
+    if is_served:
+        registry: SharedModelStore = ServedModelStore(database, model_files, notices=notices)
+    else:
+        registry = SharedModelStore(database, model_files, notices)
     files = open_file_store(f"{artifacts}/lake")
     staging = files.root if isinstance(files, FolderFiles) else home / "cache" / "lake"
     lake = Lake(staging, VersionRecords(database), files)
-    return Stores(database.place, registry, lake, PredictionRecords(database), database)
+    return Stores(database.place, registry, lake, PredictionRecords(database), database, link)
 
 
-def open_served_registry(settings: Settings) -> Registry:
-    """The registry for a server, which asks it at every request: of a shared one the champions are kept in memory."""
-    stores = open_stores(settings)
-    if stores.database is None:
-        return stores.registry
-    from epic22.adapters.champion_cache import ServedModelStore
+def _open_link(redis_url: str) -> "RedisLink":
+    from epic22.adapters.redis.link import PATIENCE, RedisLink
+    from epic22.adapters.redis.server import RedisServer
 
-    return ServedModelStore(stores.database, _open_artifacts(get_artifacts(settings), settings.home))
+    link = RedisLink(RedisServer(redis_url, patience=PATIENCE))
+    # Connects to nothing yet, and says at once where the library is not there.
+    _ = link.server.client
+    return link
+
+
+def _open_caches(link: "RedisLink | None") -> "tuple[RedisContents | None, PromotionNotices | None]":
+    if link is None:
+        return None, None
+    from epic22.adapters.redis.contents import RedisContents
+    from epic22.adapters.redis.notices import PromotionNotices
+
+    return RedisContents(link), PromotionNotices(link)
+
+
+def open_served_stores(settings: Settings) -> Stores:
+    """The stores for a server, which asks its registry at every request: of a shared one the champions are in memory."""
+    if settings.database_url is None:
+        return open_home_stores(settings.home)
+    return open_shared_stores(settings.database_url, get_artifacts(settings), settings.home, settings.redis_url, is_served=True)
 
 
 def open_tracking_store(settings: Settings) -> "TrackingStore":
@@ -83,12 +116,6 @@ def open_tracking_store(settings: Settings) -> "TrackingStore":
 def get_artifacts(settings: Settings) -> str:
     """Where the files that belong to a database are."""
     return settings.artifacts or str(settings.home / ARTIFACTS)
-
-
-def _open_artifacts(artifacts: str, home: Path) -> "Artifacts":
-    from epic22.adapters.artifacts import open_artifacts
-
-    return open_artifacts(open_file_store(f"{artifacts}/models"), home / "cache" / "models")
 
 
 def open_lake(settings: Settings) -> Lake:

@@ -63,3 +63,5 @@ def _print_status(status: "StoreStatus", json: bool) -> None:
     print_table("Store", ["what", "how many"], [[name, f"{n:,}"] for name, n in (*counts, ("receipts", status.receipts))])
     kind = "files" if status.revision is None else f"a database, its tables at step {status.revision}"
     print_line(f"{status.place}: {kind}.")
+    if status.cache is not None:
+        print_line("Redis answers." if status.cache == "ok" else f"Redis is away, and all goes on without it: {status.cache}")

@@ -359,6 +359,14 @@ class PredictionLog(Protocol):
         """Write down what still waits."""
 
 
+class CacheLink(Protocol):
+    """A server that makes answers quicker, and that they do not depend on."""
+
+    @property
+    def fault(self) -> str | None:
+        """Why it could not be reached when it was last tried, in a sentence; None where it could."""
+
+
 class PredictionLogReader(Protocol):
     """The answers noted so far."""
 

@@ -42,7 +42,7 @@ MODEL_VERSIONS = Table(
     Column("manifest", String(64)),
 )
 """A row a version, one that was discarded too: its number is given to no other. `artifact` says where its files are,
-`manifest` is the SHA-256 of its bundle's manifest, which names those of all its files; null of versions older than that column."""
+`manifest` is the SHA-256 of its bundle's manifest, which names those of all its files; null of versions of before."""
 
 MODEL_DOCUMENTS = Table(
     "model_documents",

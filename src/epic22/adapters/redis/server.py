@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -13,11 +14,23 @@ if TYPE_CHECKING:
     from redis import Redis
 
 SETTING = "EPIC22_REDIS_URL"
-CONNECT_SECONDS = 5.0
-ANSWER_SECONDS = 10.0
-"""So long an answer is waited for; a command that waits on purpose says so with a longer time of its own."""
 PASSING_REPLIES = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "OOM", "MISCONF", "NOREPLICAS")
 """How the replies begin by which a server says that it cannot now, and may later."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How many seconds are waited for a connection, and for an answer; a command that waits on purpose says so with a longer time
+    of its own."""
+
+    connect: float
+    answer: float
+
+
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 10.0
+PATIENCE = Patience(CONNECT_SECONDS, ANSWER_SECONDS)
+"""For work that cannot go on without the server."""
 
 
 class RedisServer:
@@ -26,10 +39,13 @@ class RedisServer:
     `option` is what named it, for messages; `fault` the error where it refuses for good. Nothing is asked before it is used.
     """
 
-    def __init__(self, url: str, option: str = SETTING, fault: type[UserError] = StorageError) -> None:
+    def __init__(
+        self, url: str, option: str = SETTING, fault: type[UserError] = StorageError, patience: Patience = PATIENCE
+    ) -> None:
         self._url = url
         self.option = option
         self._fault = fault
+        self._patience = patience
 
     def __repr__(self) -> str:
         return f"RedisServer({self.option})"
@@ -49,8 +65,8 @@ class RedisServer:
             self._url,
             # The same form of answers from every version of the server.
             protocol=2,
-            socket_connect_timeout=CONNECT_SECONDS,
-            socket_timeout=ANSWER_SECONDS,
+            socket_connect_timeout=self._patience.connect,
+            socket_timeout=self._patience.answer,
             retry=Retry(NoBackoff(), 1),
         )
         finalize(self, client.close)
