@@ -11,12 +11,17 @@ import numpy as np
 import pytest
 from tests.object_storage import new_bucket, storage_environment
 from tests.postgres import new_database
+from tests.redis_server import new_redis
 from tests.toy import toy
 
 from epic22.adapters.artifacts import open_artifacts
 from epic22.adapters.file_store import open_file_store
 from epic22.adapters.metadata.database import Database
 from epic22.adapters.model_store import ModelStore
+from epic22.adapters.redis.contents import RedisContents
+from epic22.adapters.redis.link import PATIENCE, RedisLink
+from epic22.adapters.redis.notices import PromotionNotices
+from epic22.adapters.redis.server import RedisServer
 from epic22.adapters.shared_model_store import SharedModelStore
 from epic22.bootstrap import assemble
 from epic22.bootstrap.promotion import promote_version
@@ -54,22 +59,31 @@ class Place:
     root: Path
     url: str | None
     artifacts: str | None = None
+    redis: str | None = None
 
     def open(self) -> Registry:
         if self.url is None:
             return ModelStore(self.root)
-        files = self.root if self.artifacts is None else self.artifacts
-        return SharedModelStore(Database(self.url), open_artifacts(open_file_store(str(files)), self.root))
+        files = open_file_store(str(self.root if self.artifacts is None else self.artifacts))
+        if self.redis is None:
+            return SharedModelStore(Database(self.url), open_artifacts(files, self.root))
+        link = RedisLink(RedisServer(self.redis, patience=PATIENCE))
+        artifacts = open_artifacts(files, self.root, RedisContents(link))
+        return SharedModelStore(Database(self.url), artifacts, PromotionNotices(link))
 
 
-@pytest.fixture(params=["folder", "sqlite", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("postgresql", "s3"))])
+KINDS = ("folder", "sqlite", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("postgresql", "s3", "s3 and redis")))
+
+
+@pytest.fixture(params=KINDS)
 def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     file = f"sqlite:///{tmp_path}/meta/data.sqlite"
-    if request.param == "s3":
+    if request.param.startswith("s3"):
         address = new_bucket()
         for name, value in storage_environment().items():
             monkeypatch.setenv(name, value)
-        return Place(tmp_path / "models", file, address)
+        redis = new_redis().url if request.param.endswith("redis") else None
+        return Place(tmp_path / "models", file, address, redis)
     urls = {"folder": lambda: None, "sqlite": lambda: file, "postgresql": new_database}
     return Place(tmp_path / "models", urls[request.param]())
 

@@ -16,12 +16,13 @@ from epic22.adapters.artifacts import CachedArtifacts
 from epic22.adapters.champion_cache import ServedModelStore
 from epic22.adapters.file_store import FolderFiles
 from epic22.adapters.metadata.database import Database
-from epic22.adapters.redis.contents import MAX_CONTENT_BYTES, PREFIX, RedisContents
+from epic22.adapters.redis.contents import MAX_CONTENT_BYTES, PREFIX, ContentPlace, RedisContents
 from epic22.adapters.redis.link import RedisLink
 from epic22.adapters.redis.notices import CHANNEL, PromotionNotices
 from epic22.adapters.redis.server import Patience, RedisServer
 from epic22.adapters.shared_model_store import SharedModelStore
 from epic22.core.lineage import sha256
+from epic22.core.tables.erasure import TenantIdentity
 
 PATIENCE = Patience(0.3, 0.3)
 
@@ -238,3 +239,17 @@ def test_a_wrong_password_is_said_in_a_sentence_and_stops_nothing(
     printed = capsys.readouterr()
     assert printed.err.count("redis is away") == 1
     assert "wrong-secret" not in printed.err + printed.out
+
+
+def test_contents_that_name_a_person_are_counted_and_go(redis: RedisProcess) -> None:
+    link, person = RedisLink(RedisServer(redis.url, patience=PATIENCE), pause_seconds=0.0), TenantIdentity("tenant-1")
+    contents, place = RedisContents(link), ContentPlace(link)
+    naming, other = b'{"levels": ["tenant-1"]}', b'{"levels": ["tenant-10"]}'
+    contents.write({sha256(naming): naming, sha256(other): other})
+    assert place.count(person) == 1
+    place.erase(person)
+    assert (place.count(person), place.list_remaining(person, True)) == (0, ())
+    assert contents.read([sha256(naming), sha256(other)]) == {sha256(other): other}
+    redis.kill()
+    assert place.count(person) == 0
+    assert "could not be searched" in place.list_remaining(person, True)[0]

@@ -40,6 +40,10 @@ def _list_places(settings: Settings, stores: Stores) -> tuple[ErasurePlace, ...]
 
         for folder, name in (("models", "model files"), (FOLDER, "tracking files")):
             places.append(FilePlace(open_file_store(f"{get_artifacts(settings)}/{folder}"), name))
+        if stores.link is not None:
+            from epic22.adapters.redis.contents import ContentPlace
+
+            places.append(ContentPlace(stores.link))
         # Last: it has the database's files forget what the others removed.
         places.append(DatabaseTexts(stores.database))
     return tuple(places)
