@@ -159,6 +159,7 @@ def test_a_redis_that_is_gone_is_told_without_its_address(tmp_path: Path) -> Non
     redis.remove()
 
 
+@pytest.mark.slow
 def test_the_endpoint_is_off_without_keys_and_says_so_in_the_document(tmp_path: Path, client: TestClient) -> None:
     off = TestClient(create_app(ModelStore(tmp_path / "models")), raise_server_exceptions=False)
     assert off.post(URL, headers=HEADERS, json=build_body(1)).status_code == 404

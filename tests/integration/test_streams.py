@@ -3,8 +3,10 @@
 import io
 import json
 import os
+import shutil
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ import pytest
 from tests.erasures import list_contents, list_naming
 from tests.event_streams import build_reading, fill_home, read_readings, write_events
 from tests.lakes import take_in
+from tests.object_storage import new_bucket, storage_environment
+from tests.postgres import new_database
 from tests.redis_server import PASSWORD, RedisProcess, new_redis
 from tests.shell import Shell
 from tests.small_tables import small_tables, write_tables
@@ -26,6 +30,7 @@ from epic22.adapters.streams.redis_stream import STREAM, RedisEventQueue, RedisS
 from epic22.adapters.streams.spool import EventSpool
 from epic22.adapters.version_files import VersionFiles
 from epic22.bootstrap.events import open_event_queue
+from epic22.bootstrap.stores import open_stores
 from epic22.config import Settings
 from epic22.core.errors import UnavailableError
 from epic22.core.ports import EventStream
@@ -43,9 +48,17 @@ def redis() -> RedisProcess:
     return new_redis()
 
 
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("filled") / "home"
+    fill_home(folder)
+    return folder
+
+
 @pytest.fixture
-def lake(tmp_path: Path) -> Lake:
-    return fill_home(tmp_path / "home")
+def lake(tmp_path: Path, home: Path) -> Lake:
+    shutil.copytree(home, tmp_path / "home")
+    return Lake(tmp_path / "home" / "lake")
 
 
 @pytest.fixture
@@ -108,6 +121,7 @@ def test_an_event_counts_once_after_versions_of_files_and_a_restored_one(lake: L
     assert read_readings(lake).height == 1
 
 
+@pytest.mark.slow
 def test_many_versions_leave_few_files_of_ids_and_forget_none(lake: Lake) -> None:
     for n in range(12):
         ingest_events(arrive(build_reading(n), start=NOW + n), lake, REQUEST)
@@ -116,6 +130,7 @@ def test_many_versions_leave_few_files_of_ids_and_forget_none(lake: Lake) -> Non
     assert (result.stored, result.repeated) == (0, 12)
 
 
+@pytest.mark.slow
 def test_small_files_of_many_versions_are_merged_and_every_version_stays_as_it_is(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,9 +149,11 @@ def test_small_files_of_many_versions_are_merged_and_every_version_stays_as_it_i
     assert read_readings(lake)["value"].sort().to_list() == [0, 1, 2, 9]
 
 
+@pytest.mark.slow
 def test_a_person_is_erased_from_events_that_wait_and_from_files_that_were_merged(
-    shell: Shell, lake: Lake, redis: RedisProcess, monkeypatch: pytest.MonkeyPatch
+    shell: Shell, lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    redis = new_redis()
     monkeypatch.setattr("epic22.adapters.lake_transaction.MANY_FILES", 2)
     monkeypatch.setenv("EPIC22_REDIS_URL", redis.url)
     people = [{"id": f"p{n}", "row": {"tenant_id": f"person-{n}", "created_at": "2021-01-01"}} for n in range(5)]
@@ -154,6 +171,7 @@ def test_a_person_is_erased_from_events_that_wait_and_from_files_that_were_merge
     assert sorted(lake.scan("tenants").collect()["tenant_id"]) == ["person-0", "person-1", "person-2", "person-4"]
     assert [version.tables["tenants"].added for version in lake.log()[1:]] == [1, 1, 1, 0, 1]
     assert (spool.measure_lag().events, RedisServer(redis.url).client.xlen(STREAM)) == (4, 4)
+    redis.remove()
 
 
 def test_a_copy_of_the_store_knows_which_events_came(lake: Lake, tmp_path: Path) -> None:
@@ -163,6 +181,7 @@ def test_a_copy_of_the_store_knows_which_events_came(lake: Lake, tmp_path: Path)
     assert ingest_events(arrive(build_reading(1), start=NOW + 10), target, REQUEST).repeated == 1
 
 
+@pytest.mark.slow
 def test_an_id_is_forgotten_after_its_horizon(lake: Lake) -> None:
     request = EventRequest("tester", "stream", timedelta(days=1))
     day = 86_400_000_000
@@ -356,6 +375,38 @@ def test_a_redis_that_is_stopped_is_waited_for_and_each_event_counts_once(lake: 
     assert waits[1] is None
     assert read_readings(lake).height == 20
     redis.remove()
+
+
+@pytest.mark.slow
+def test_two_consumers_of_a_group_share_its_events_and_store_each_once(redis: RedisProcess, lake: Lake) -> None:
+    add_entries(redis, "shared", write_events(build_reading(n) for n in range(120)))
+    streams = [open_stream(redis, "shared", name) for name in ("one", "two")]
+    with ThreadPoolExecutor(2) as pool:
+        policy = BatchPolicy(events=10, is_once=True)
+        reports = [report for done in pool.map(lambda s: consume(s, Lake(lake.root), policy), streams) for report in done]
+    assert sum(report.result.stored for report in reports if isinstance(report, BatchStored)) == 120
+    assert read_readings(lake).height == 120
+    assert streams[0].measure_lag().events == 0
+
+
+@pytest.mark.slow
+def test_machines_that_share_a_store_count_an_event_once_whichever_it_came_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {**storage_environment(), "EPIC22_ARTIFACTS": new_bucket(), "EPIC22_DATABASE_URL": new_database()}.items():
+        monkeypatch.setenv(name, value)
+    lakes = []
+    for name in ("one", "two"):
+        monkeypatch.setenv("EPIC22_HOME", str(tmp_path / name))
+        lakes.append(open_stores(Settings.read()).table_store)
+    tables = small_tables()
+    take_in(lakes[0], write_tables(tmp_path / "in", {name: tables[name] for name in ("properties", "units", "equipment")}))
+    assert ingest_events(arrive(build_reading(1), build_reading(2)), lakes[0], REQUEST).stored == 2
+    other = ingest_events(arrive(build_reading(2), build_reading(3), start=NOW + 10), lakes[1], REQUEST)
+    assert (other.stored, other.repeated) == (1, 1)
+    again = ingest_events(arrive(build_reading(3), start=NOW + 20), lakes[0], REQUEST)
+    assert (again.version, again.repeated) == (None, 1)
+    assert read_readings(lakes[0]).height == 3
 
 
 def test_another_ingest_that_is_running_is_waited_for(lake: Lake) -> None:
