@@ -355,25 +355,39 @@ def test_entries_without_an_event_and_trimmed_ones_do_not_stop_a_consumer(redis:
     assert stream.measure_lag().events == 0
 
 
-def test_a_redis_that_is_stopped_is_waited_for_and_each_event_counts_once(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+class StoppingStream(RedisStream):
+    """A stream whose server is stopped once, after its first batch was stored and before that is acknowledged."""
+
+    redis: RedisProcess | None = None
+
+    def acknowledge(self, events: Sequence[ArrivedEvent]) -> None:
+        if self.redis is not None:
+            self.redis.stop()
+            self.redis = None
+        super().acknowledge(events)
+
+
+def test_a_redis_that_is_stopped_is_waited_for_and_each_event_counts_once(lake: Lake) -> None:
     redis = new_redis()
     add_entries(redis, "events", write_events(build_reading(n) for n in range(20)))
-    stream = open_stream(redis, "events")
+    stream = StoppingStream(RedisServer(redis.url), "events", "epic22", "one")
+    stream.open()
+    stream.redis = redis
     reports: list[BatchStored | Waiting] = []
 
     def restart(report: BatchStored | Waiting) -> None:
         reports.append(report)
-        if len(reports) == 1:
-            redis.stop()
-        elif isinstance(report, Waiting) and report.reason is not None:
+        if isinstance(report, Waiting) and report.reason is not None:
             redis.start()
 
     consume_events(stream, lake, REQUEST, BatchPolicy(events=5, is_once=True), restart)
+    assert sum(report.result.repeated for report in reports if isinstance(report, BatchStored)) == 5
     waits = [report.reason for report in reports if isinstance(report, Waiting)]
     assert len(waits) == 2
     assert "no connection to the Redis server" in str(waits[0])
     assert waits[1] is None
     assert read_readings(lake).height == 20
+    assert stream.measure_lag().events == 0
     redis.remove()
 
 
