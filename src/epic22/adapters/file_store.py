@@ -136,6 +136,8 @@ class BucketFiles:
     """
 
     url: str
+    setting: str = SETTING
+    """What errors call that by which the address came."""
 
     @property
     def place(self) -> str:
@@ -168,6 +170,15 @@ class BucketFiles:
                 return bytes(obstore.get(self._store, name).bytes())
             except FileNotFoundError:
                 return None
+
+    def fetch(self, name: str, path: Path) -> None:
+        """Write a file of this machine with that content, a piece in memory at a time."""
+        import obstore
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with self._translate_faults(), path.open("wb") as stream:
+            for piece in obstore.get(self._store, name).stream():
+                stream.write(piece)
 
     def write(self, name: str, content: bytes) -> None:
         """Put a file."""
@@ -212,7 +223,8 @@ class BucketFiles:
     @cached_property
     def _store(self) -> Any:
         if find_spec("obstore") is None:
-            raise NotInstalledError(f"{SETTING}: the library 'obstore' is not installed; pip install 'epic22[object-storage]'.")
+            lack = "the library 'obstore' is not installed; pip install 'epic22[object-storage]'."
+            raise NotInstalledError(f"{self.setting}: {lack}")
         from obstore.store import S3Store
 
         return S3Store.from_url(
@@ -236,7 +248,7 @@ class BucketFiles:
         except BaseError as error:
             reason = " ".join(str(error).split("\n")[0].split())[:200]
             raise StorageError(
-                f"{SETTING}: {self.url} refused it: {reason}; mend the address, its keys or the server."
+                f"{self.setting}: {self.url} refused it: {reason}; mend the address, its keys or the server."
             ) from error
 
 

@@ -24,12 +24,15 @@ if TYPE_CHECKING:
     from epic22.bootstrap.events import consume_stream as consume_stream
     from epic22.bootstrap.events import open_event_queue as open_event_queue
     from epic22.bootstrap.export import export_model as export_model
+    from epic22.bootstrap.follow import FollowOptions as FollowOptions
+    from epic22.bootstrap.follow import follow_folder as follow_folder
     from epic22.bootstrap.ingest_and_audit import IngestOptions as IngestOptions
     from epic22.bootstrap.ingest_and_audit import audit_feature as audit_feature
     from epic22.bootstrap.ingest_and_audit import audit_file as audit_file
     from epic22.bootstrap.ingest_and_audit import audit_stored as audit_stored
     from epic22.bootstrap.ingest_and_audit import ingest_address as ingest_address
     from epic22.bootstrap.ingest_and_audit import ingest_folder as ingest_folder
+    from epic22.bootstrap.ingest_and_audit import ingest_objects as ingest_objects
     from epic22.bootstrap.panel_extract import PanelWritten as PanelWritten
     from epic22.bootstrap.panel_extract import ingest_panel as ingest_panel
     from epic22.bootstrap.panel_extract import names_panel as names_panel
@@ -83,6 +86,7 @@ NAMES = {
     "epic22.bootstrap.events": ("STANDARD_INPUT", "StreamOptions", "consume_stream", "open_event_queue"),
     "epic22.bootstrap.erasure": ("erase_tenant",),
     "epic22.bootstrap.export": ("export_model",),
+    "epic22.bootstrap.follow": ("FollowOptions", "follow_folder"),
     "epic22.bootstrap.ingest_and_audit": (
         "IngestOptions",
         "audit_feature",
@@ -90,6 +94,7 @@ NAMES = {
         "audit_stored",
         "ingest_address",
         "ingest_folder",
+        "ingest_objects",
     ),
     "epic22.bootstrap.panel_extract": ("PanelWritten", "ingest_panel", "names_panel"),
     "epic22.bootstrap.predictions": ("decide_feature", "predict_file", "read_feature_rows"),

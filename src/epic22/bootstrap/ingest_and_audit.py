@@ -11,6 +11,7 @@ from epic22.adapters.sources.catalog import connect_sources, list_sources
 from epic22.adapters.sources.file_reader import list_files
 from epic22.adapters.sources.folder import load_mapping
 from epic22.adapters.sources.mapping_draft import draft_files, draft_foreign_files, write_draft
+from epic22.adapters.sources.object_storage import fetch_objects
 from epic22.adapters.sources.presets import find_mapping
 from epic22.bootstrap.components import Components, current_user
 from epic22.bootstrap.quality import GateOptions, build_gate
@@ -63,8 +64,28 @@ def ingest_folder(
     """
     sources = list_sources(folder, options.source_name, mapping)
     if mapping is None:
-        _refuse_foreign_files(folder)
-    return _ingest_sources(components, sources, options.as_of, build_gate(options.gate, mapping), progress)
+        _refuse_foreign_files(folder, folder / MAPPING_DRAFT)
+    return ingest_sources(components, sources, options.as_of, build_gate(options.gate, mapping), progress)
+
+
+def ingest_objects(
+    components: Components,
+    address: str,
+    mapping: Path | None = None,
+    options: IngestOptions = IngestOptions(),
+    progress: Progress = Progress(),
+) -> IngestResult:
+    """Take the tables' files below an address of object storage in as the next data version, as those of a folder.
+
+    Raises StorageError where the storage refuses, else as `ingest_folder`; a mapping is drafted in the working folder.
+    """
+    progress.begin(f"fetching {address}", 1)
+    with fetch_objects(address, components.settings.home / "scratch") as folder:
+        name = options.source_name or (None if mapping is not None else address.rstrip("/"))
+        sources = list_sources(folder, name, mapping)
+        if mapping is None:
+            _refuse_foreign_files(folder, Path(MAPPING_DRAFT))
+        return ingest_sources(components, sources, options.as_of, build_gate(options.gate, mapping), progress)
 
 
 def ingest_address(
@@ -89,12 +110,13 @@ def ingest_address(
         frozenset(name for name, table in latest.tables.items() if table.rows) if latest else frozenset(),
     )
     with connect_sources(request) as sources:
-        return _ingest_sources(components, sources, options.as_of, build_gate(options.gate, find_mapping(mapping)), progress)
+        return ingest_sources(components, sources, options.as_of, build_gate(options.gate, find_mapping(mapping)), progress)
 
 
-def _ingest_sources(
+def ingest_sources(
     components: Components, sources: Sequence[Source], as_of: datetime | None, gate: QualityGate, progress: Progress
 ) -> IngestResult:
+    """Take the rows of sources in as the next data version, and emit where they come from. Raises as `ingest` does."""
     request = IngestRequest(current_user(), datetime.now(UTC).replace(tzinfo=None), as_of, gate)
     with emit_lineage(components.lineage, "ingest", _list_inputs(sources)) as work:
         result = ingest(sources, components.table_store, request, progress.begin)
@@ -108,8 +130,8 @@ def _list_inputs(sources: Sequence[Source]) -> tuple[Dataset, ...]:
     return list_source_datasets([(one.name, one.sha256) for one in sources if one.sha256 is not None])
 
 
-def _refuse_foreign_files(folder: Path) -> None:
-    """Draft a mapping where the files are not the canonical tables, and raise an error that says what is missing."""
+def _refuse_foreign_files(folder: Path, place: Path) -> None:
+    """Draft a mapping at a place where the files are not the canonical tables, and raise an error that says what is missing."""
     named = [(path, path.relative_to(folder).as_posix(), table) for table in CANONICAL for path in list_files(folder, table.name)]
     drafts = draft_files(named)
     if named and not drafts:
@@ -118,7 +140,6 @@ def _refuse_foreign_files(folder: Path) -> None:
     if not named and not foreign:
         names = ", ".join(table.name for table in CANONICAL)
         raise FileError(f"{folder}: no file named after a table; expected e.g. leases.csv or leases.parquet, of: {names}.")
-    place = folder / MAPPING_DRAFT
     try:
         write_draft(place, (*drafts, *foreign), others)
         advice = f"A mapping to be completed was written: {place}"

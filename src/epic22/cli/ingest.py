@@ -1,22 +1,33 @@
 """`epic22 ingest`: canonical tables from files or a server become the next data version."""
 
+import json as json_text
 import shlex
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from epic22 import bootstrap
 from epic22.cli.options import Json
 from epic22.cli.terminal import print_json, print_line, print_table, show_progress
-from epic22.config import Settings, read_source_address
+from epic22.config import Settings, read_artifacts, read_source_address
 from epic22.core.errors import UserError
+from epic22.core.serialization import to_json
 from epic22.core.text import parse_timestamp
+
+if TYPE_CHECKING:
+    from epic22.bootstrap import FollowOptions, IngestOptions
+    from epic22.services.follow import FileRefused, FilesStored, FilesWaiting
 
 
 def ingest(
     folder: Annotated[
-        Path | None, typer.Argument(help="Files named after tables: leases.csv, .parquet, .jsonl, or a folder leases/.")
+        str | None,
+        typer.Argument(
+            metavar="[FOLDER|URL]",
+            help="Files named after tables: leases.csv, .parquet, .jsonl, .geojson, or a folder leases/; or s3://bucket/folder.",
+        ),
     ] = None,
     mapping: Annotated[
         Path | None,
@@ -44,6 +55,13 @@ def ingest(
     accept_quality: Annotated[
         str | None, typer.Option(help="Store it although a check refuses it, for this reason; kept in the version's notes.")
     ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Go on: ingest each file that comes into FOLDER once it is complete. Ctrl-C ends it.")
+    ] = False,
+    every: Annotated[
+        float,
+        typer.Option(min=0.1, max=86_400, help="With --follow: seconds between looks; a file that stays the same is complete."),
+    ] = 10.0,
     json: Json = False,
 ) -> None:
     """Check tables from files, a database or an API and store them as one data version; broken rows go to quarantine.
@@ -56,13 +74,21 @@ def ingest(
         return
     if to is not None:
         raise UserError("--to is for a panel; the tables that a mapping or a folder has go to EPIC22_HOME.")
+    if follow:
+        gate = bootstrap.read_gate_options(checks, _check_reason(accept_quality))
+        options = bootstrap.IngestOptions(None, _check_name(source), gate)
+        _follow_folder(bootstrap.FollowOptions(_check_folder(folder, as_of), mapping, every), options, json)
+        return
     with show_progress() as bars:
         components = bootstrap.assemble(Settings.read())
         gate = bootstrap.read_gate_options(checks, _check_reason(accept_quality))
         moment = None if as_of is None else parse_timestamp(as_of, "--as-of")
         if folder is not None:
             options = bootstrap.IngestOptions(moment, _check_name(source), gate)
-            ingestion = bootstrap.ingest_folder(components, folder, mapping, options, bars)
+            if _is_address(folder):
+                ingestion = bootstrap.ingest_objects(components, _check_objects(folder), mapping, options, bars)
+            else:
+                ingestion = bootstrap.ingest_folder(components, Path(folder), mapping, options, bars)
         else:
             address, path = _read_address(source, mapping), _check_mapping(mapping)
             options = bootstrap.IngestOptions(moment, gate=gate)
@@ -90,6 +116,41 @@ def ingest(
         print_line(f"{apart:,} {which} with 'epic22 data quarantine {ingestion.version.number}'.")
 
 
+def _follow_folder(follow: "FollowOptions", options: "IngestOptions", json: bool) -> None:
+    """Follow a folder until Ctrl-C; each outcome is a line."""
+    if not json:
+        print_line(f"Following {follow.folder}, a look every {follow.seconds:g} s; Ctrl-C ends it.")
+    report = _print_json_line if json else _print_arrival
+    bootstrap.follow_folder(bootstrap.assemble(Settings.read()), follow, options, report)
+
+
+def _print_arrival(arrival: "FilesStored | FileRefused | FilesWaiting") -> None:
+    from epic22.services.follow import FileRefused, FilesStored
+
+    if isinstance(arrival, FilesStored):
+        version, apart = arrival.result.version, sum(arrival.result.quarantined.values())
+        what = "nothing new" if version is None else f"data version {version.number} ({version.id[:12]})"
+        print_line(f"{', '.join(arrival.names)}: {what}{f', {apart:,} rows quarantined' if apart else ''}")
+    elif isinstance(arrival, FileRefused):
+        sys.stderr.write(f"epic22: {arrival.name} is refused: {arrival.reason}\n")
+    else:
+        sys.stderr.write(f"epic22: waiting: {arrival.reason}\n")
+
+
+def _print_json_line(arrival: "FilesStored | FileRefused | FilesWaiting") -> None:
+    sys.stdout.write(json_text.dumps(to_json(arrival, bootstrap.VIEWS), ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def _check_folder(folder: str | None, as_of: str | None) -> Path:
+    """The folder that is to be followed. Raises UserError where it is none, or a moment is given for all that will come."""
+    if folder is None or _is_address(folder):
+        raise UserError("--follow needs a FOLDER of this machine; events of a server come by 'epic22 consume'.")
+    if as_of is not None:
+        raise UserError("--as-of is the moment of one snapshot; leave it out with --follow.")
+    return Path(folder)
+
+
 def _ingest_panel(address: str | None, mapping: Path, to: Path | None, json: bool) -> None:
     """Write the panel that a mapping asks for, and say how it is trained on."""
     with show_progress() as bars:
@@ -109,6 +170,16 @@ def _ingest_panel(address: str | None, mapping: Path, to: Path | None, json: boo
 
 def _is_address(source: str) -> bool:
     return "://" in source or source.startswith("env:")
+
+
+def _check_objects(address: str) -> str:
+    """The address of object storage. Raises UserError for another."""
+    try:
+        return str(read_artifacts(address, "FOLDER"))
+    except UserError:
+        raise UserError(
+            "FOLDER: only s3://bucket/folder is read as files by an address; a database or HTTP API is named by --source ADDRESS."
+        ) from None
 
 
 def _check_name(source: str | None) -> str | None:

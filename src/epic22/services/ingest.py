@@ -15,6 +15,7 @@ import polars as pl
 from epic22.core.errors import ColumnError, FileError, InternalError
 from epic22.core.ports import LakeTransaction, Source, TableStore
 from epic22.core.tables.canonical import CANONICAL, KNOWN_AT, CanonicalTable
+from epic22.core.tables.decimal_commas import convert_comma_columns, list_comma_columns
 from epic22.core.tables.parsing import convert_percent_columns, parse_column, strip_text
 from epic22.core.tables.row_contract import check_header, check_rows
 from epic22.core.tables.shares import ShareUnit
@@ -141,10 +142,13 @@ class _Ingestion:
         origin: KnownAtOrigin | None = None
         units: dict[str, ShareUnit] = {}
         percent: list[str] = []
+        commas: tuple[str, ...] | None = None
         rounded = 0
         try:
-            for batch in source.batches():
-                self.add_notes(*(f"{source.name}: {note}" for note in check_header(source.table, batch.columns)))
+            for raw_batch in source.batches():
+                self.add_notes(*(f"{source.name}: {note}" for note in check_header(source.table, raw_batch.columns)))
+                commas = list_comma_columns(source.table, raw_batch) if commas is None else commas
+                batch = convert_comma_columns(raw_batch, commas)
                 units |= decide_units(self.transaction, source, batch, units)
                 percent = [name for name, unit in units.items() if unit == "percent"]
                 dated, origin = self._add_known_at(source, convert_percent_columns(batch, percent))
@@ -156,6 +160,8 @@ class _Ingestion:
         if source.sha256 is None:
             raise InternalError(f"{source.name} has no digest after its last row.")
         self.transaction.complete_source(number, source.sha256, source.position)
+        if commas:
+            self.add_notes(f"{source.name}: {source.table.name}.{', '.join(commas)} is written with decimal commas")
         self._note_source(source, origin, percent, rounded)
         return origin
 

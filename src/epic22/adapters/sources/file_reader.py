@@ -1,4 +1,4 @@
-"""Files that land in a folder, read batch by batch as they are: CSV, Excel and JSON as text, Parquet with its own types.
+"""Files that land in a folder, read batch by batch as they are: CSV, Excel, JSON and GeoJSON as text, Parquet with its own types.
 
 Every batch carries `#line`, where in the file each row begins (its row, for Parquet). A line that is no row at all, with too many
 fields or broken JSON, comes with the reason in `#broken` and itself in `#text`; the check sets it apart.
@@ -14,6 +14,7 @@ from typing import Any
 
 import polars as pl
 
+from epic22.adapters.sources.geojson import list_records
 from epic22.core.data.files import MAX_LINE_BYTES, SNIFFED_LINES, detect_separator, is_json, read_text
 from epic22.core.data.table_lines import find_header
 from epic22.core.errors import FileError
@@ -24,7 +25,9 @@ BATCH_ROWS = 250_000
 PIECE_ROWS = 20_000
 """Rows that are in memory one by one, where they are read so."""
 ARCHIVES = (".xlsx", ".zip")
-SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".jsonl", ".jsonl.gz", ".ndjson", ".json", ".json.gz", ".parquet", *ARCHIVES)
+GEOJSON = (".geojson", ".geojson.gz")
+LINES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".jsonl", ".jsonl.gz", ".ndjson")
+SUFFIXES = (*LINES, ".json", ".json.gz", *GEOJSON, ".parquet", *ARCHIVES)
 STREAMED_FROM = 8 * 2**20
 """Bytes from which a plain text file in UTF-8 is streamed; below, and in other encodings, it is read whole."""
 parse_json_text: Callable[[str], Any] = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str).decode
@@ -44,6 +47,8 @@ def read_batches(path: Path, rows: int = BATCH_ROWS) -> Iterator[pl.DataFrame]:
     """The file's rows, at most about this many at a time. Raises FileError where it cannot be read as a table."""
     if path.name.endswith(".parquet"):
         yield from _read_parquet(path, rows)
+    elif path.name.endswith(GEOJSON):
+        yield from _read_geojson(path, rows)
     elif path.name.removesuffix(".gz").endswith(".json"):
         yield from _read_json_array(path, rows)
     elif (head := _read_head(path)) is None:
@@ -192,6 +197,16 @@ def _read_json_array(path: Path, rows: int) -> Iterator[pl.DataFrame]:
         yield from frame_records(path, enumerate(parse_json_text(text), start=1), rows)
     except ValueError as error:
         raise FileError(f"{path}: not JSON ({error}); expected an array of records, or a record a line.") from None
+
+
+def _read_geojson(path: Path, rows: int) -> Iterator[pl.DataFrame]:
+    """The features of a collection; the "line" of one is its place."""
+    text, _ = read_text(path)
+    try:
+        content = parse_json_text(text)
+    except ValueError as error:
+        raise FileError(f"{path}: not JSON ({error}); expected GeoJSON with features.") from None
+    yield from frame_records(path, list_records(path, content), rows)
 
 
 def _read_json_lines(path: Path, stream: Iterator[str], rows: int) -> Iterator[pl.DataFrame]:

@@ -30,8 +30,9 @@ def list_canonical_files(folder: Path) -> list[FileSource]:
 SOURCE = SourceKind("folder", Path.is_dir, list_canonical_files)
 
 
-def list_mapped_files(folder: Path, mapping: Path, source: str | None = None) -> list[FileSource]:
-    """The files that a mapping names, under the canonical columns. Raises FileError where the mapping or a file is wrong."""
+def list_mapped_files(folder: Path, mapping: Path, source: str | None = None, are_expected: bool = True) -> list[FileSource]:
+    """The files that a mapping names, under the canonical columns. Raises FileError where the mapping or a file is wrong, or one
+    is not there although they `are_expected`."""
     declared = load_mapping(mapping)
     if declared.panel is not None:
         raise FileError(f"{mapping.name}: the mapping asks a server for a panel; leave the folder out.")
@@ -42,7 +43,7 @@ def list_mapped_files(folder: Path, mapping: Path, source: str | None = None) ->
                 None if source_map.anti_join is None else pl.concat(read_batches(_find_file(folder, source_map.anti_join.file)))
             )
             read = partial(_map_batches, source_map, dropped_rows)
-            for path in _list_origin_files(folder, table.name, source_map):
+            for path in _list_origin_files(folder, table.name, source_map, are_expected):
                 name = f"{source or declared.source}/{path.relative_to(folder).as_posix()}"
                 derived, units = source_map.known_at is not None, source_map.declared_units
                 sources.append(FileSource(table, name, path, read, derived=derived, declared_units=units))
@@ -80,10 +81,12 @@ def _map_batches(source: SourceMap, dropped_rows: pl.DataFrame | None, path: Pat
         yield map_rows(source, batch, dropped_rows)
 
 
-def _list_origin_files(folder: Path, table: str, source: SourceMap) -> list[Path]:
+def _list_origin_files(folder: Path, table: str, source: SourceMap, are_expected: bool) -> list[Path]:
     """The files that a source of the mapping is made from. Raises FileError where it is not made from files."""
     if not isinstance(source.origin, FileOrigin):
         raise FileError(f"{table}: the mapping asks a server for its rows; name that with --source ADDRESS in place of a folder.")
+    if not are_expected:
+        return [path for name in source.origin.files for path in sorted(folder.glob(name)) if path.name.endswith(SUFFIXES)]
     return [path for name in source.origin.files for path in _find_files(folder, name)]
 
 
