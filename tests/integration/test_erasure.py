@@ -15,6 +15,7 @@ from tests.object_storage import new_bucket, storage_environment
 from tests.postgres import new_database
 from tests.shell import Shell
 
+from epic22.adapters import lake_transaction
 from epic22.adapters.file_store import FolderFiles, open_file_store
 from epic22.adapters.home import write_atomically
 from epic22.adapters.lake_erasure import LakeErasure
@@ -23,7 +24,7 @@ from epic22.bootstrap.stores import Stores, open_stores
 from epic22.config import Settings
 from epic22.core.errors import LakeError
 from epic22.core.lineage import ModelVersion
-from epic22.core.tables.canonical import CANONICAL
+from epic22.core.tables.canonical import CANONICAL, get_canonical_table
 from epic22.core.tables.erasure import list_owned_tables
 from epic22.core.tables.rowhash import digest_rows, hash_rows
 from epic22.services.erasure import ErasureRequest, erase_person
@@ -142,6 +143,25 @@ def test_what_versions_say_of_themselves_is_true_of_their_rows_and_their_old_ids
         )
     trace = place.shell.json("lineage", old[1].id[:12])
     assert trace["subject"] == "data version:2"
+
+
+def test_a_person_is_taken_out_of_files_that_were_merged_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lake_transaction, "MANY_FILES", 0)
+    home = Place(Shell(tmp_path, capsys, monkeypatch), "files", tmp_path)
+    log = home.stores.table_store.root / "leases" / "_delta_log"
+    assert any("OPTIMIZE" in path.read_text() for path in log.iterdir())
+    added = [sum(one.added for one in version.tables.values()) for version in home.stores.table_store.log()]
+    home.shell.json("data", "erase", "--tenant", TENANT, "--yes")
+    assert list_naming(home.list_contents()) == []
+    versions = home.stores.table_store.log()
+    assert [sum(one.added for one in version.tables.values()) for version in versions] == [added[0] - 6, added[1], 0]
+    for version in versions:
+        for name, stated in version.tables.items():
+            rows = home.stores.table_store.scan(name, version.number).collect()
+            key = get_canonical_table(name).key
+            assert (stated.rows, stated.digest) == (rows.height, f"{digest_rows(hash_rows(rows, key).whole):032x}"), name
 
 
 def test_an_ingest_goes_on_in_the_tables_that_were_written_anew(place: Place) -> None:
