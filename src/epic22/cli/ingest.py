@@ -120,25 +120,25 @@ def _follow_folder(follow: "FollowOptions", options: "IngestOptions", json: bool
     """Follow a folder until Ctrl-C; each outcome is a line."""
     if not json:
         print_line(f"Following {follow.folder}, a look every {follow.seconds:g} s; Ctrl-C ends it.")
-    report = _print_json_line if json else _print_arrival
+    report = _print_json_line if json else _print_outcome
     bootstrap.follow_folder(bootstrap.assemble(Settings.read()), follow, options, report)
 
 
-def _print_arrival(arrival: "FilesStored | FileRefused | FilesWaiting") -> None:
+def _print_outcome(outcome: "FilesStored | FileRefused | FilesWaiting") -> None:
     from epic22.services.follow import FileRefused, FilesStored
 
-    if isinstance(arrival, FilesStored):
-        version, apart = arrival.result.version, sum(arrival.result.quarantined.values())
+    if isinstance(outcome, FilesStored):
+        version, apart = outcome.result.version, sum(outcome.result.quarantined.values())
         what = "nothing new" if version is None else f"data version {version.number} ({version.id[:12]})"
-        print_line(f"{', '.join(arrival.names)}: {what}{f', {apart:,} rows quarantined' if apart else ''}")
-    elif isinstance(arrival, FileRefused):
-        sys.stderr.write(f"epic22: {arrival.name} is refused: {arrival.reason}\n")
+        print_line(f"{', '.join(outcome.names)}: {what}{f', {apart:,} rows quarantined' if apart else ''}")
+    elif isinstance(outcome, FileRefused):
+        sys.stderr.write(f"epic22: {outcome.name} is refused: {outcome.reason}\n")
     else:
-        sys.stderr.write(f"epic22: waiting: {arrival.reason}\n")
+        sys.stderr.write(f"epic22: waiting: {outcome.reason}\n")
 
 
-def _print_json_line(arrival: "FilesStored | FileRefused | FilesWaiting") -> None:
-    sys.stdout.write(json_text.dumps(to_json(arrival, bootstrap.VIEWS), ensure_ascii=False) + "\n")
+def _print_json_line(outcome: "FilesStored | FileRefused | FilesWaiting") -> None:
+    sys.stdout.write(json_text.dumps(to_json(outcome, bootstrap.VIEWS), ensure_ascii=False) + "\n")
     sys.stdout.flush()
 
 
