@@ -19,7 +19,7 @@ class ArrivingFiles(Protocol):
     def list_arrived(self) -> Sequence[Source]:
         """Those that are complete and were not taken."""
 
-    def take(self, names: Sequence[str]) -> None:
+    def note_files(self, names: Sequence[str]) -> None:
         """Note that the files of these names need not be read again."""
 
 
@@ -79,4 +79,4 @@ def _ingest_arrived(sources: Sequence[Source], place: ArrivingFiles, ingest_file
         report(FileRefused(names[0], str(error)))
     else:
         report(FilesStored(names, result))
-    place.take(names)
+    place.note_files(names)

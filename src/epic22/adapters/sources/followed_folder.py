@@ -51,26 +51,26 @@ class FollowedFolder:
         sources = self.list_files()
         states = {source.name: state for source in sources if (state := FileState.of(source.path)) is not None}
         before, self._last_look = self._last_look, states
-        taken = self._read_record()
+        states_before = self._read_record()
         complete = {name for name, state in states.items() if state.size and before.get(name) == state}
-        arrived = {name for name in complete if taken.get(name) != states[name]}
+        arrived = {name for name in complete if states_before.get(name) != states[name]}
         if arrived and not self._is_resumed:
             self._is_resumed = True
-            arrived -= self._take_stored([source for source in sources if source.name in arrived])
+            arrived -= self._note_stored([source for source in sources if source.name in arrived])
         return tuple(_require_unchanged(source, states[source.name]) for source in sources if source.name in arrived)
 
-    def _take_stored(self, sources: Sequence[FileSource]) -> set[str]:
+    def _note_stored(self, sources: Sequence[FileSource]) -> set[str]:
         """The names of files that are in a data version as they are, which are noted as taken."""
         digests = self.read_digests()
         stored = {source.name for source in sources if digests.get(source.name) == source.sha256}
         if stored:
-            self.take(sorted(stored))
+            self.note_files(sorted(stored))
         return stored
 
-    def take(self, names: Sequence[str]) -> None:
+    def note_files(self, names: Sequence[str]) -> None:
         """Note that these were read, or refused, as they were at the last look."""
-        taken = {**self._read_record(), **{name: self._last_look[name] for name in names}}
-        content = {name: [state.size, state.changed_at] for name, state in sorted(taken.items())}
+        noted = {**self._read_record(), **{name: self._last_look[name] for name in names}}
+        content = {name: [state.size, state.changed_at] for name, state in sorted(noted.items())}
         self.record.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(self.record, json.dumps(content, indent=1).encode())
 
