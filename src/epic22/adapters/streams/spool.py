@@ -13,8 +13,12 @@ from epic22.core.tables.events import ArrivedEvent
 MAX_WAITING = 100_000
 BUSY_SECONDS = 10
 POLL_SECONDS = 0.2
-SCHEMA = """CREATE TABLE IF NOT EXISTS events (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, "table" TEXT NOT NULL, content BLOB NOT NULL, arrived INTEGER NOT NULL)"""
+SCHEMA = (
+    'CREATE TABLE IF NOT EXISTS events (number INTEGER PRIMARY KEY AUTOINCREMENT, "table" TEXT NOT NULL, content BLOB NOT NULL, '
+    "arrived INTEGER NOT NULL)",
+    # Counting, and the first and last moment, then need not read the events themselves.
+    "CREATE INDEX IF NOT EXISTS events_by_arrival ON events (arrived)",
+)
 
 
 class EventSpool:
@@ -109,7 +113,8 @@ class EventSpool:
                 connection.execute("PRAGMA synchronous=FULL")
                 # What was removed is not left in the free part of the file.
                 connection.execute("PRAGMA secure_delete=ON").fetchone()
-                connection.execute(SCHEMA)
+                for statement in SCHEMA:
+                    connection.execute(statement)
                 yield connection
         except (sqlite3.Error, OSError) as error:
             raise StorageError(f"{self._path}: the events that wait cannot be kept there ({error}); see the disk.") from error
