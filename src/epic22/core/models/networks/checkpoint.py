@@ -26,7 +26,7 @@ from epic22.core.models.networks.jobs import NetworkRows, TrainingJob
 
 LOG = logging.getLogger(__name__)
 SUFFIX = ".safetensors"
-FORMAT = 1
+FORMAT = 2
 MAX_RESULT_BYTES = 2 * 10**9
 """What ended trainings may take together before none is kept any more."""
 

@@ -8,7 +8,7 @@ Bengio 2013 (clipping of gradients).
 import copy
 import time
 from collections.abc import Callable
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -17,7 +17,14 @@ from torch import Tensor, nn
 from epic22.core.models.networks.checkpoint import Checkpoint, SavedTraining
 from epic22.core.models.networks.jobs import TrainingSettings, is_behind
 from epic22.core.models.networks.memory_plan import StepPlan, apply_plan, plan_steps, translate_memory_faults
-from epic22.core.models.networks.precision import open_numbers, read_free_memory, read_random_state, set_random_state
+from epic22.core.models.networks.precision import (
+    LayerNumbers,
+    find_gradient_fault,
+    open_numbers,
+    read_free_memory,
+    read_random_state,
+    set_random_state,
+)
 from epic22.core.models.networks.schedule import compute_learning_rate
 from epic22.core.progress import EpochFinished, Progress
 
@@ -26,6 +33,8 @@ ROWS_PER_EVALUATION = 4096
 RESIDENT_SHARE = 0.25
 """Rows that take at most this share of a device's free memory lie there all the time, so that it waits for no copies."""
 
+CHECKED_ROWS = 64
+"""Rows by which narrower numbers are compared with float32."""
 PROCESSOR = torch.device("cpu")
 
 
@@ -114,15 +123,16 @@ class NetworkTraining:
     def __init__(
         self, network: nn.Module, loss: RowLoss, rows: RowTensors, settings: TrainingSettings, surroundings: Surroundings
     ) -> None:
-        self.numbers = open_numbers(settings.precision, surroundings.device)
+        numbers = open_numbers(settings.precision, surroundings.device)
         self.network, self.loss, self.rows = network.to(surroundings.device), loss, rows.move(surroundings.device)
         self.settings, self.surroundings, self.state = settings, surroundings, TrainingState()
+        saved = surroundings.checkpoint.read()
+        self.numbers = self._choose_numbers(numbers) if saved is None else replace(numbers, precision=saved.facts["precision"])
         self.scaler = self.numbers.build_scaler()
         self.optimiser = torch.optim.AdamW(
             network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
         self.steps_per_epoch = count_batches(len(rows), settings.batch_size)
-        saved = surroundings.checkpoint.read()
         self._random_state: dict[str, Tensor] = {}
         if saved is None:
             # The last batch may have a row more.
@@ -197,6 +207,18 @@ class NetworkTraining:
             raw = self.network(x)
         return self.loss(raw.float(), y)
 
+    def _choose_numbers(self, numbers: LayerNumbers) -> LayerNumbers:
+        """The numbers that are asked for; float32, and a note, where this network's gradients are wrong in them."""
+        if numbers.precision == "float32":
+            return numbers
+        some = torch.arange(min(len(self.rows), self.settings.batch_size, CHECKED_ROWS), device=self.rows.x.device)
+        x, y = self.rows.take(some, self.surroundings.device)
+        fault = find_gradient_fault(self.network, lambda: self.loss(self.network(x).float(), y), numbers)
+        if fault is None:
+            return numbers
+        self.surroundings.progress.note(f"layers are computed in float32 instead of {numbers.precision}: {fault}")
+        return replace(numbers, precision="float32")
+
     def _compute_first_loss(self, n_rows: int) -> Tensor:
         self.network.train()
         return self._compute_loss(torch.arange(n_rows, device=self.rows.x.device))
@@ -245,6 +267,7 @@ class NetworkTraining:
             "epoch": self.state.epoch,
             "best_epoch": self.state.best_epoch,
             "plan": list(astuple(self.plan)),
+            "precision": self.numbers.precision,
         }
 
     def _restore(self, saved: SavedTraining) -> None:
