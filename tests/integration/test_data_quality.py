@@ -185,6 +185,37 @@ def test_a_snapshot_that_lost_most_of_its_rows_is_refused(shell: Shell) -> None:
     assert "units, rows gone: 7 of 12 rows (58.3%) of the parent are gone." in err
 
 
+def break_rows(rows: pl.DataFrame, share: float) -> pl.DataFrame:
+    """The rows, of which a share have no amount, which none may lack."""
+    broken = pl.int_range(pl.len()) < int(share * rows.height)
+    return rows.with_columns(amount=pl.when(broken).then(None).otherwise("amount"))
+
+
+def list_alarms(shell: Shell) -> list[tuple[str, str, str]]:
+    findings = shell.json("data", "quality")["findings"]
+    return [(one["table"], one["what"], one["level"]) for one in findings if one["level"] in ("refuse", "quarantine", "warn")]
+
+
+def test_a_source_many_of_whose_rows_are_broken_raises_an_alarm_in_a_first_version_too(shell: Shell) -> None:
+    before = payments().filter(~IS_NEW)
+    assert ingest_month(shell, break_rows(before, 0.1), PARENT_END)[0] == 0
+    assert ("payments", "rows set apart", "warn") in list_alarms(shell)
+    (note,) = [note for note in shell.json("data", "log")[0]["notes"] if note.startswith("quality: payments")]
+    assert f"payments, rows set apart: {int(0.1 * before.height):,} of {before.height:,} rows" in note
+
+
+def test_few_broken_rows_raise_none_and_another_level_or_limit_holds(shell: Shell) -> None:
+    before = payments().filter(~IS_NEW)
+    (shell.folder / "strict.yaml").write_text("checks: {rows_set_apart: {level: refuse, limit: 0.01}}")
+    code, _, err = ingest_month(shell, break_rows(before, 0.03), PARENT_END, "--checks", "strict.yaml")
+    assert code == 2
+    assert "payments, rows set apart:" in err
+    assert "Nothing was stored." in err
+    assert shell.json("data", "log") == []
+    assert ingest_month(shell, break_rows(before, 0.03), PARENT_END)[0] == 0
+    assert ("payments", "rows set apart", "warn") not in list_alarms(shell)
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -200,6 +200,11 @@ class DeltaTransaction:
         new, same, changed, redated, ambiguous, conflict, duplicate = np.asarray(counts).tolist()
         return IngestCounts(new, same, changed + redated, ambiguous + conflict, gone, duplicate)
 
+    @property
+    def sources(self) -> tuple[SourceFile, ...]:
+        """What came of each source so far, and how much of it was set apart."""
+        return tuple(self._sources)
+
     def read_arrived(self, table: CanonicalTable) -> pl.DataFrame:
         """The table's staged rows; after `resolve_rows` those that are new."""
         frames = [pl.read_parquet(batch.path) for batch in self._get_staged(table).batches]

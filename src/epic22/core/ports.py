@@ -23,7 +23,7 @@ from epic22.core.tables.event_memory import EventMemory
 from epic22.core.tables.events import ArrivedEvent
 from epic22.core.tables.row_contract import CheckResult
 from epic22.core.tables.shares import StoredShares
-from epic22.core.tables.versions import IngestCounts, LakeVersion, Position
+from epic22.core.tables.versions import IngestCounts, LakeVersion, Position, SourceFile
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,10 @@ class LakeTransaction(Protocol):
     @property
     def parent(self) -> LakeVersion | None:
         """The version that this one follows; None for the first."""
+
+    @property
+    def sources(self) -> tuple[SourceFile, ...]:
+        """What came of each source so far, and how much of it was set apart."""
 
     def scan_stored(self, table: str) -> LazyFrame:
         """The table's rows in the parent."""

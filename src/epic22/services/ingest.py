@@ -20,7 +20,7 @@ from epic22.core.tables.parsing import convert_percent_columns, parse_column, st
 from epic22.core.tables.row_contract import check_header, check_rows
 from epic22.core.tables.shares import ShareUnit
 from epic22.core.tables.versions import IngestCounts, LakeVersion
-from epic22.services.ingest_gate import QualityGate, check_arrivals, has_arrivals
+from epic22.services.ingest_gate import QualityGate, check_arrivals, check_sources, has_arrivals
 from epic22.services.share_units import decide_units
 
 EVENT_COLUMNS = {
@@ -78,6 +78,8 @@ def ingest(
             table_sources = [source for source in sources if source.table.name == table.name]
             if table_sources:
                 counts[table.name] = ingestion.ingest_table(table, table_sources)
+        if request.gate is not None:
+            ingestion.add_notes(*check_sources(transaction, request.gate, request.who))
         if request.gate is not None and has_arrivals(transaction, counts):
             begin("comparing with what is stored", 1)
             checked = check_arrivals(transaction, request.gate, counts, request.as_of, request.who)

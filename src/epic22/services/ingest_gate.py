@@ -1,6 +1,6 @@
 """The gate of an ingest: what comes in against what is stored, before it becomes a version."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -13,7 +13,7 @@ from epic22.core.quality.checks import QualityRules
 from epic22.core.quality.finding import Finding
 from epic22.core.quality.table_pair import TablePair, count_keys, read_former_versions
 from epic22.core.quality.version_comparison import compare_tables
-from epic22.core.quality.volume import report_gone_rows
+from epic22.core.quality.volume import find_rows_set_apart, report_gone_rows
 from epic22.core.tables.canonical import KNOWN_AT, CanonicalTable, get_canonical_table
 from epic22.core.tables.versions import IngestCounts
 
@@ -42,6 +42,14 @@ def has_arrivals(transaction: LakeTransaction, counts: Mapping[str, IngestCounts
     return transaction.parent is not None and any(one.new or one.changed or one.gone for one in counts.values())
 
 
+def check_sources(transaction: LakeTransaction, gate: QualityGate, who: str) -> tuple[str, ...]:
+    """What is to be noted of sources many of whose rows are broken, of a first version too.
+
+    Raises QualityError where that is of level refuse, unless it is accepted.
+    """
+    return _judge(find_rows_set_apart(transaction.sources, gate.rules.get_limit("rows set apart")), gate, who)
+
+
 def check_arrivals(
     transaction: LakeTransaction,
     gate: QualityGate,
@@ -65,6 +73,11 @@ def check_arrivals(
         *_find_gone_rows(remaining, before, gate.rules),
         *compare_tables(_pair_tables(transaction, before, as_of, gate.rules), gate.rules).findings,
     ]
+    return GateResult(_judge(findings, gate, who), remaining)
+
+
+def _judge(findings: Sequence[Finding], gate: QualityGate, who: str) -> tuple[str, ...]:
+    """What is to be noted of findings. Raises QualityError for what is of level refuse, unless it is accepted."""
     rated = [(gate.rules.rate_finding(finding), finding) for finding in findings]
     refused = [describe_finding(finding) for level, finding in rated if level == "refuse"]
     if refused and gate.accepted_because is None:
@@ -74,7 +87,7 @@ def check_arrivals(
         )
     accepted = [f"quality accepted by {who} ({gate.accepted_because}): {one}" for one in refused]
     warned = [f"quality: {describe_finding(finding)}" for level, finding in rated if level == "warn"]
-    return GateResult((*accepted, *warned), remaining)
+    return (*accepted, *warned)
 
 
 def describe_finding(finding: Finding) -> str:

@@ -14,6 +14,7 @@ from epic22.core.quality.checks import ALARMS, LEVELS, Level, QualityRules
 from epic22.core.quality.finding import Finding, Frames
 from epic22.core.quality.movement_tests import MovementTest
 from epic22.core.quality.version_comparison import VersionComparison, VersionPair, compare_versions
+from epic22.core.quality.volume import find_rows_set_apart
 from epic22.core.tables.canonical import CANONICAL, KNOWN_AT, CanonicalTable
 from epic22.core.tables.versions import LakeVersion
 
@@ -75,7 +76,8 @@ def assess_quality(table_store: TableStore, number: int | None = None, rules: Qu
     now = _read_tables(table_store, version.number)
     before = {} if parent is None else _read_tables(table_store, parent.number)
     compared = NOT_COMPARED if parent is None else compare_versions(VersionPair(now, before, parent.end, version.end), rules)
-    findings = (*rate_audit(now, before, rules), *rate_findings(compared.findings, rules))
+    set_apart = find_rows_set_apart(version.sources, rules.get_limit("rows set apart"))
+    findings = (*rate_audit(now, before, rules), *rate_findings((*compared.findings, *set_apart), rules))
     untested = ("the first version: nothing lies before it to compare with.",) if parent is None else compared.untested
     lineage = _list_lineage(table_store, version)
     quarantined = _count_quarantined(table_store.quarantine(version.number))

@@ -50,6 +50,7 @@ CHECKS: tuple[Check, ...] = (
     Check("freshness", "warn", "tables that nothing new came into", ("stale table",), 2.0, "times the longest pause in a year"),
     Check("known_after_end", "warn", "rows known after the version's end", ("known after the end",)),
     Check("rows_changed", "warn", "a column changed throughout", ("rows changed",), 0.2, "share of the parent's rows"),
+    Check("rows_set_apart", "warn", "many rows that came are broken", ("rows set apart",), 0.05, "share of the rows that came"),
     Check("units", "warn", "values in another unit", ("unit change",)),
     Check(
         "duplicates",

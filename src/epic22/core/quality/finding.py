@@ -38,6 +38,7 @@ FindingKind = Literal[
     "known after the end",
     "key reused",
     "rows changed",
+    "rows set apart",
 ]
 
 SIGNIFICANCE = 1e-4

@@ -1,4 +1,4 @@
-"""How many rows became known, against the windows before; whether a table stopped; rows that are gone."""
+"""How many rows became known, against the windows before; whether a table stopped; rows that are gone, or were set apart."""
 
 import math
 from collections.abc import Sequence
@@ -10,12 +10,15 @@ import scipy
 
 from epic22.core.quality.finding import Finding, format_share
 from epic22.core.quality.movement_tests import MovementTest
-from epic22.core.tables.canonical import KNOWN_AT, CanonicalTable
+from epic22.core.tables.canonical import CANONICAL, KNOWN_AT, CanonicalTable
+from epic22.core.tables.versions import SourceFile
 
 MIN_USUAL_ROWS = 5.0
 MIN_GAPS = 10
 YEAR = timedelta(days=365)
 MIN_LAG_DAYS = 2.0
+MIN_SET_APART = 5
+"""Fewer rows in quarantine are no sign of a broken source, however few came."""
 
 
 def compare_row_count(table: CanonicalTable, counts: Sequence[int], year_before: Sequence[int] = ()) -> MovementTest | None:
@@ -83,3 +86,19 @@ def report_gone_rows(table: CanonicalTable, gone: int, stored: int, limit: float
         return None
     evidence = f"{format_share(gone, stored)} of the parent are gone."
     return Finding(table.name, None, "rows gone", evidence, rows=gone)
+
+
+def find_rows_set_apart(sources: Sequence[SourceFile], limit: float) -> tuple[Finding, ...]:
+    """Tables of which more than this share of the rows that an ingest read are in quarantine.
+
+    >>> find_rows_set_apart([SourceFile("units.csv", "0" * 64, "units", 100, 12)], 0.05)[0].evidence
+    '12 of 100 rows (12.0%) that came were set apart; epic22 data quarantine says why of each.'
+    """
+    findings = []
+    for table in CANONICAL:
+        own = [source for source in sources if source.table == table.name]
+        set_apart, came = sum(source.quarantined for source in own), sum(source.rows for source in own)
+        if set_apart >= MIN_SET_APART and set_apart > limit * came:
+            evidence = f"{format_share(set_apart, came)} that came were set apart; epic22 data quarantine says why of each."
+            findings.append(Finding(table.name, None, "rows set apart", evidence, rows=set_apart))
+    return tuple(findings)
