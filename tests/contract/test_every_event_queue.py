@@ -70,6 +70,14 @@ def test_no_event_is_given_twice_by_one_consumer_before_it_begins_again(waiting:
     assert read_all(stream) == build_events(1, 2, 3)
 
 
+def test_large_events_are_read_a_part_at_a_time(waiting: Waiting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("epic22.adapters.streams.spool.MAX_READ_BYTES", 300)
+    monkeypatch.setattr("epic22.adapters.streams.redis_stream.ENTRIES_AT_ONCE", 2)
+    waiting.queue.add("sensor_readings", build_events(1, 2, 3))
+    stream = waiting.open_stream()
+    assert (read_all(stream), read_all(stream)) == (build_events(1, 2), build_events(3))
+
+
 def test_what_is_not_acknowledged_is_given_again_after_a_restart_and_nothing_else(waiting: Waiting) -> None:
     waiting.queue.add("sensor_readings", build_events(1, 2, 3))
     stream = waiting.open_stream()

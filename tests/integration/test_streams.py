@@ -33,7 +33,7 @@ from epic22.bootstrap.events import open_event_queue
 from epic22.bootstrap.stores import open_stores
 from epic22.config import Settings
 from epic22.core.errors import UnavailableError
-from epic22.core.ports import EventStream
+from epic22.core.ports import EventStream, Lag
 from epic22.core.tables.events import MAX_EVENT_BYTES, ArrivedEvent, count_microseconds
 from epic22.core.tables.rowhash import digest_rows, hash_rows
 from epic22.services.consume import BatchPolicy, BatchStored, Waiting, consume_events
@@ -260,7 +260,7 @@ def test_an_event_that_was_set_apart_is_taken_in_mended_or_once_what_it_lacked_i
             "known_at 2026-10-01 00:06 lies after its arrival, 2026",
         ),
         (build_reading(1, known_at="soon"), "known_at is soon, expected a date or time"),
-        (b'{"id": "big", "row": "' + b"x" * 10_000_000 + b'"}', "the event has 10,000,024 bytes; at most 1,048,576 are read"),
+        (b'{"id": "big", "row": "' + b"x" * 10_000_000 + b'"}', "the event has more than 1,048,576 bytes, which is"),
     ],
 )
 def test_an_event_that_cannot_be_taken_in_stands_in_quarantine_with_its_reason(lake: Lake, event: Any, reason: str) -> None:
@@ -449,7 +449,37 @@ def test_a_line_of_ten_megabytes_is_set_apart_and_those_around_it_are_taken_in(l
         reports = consume(LineStream(stream.fileno()), lake, BatchPolicy())
     (stored,) = [report.result for report in reports if isinstance(report, BatchStored)]
     assert (stored.stored, stored.rejected) == (2, 1)
-    assert f"the event has {MAX_EVENT_BYTES + 1:,} bytes" in lake.quarantine()["reason"][0]
+    assert f"the event has more than {MAX_EVENT_BYTES:,} bytes" in lake.quarantine()["reason"][0]
+
+
+class SilentStream(LineStream):
+    """Lines of which nobody can say how many wait, for now."""
+
+    def measure_lag(self) -> Lag | None:
+        raise UnavailableError("away")
+
+
+def test_a_batch_is_reported_though_the_lag_cannot_be_measured(lake: Lake, tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(write_events([build_reading(1)])[0])
+    with path.open("rb") as stream:
+        (report,) = consume(SilentStream(stream.fileno()), lake)
+    assert isinstance(report, BatchStored)
+    assert (report.result.stored, report.lag) == (1, None)
+
+
+@pytest.mark.slow
+def test_a_stream_of_events_of_ten_megabytes_is_set_apart_in_bounded_memory(redis: RedisProcess, lake: Lake) -> None:
+    client = RedisServer(redis.url).client
+    for n in range(20):
+        client.xadd("large", {"event": json.dumps({"id": str(n), "row": "x" * 10_000_000})})
+    stream = open_stream(redis, "large")
+    events = stream.read(100, 0.0)
+    assert (len(events), max(len(event.content) for event in events)) == (20, MAX_EVENT_BYTES + 1)
+    stream.rewind()
+    consume(stream, lake)
+    assert lake.quarantine().height == 20
+    client.delete("large")
 
 
 def test_lines_on_standard_input_are_taken_in_by_the_command_and_counted_once_when_given_again(

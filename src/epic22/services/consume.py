@@ -77,7 +77,13 @@ def _store_batch(
     start = time.monotonic()
     result = ingest_events(batch, table_store, request)
     stream.acknowledge(batch)
-    report(BatchStored(result, time.monotonic() - start, stream.measure_lag()))
+    seconds = time.monotonic() - start
+    try:
+        lag = stream.measure_lag()
+    except UnavailableError:
+        # The batch is stored all the same; the next read says what does not answer.
+        lag = None
+    report(BatchStored(result, seconds, lag))
 
 
 def _collect_batch(stream: EventStream, policy: BatchPolicy) -> list[ArrivedEvent]:

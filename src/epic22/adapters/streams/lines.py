@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from epic22.core.ports import Lag
-from epic22.core.tables.events import MAX_EVENT_BYTES, ArrivedEvent
+from epic22.core.tables.events import MAX_EVENT_BYTES, MAX_READ_BYTES, ArrivedEvent, cut_content
 
 READ_BYTES = 1 << 20
 
@@ -43,7 +43,7 @@ class LineStream:
 
     def _read_lines(self, n: int, seconds: float) -> list[ArrivedEvent]:
         end = time.monotonic() + seconds
-        while len(self._lines) < n and not self.is_finished:
+        while len(self._lines) < n and sum(map(len, self._lines)) < MAX_READ_BYTES and not self.is_finished:
             wait = 0.0 if self._lines else max(0.0, end - time.monotonic())
             if not select.select([self._descriptor], [], [], wait)[0]:
                 break
@@ -55,7 +55,7 @@ class LineStream:
         """Cut what was read into lines."""
         *lines, rest = content.split(b"\n")
         for line in lines:
-            self._lines.append((bytes(self._part) + line)[: MAX_EVENT_BYTES + 1])
+            self._lines.append(cut_content(bytes(self._part) + line))
             self._part.clear()
         if len(self._part) <= MAX_EVENT_BYTES:
             # Of a line that is too long so much is enough to know that it is.

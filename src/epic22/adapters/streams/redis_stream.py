@@ -11,7 +11,7 @@ from typing import Any
 from epic22.adapters.redis.server import ANSWER_SECONDS, RedisServer
 from epic22.core.errors import QueueFullError, SourceError
 from epic22.core.ports import Lag
-from epic22.core.tables.events import ArrivedEvent
+from epic22.core.tables.events import ArrivedEvent, cut_content
 
 STREAM, GROUP = "epic22:events", "epic22"
 """The stream in which the API lays events down, and the group that takes them from it."""
@@ -86,16 +86,9 @@ class RedisStream:
         self._from = "0"
 
     def read(self, n: int, seconds: float) -> Sequence[ArrivedEvent]:
-        """The next entries: those given out before, then new ones, from time to time those of consumers that have ended."""
-        events: list[ArrivedEvent] = []
-        while len(events) < n:
-            part = self._read_part(min(n - len(events), ENTRIES_AT_ONCE), 0.0 if events else seconds)
-            if not part:
-                break
-            events += part
-        return events
-
-    def _read_part(self, n: int, seconds: float) -> list[ArrivedEvent]:
+        """The next entries, few at once: those given out before, then new ones, from time to time those of consumers that have
+        ended."""
+        n = min(n, ENTRIES_AT_ONCE)
         if self._from != ">":
             entries = self._read_group(n, self._from, 0.0)
             if entries:
@@ -218,9 +211,8 @@ class RedisEventQueue:
 def _convert_entry(name: bytes, fields: Mapping[bytes, bytes]) -> ArrivedEvent:
     table = fields.get(TABLE)
     # Without the field `event` nothing can be read of it: the reason for the quarantine is that of an empty text.
-    return ArrivedEvent(
-        fields.get(EVENT, b""), _read_moment(name), name.decode(), None if table is None else table.decode("utf-8", "replace")
-    )
+    content = cut_content(fields.get(EVENT, b""))
+    return ArrivedEvent(content, _read_moment(name), name.decode(), None if table is None else table.decode("utf-8", "replace"))
 
 
 def _read_moment(name: bytes) -> int:

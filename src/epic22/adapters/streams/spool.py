@@ -5,10 +5,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from epic22.core.errors import QueueFullError, StorageError
 from epic22.core.ports import Lag
-from epic22.core.tables.events import ArrivedEvent
+from epic22.core.tables.events import MAX_READ_BYTES, ArrivedEvent
 
 MAX_WAITING = 100_000
 BUSY_SECONDS = 10
@@ -60,7 +61,7 @@ class EventSpool:
         query = 'SELECT number, "table", content, arrived FROM events WHERE number > ? ORDER BY number LIMIT ?'
         while True:
             with self._connect() as connection:
-                rows = connection.execute(query, (self._last, n)).fetchall()
+                rows = _fetch_rows(connection.execute(query, (self._last, n)))
             if rows or time.monotonic() >= end:
                 break
             time.sleep(min(POLL_SECONDS, max(0.0, end - time.monotonic())))
@@ -90,7 +91,10 @@ class EventSpool:
     def _list_events(self, is_meant: Callable[[bytes], bool]) -> list[ArrivedEvent]:
         if not self._path.exists():
             return []
-        return [event for event in EventSpool(self._path).read(self._limit, 0.0) if is_meant(event.content)]
+        stream, events = EventSpool(self._path), []
+        while part := stream.read(self._limit, 0.0):
+            events += [event for event in part if is_meant(event.content)]
+        return events
 
     def rewind(self) -> None:
         """Begin again at the first that is there."""
@@ -118,6 +122,17 @@ class EventSpool:
                 yield connection
         except (sqlite3.Error, OSError) as error:
             raise StorageError(f"{self._path}: the events that wait cannot be kept there ({error}); see the disk.") from error
+
+
+def _fetch_rows(cursor: sqlite3.Cursor) -> list[Any]:
+    """The rows of a query, until their contents are as large as is read at once."""
+    rows, n_bytes = [], 0
+    for row in cursor:
+        rows.append(row)
+        n_bytes += len(row[2])
+        if n_bytes >= MAX_READ_BYTES:
+            break
+    return rows
 
 
 def _count(connection: sqlite3.Connection) -> int:

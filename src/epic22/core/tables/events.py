@@ -20,6 +20,8 @@ from epic22.core.tables.row_contract import LINE_COLUMN, MIN_NAME_RATIO, build_k
 from epic22.core.task import Column
 
 MAX_EVENT_BYTES = 1 << 20
+MAX_READ_BYTES = 16 << 20
+"""About so much of a stream is read at once, however many events that are."""
 MAX_ID_LENGTH = 200
 MAX_TEXT_SHOWN = 1_000
 """So many characters of an event that is set apart are stored: enough to know it by, however long it was."""
@@ -73,7 +75,7 @@ def read_event(content: bytes, table: str | None = None) -> Event:
     {'tenant_id': 'T1', 'household_income': '50000.0'}
     """
     if len(content) > MAX_EVENT_BYTES:
-        raise EventError(f"the event has {len(content):,} bytes; at most {MAX_EVENT_BYTES:,} are read")
+        raise EventError(f"the event has more than {MAX_EVENT_BYTES:,} bytes, which is as many as are read")
     try:
         value = orjson.loads(content)
     except orjson.JSONDecodeError as error:
@@ -188,6 +190,11 @@ def find_future_times(table: CanonicalTable, rows: pl.DataFrame, arrived: Sequen
                 pl.when(pl.lit(ahead)).then(pl.coalesce(pl.lit(reasons), words)).otherwise(pl.lit(reasons))
             ).to_series()
     return reasons.alias("reason")
+
+
+def cut_content(content: bytes) -> bytes:
+    """An event's content; of one that is too long so much that this can be seen."""
+    return content if len(content) <= MAX_EVENT_BYTES else content[: MAX_EVENT_BYTES + 1]
 
 
 def shorten_content(content: bytes) -> str:
