@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -12,6 +13,7 @@ from tests.postgres import new_database
 from epic22.adapters.artifacts import ArtifactFolder
 from epic22.adapters.file_store import open_file_store
 from epic22.adapters.metadata.database import Database
+from epic22.adapters.metadata.erasure import LibraryTables
 from epic22.adapters.shared_model_store import SharedModelStore
 from epic22.adapters.studies import StudyDatabase
 from epic22.adapters.tracking.mlflow import MlflowTracker, TrackingStore
@@ -21,6 +23,7 @@ from epic22.core.errors import StorageError
 from epic22.core.lineage import DataVersion, ModelVersion
 from epic22.core.ports import FamilyRecord, RunRecord
 from epic22.core.selection.study import StudyConfig
+from epic22.core.tables.erasure import TenantIdentity
 
 pytestmark = pytest.mark.slow
 
@@ -196,6 +199,18 @@ def test_tables_of_another_mlflow_are_refused_in_a_sentence(tmp_path: Path) -> N
         connection.execute("UPDATE epic22_mlflow.alembic_version SET version_num = 'later'")
     with pytest.raises(StorageError, match=r"are of another MLflow .their tables are at later.; use the epic22 that wrote them"):
         MlflowTracker(store).log_run(build_run(tmp_path, "1"))
+
+
+def test_a_run_that_names_a_person_is_named_by_an_erasure(tmp_path: Path) -> None:
+    database = Database(new_database())
+    place = LibraryTables(database)
+    assert place.list_remaining(TenantIdentity("tenant-1"), True) == ()
+    run = build_run(tmp_path, "1")
+    parameters = {"note": "asked for by tenant-1, with 100 %", "other": "tenant-10"}
+    MlflowTracker(MlflowDatabase(database, open_file_store(str(tmp_path / "disk")))).log_run(replace(run, parameters=parameters))
+    (remaining,) = place.list_remaining(TenantIdentity("tenant-1"), True)
+    assert remaining.startswith("epic22_mlflow.params.value of ")
+    assert place.list_remaining(TenantIdentity("tenant-2"), True) == ()
 
 
 def test_a_server_that_is_away_or_stops_in_the_middle_is_said_in_a_sentence(tmp_path: Path) -> None:

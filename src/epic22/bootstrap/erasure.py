@@ -35,7 +35,7 @@ def _list_places(settings: Settings, stores: Stores) -> tuple[ErasurePlace, ...]
         places.append(EventPlace(open_redis_queue(settings.redis_url), "events that wait in Redis"))
     places.append(FilePlace(FolderFiles(settings.home), "files below EPIC22_HOME", CACHES, _list_skipped(settings, stores)))
     if stores.database is not None:
-        from epic22.adapters.metadata.erasure import DatabaseTexts
+        from epic22.adapters.metadata.erasure import DatabaseTexts, LibraryTables
         from epic22.adapters.tracking.mlflow_database import FOLDER
 
         for folder, name in (("models", "model files"), (FOLDER, "tracking files")):
@@ -44,6 +44,8 @@ def _list_places(settings: Settings, stores: Stores) -> tuple[ErasurePlace, ...]
             from epic22.adapters.redis.contents import ContentPlace
 
             places.append(ContentPlace(stores.link))
+        if not stores.database.is_sqlite:
+            places.append(LibraryTables(stores.database))
         # Last: it has the database's files forget what the others removed.
         places.append(DatabaseTexts(stores.database))
     return tuple(places)

@@ -3,9 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import Column, Table, or_, select, update
+from sqlalchemy import Column, Connection, Table, Text, cast, or_, select, update
+from sqlalchemy import column as column_named
+from sqlalchemy import table as table_named
+from sqlalchemy import text as sql_text
 
 from epic22.adapters.metadata.database import Database
+from epic22.adapters.metadata.library_schema import RUNS, STUDIES
 from epic22.adapters.metadata.schema import CHAMPIONS, METADATA, MODEL_DOCUMENTS, PROMOTIONS
 from epic22.core.tables.erasure import TenantIdentity
 
@@ -57,3 +61,46 @@ class DatabaseTexts:
         with self.database.read() as connection:
             rows = connection.execute(query).all()
         yield from ((tuple(row)[:-1], row.text) for row in rows if person.has_name_in(row.text))
+
+
+@dataclass(frozen=True)
+class LibraryTables:
+    """MLflow's runs and the studies of searches on a server: tables that are not ours, which are searched and not changed."""
+
+    database: Database
+    name: str = "runs and studies"
+
+    def count(self, person: TenantIdentity) -> int:
+        """Nothing that could be changed."""
+        return 0
+
+    def erase(self, person: TenantIdentity) -> None:
+        """Nothing: what a library keeps together is its own to take apart."""
+
+    def list_remaining(self, person: TenantIdentity, is_erased: bool) -> tuple[str, ...]:
+        """The columns in which some row names the person."""
+        if not person.is_searchable:
+            return ()
+        with self.database.read() as connection:
+            columns = connection.execute(TEXT_COLUMNS, {"schemas": [RUNS, STUDIES]}).all()
+            naming = [
+                f"{schema}.{table}.{column}"
+                for schema, table, column in columns
+                if any(person.has_name_in(text) for text in _select_likely(connection, (schema, table, column), person))
+            ]
+        return tuple(f"{one} of {self.database.place} names the tenant and is not changed; remove the run" for one in naming)
+
+
+TEXT_COLUMNS = sql_text(
+    "SELECT table_schema, table_name, column_name FROM information_schema.columns WHERE table_schema = ANY (:schemas) "
+    "AND data_type IN ('text', 'character varying', 'json', 'jsonb') ORDER BY 1, 2, 3"
+)
+
+
+def _select_likely(connection: Connection, place: tuple[str, str, str], person: TenantIdentity) -> list[str]:
+    """The texts of a column (schema, table, column) that hold a spelling of the id, be it in a longer one."""
+    schema, table, name = place
+    words = cast(column_named(name), Text)
+    likely = or_(*(words.contains(spelling, autoescape=True) for spelling in person.spellings))
+    query = select(words).select_from(table_named(table, schema=schema)).where(likely)
+    return [str(one) for one in connection.execute(query).scalars()]
