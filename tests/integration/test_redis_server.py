@@ -8,7 +8,7 @@ from tests.redis_server import PASSWORD, RedisProcess, new_redis
 
 from epic22.adapters.redis.server import RedisServer
 from epic22.config import Settings
-from epic22.core.errors import SourceError, StorageError, UnavailableError, UserError
+from epic22.core.errors import NotInstalledError, SourceError, StorageError, UnavailableError, UserError
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +62,12 @@ def test_a_server_that_does_not_answer_is_given_up_in_time(monkeypatch: pytest.M
         silent.listen()
         with pytest.raises(UnavailableError, match="did not answer in time"):
             RedisServer(f"redis://127.0.0.1:{silent.getsockname()[1]}/0").check()
+
+
+def test_without_the_library_the_way_to_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("epic22.adapters.redis.server.find_spec", lambda name: None)
+    with pytest.raises(NotInstalledError, match="the library 'redis' is not installed; pip install 'epic22\\[redis\\]'"):
+        RedisServer("redis://host").check()
 
 
 def test_a_server_that_was_stopped_and_started_is_reached_again_by_the_same_client() -> None:

@@ -189,6 +189,9 @@ def test_an_id_is_forgotten_after_its_horizon(lake: Lake) -> None:
         ingest_events(arrive(build_reading(n), start=NOW + n * day), lake, request)
     result = ingest_events(arrive(build_reading(3), build_reading(0), start=NOW + 3 * day + 10), lake, request)
     assert (result.repeated, result.stored) == (1, 1)
+    # The same entry of a stream, which came at the same moment, is the same row all the same.
+    again = ingest_events(arrive(build_reading(1), start=NOW + day), lake, request)
+    assert (again.repeated, again.stored) == (1, 0)
 
 
 def test_ids_of_a_version_that_never_came_to_be_are_not_remembered(lake: Lake) -> None:
