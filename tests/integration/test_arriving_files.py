@@ -88,6 +88,7 @@ def test_a_restart_reads_no_file_again_and_a_changed_one_is_another(shell: Shell
     assert reports[0].result.counts["properties"].gone == 0
 
 
+@pytest.mark.slow
 def test_a_file_that_was_stored_and_not_noted_before_a_kill_is_not_read_again(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,6 +101,7 @@ def test_a_file_that_was_stored_and_not_noted_before_a_kill_is_not_read_again(
     assert record.read_text() == noted
 
 
+@pytest.mark.slow
 def test_without_its_record_another_file_is_read_and_gives_what_is_new(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write_tables(shell.folder / "in", {"properties": small_tables()["properties"]})
     follow(monkeypatch, folder, wait, wait)
@@ -111,6 +113,7 @@ def test_without_its_record_another_file_is_read_and_gives_what_is_new(shell: Sh
     assert reports[0].result.version is None
 
 
+@pytest.mark.slow
 def test_a_wrong_file_keeps_no_other_out_and_is_tried_again_when_it_is_another(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,6 +135,7 @@ def test_a_wrong_file_keeps_no_other_out_and_is_tried_again_when_it_is_another(
     assert "no column" in refused[0].reason
 
 
+@pytest.mark.slow
 def test_a_file_that_is_written_to_while_it_is_read_gives_nothing_before_it_is_complete(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,6 +159,7 @@ def test_a_file_that_is_written_to_while_it_is_read_gives_nothing_before_it_is_c
     assert Lake(shell.home / "lake").scan("properties").collect().height == 3
 
 
+@pytest.mark.slow
 def test_files_that_a_mapping_names_are_followed_and_need_not_be_there_yet(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, mapping = shell.folder / "in", shell.folder / "mapping.yaml"
     folder.mkdir()
@@ -312,6 +317,7 @@ def test_decimal_commas_are_read_as_such_and_said(shell: Shell) -> None:
     assert "L3" not in by_id
 
 
+@pytest.mark.slow
 def test_numbers_that_may_be_grouped_by_commas_are_not_taken_for_others(shell: Shell) -> None:
     folder = write_tables(shell.folder / "in", small_tables())
     leases = small_tables()["leases"]

@@ -14,10 +14,12 @@ from tests.lakes import NOW, take_in
 from tests.object_storage import new_bucket, storage_environment
 from tests.postgres import new_database
 from tests.shell import Shell
+from tests.small_tables import write_tables
 
 from epic22.adapters import lake_transaction
 from epic22.adapters.file_store import FolderFiles, open_file_store
 from epic22.adapters.home import write_atomically
+from epic22.adapters.lake import Lake
 from epic22.adapters.lake_erasure import LakeErasure
 from epic22.bootstrap.erasure import erase_tenant
 from epic22.bootstrap.stores import Stores, open_stores
@@ -29,7 +31,7 @@ from epic22.core.tables.erasure import list_owned_tables
 from epic22.core.tables.rowhash import digest_rows, hash_rows
 from epic22.services.erasure import ErasureRequest, erase_person
 
-KINDS = ("files", "sqlite", pytest.param("postgresql and s3", marks=pytest.mark.slow))
+KINDS = ("files", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("sqlite", "postgresql and s3")))
 
 
 class Place:
@@ -124,6 +126,7 @@ def test_nothing_of_the_person_is_left_and_the_rest_is_as_it_was(place: Place) -
     assert document["entry"]["superseded"] == {a.id: b.id for a, b in zip(old, log, strict=True)}
 
 
+@pytest.mark.slow
 def test_what_versions_say_of_themselves_is_true_of_their_rows_and_their_old_ids_lead_to_them(place: Place) -> None:
     old = place.stores.table_store.log()
     place.shell.json("data", "erase", "--tenant", TENANT, "--yes")
@@ -145,6 +148,7 @@ def test_what_versions_say_of_themselves_is_true_of_their_rows_and_their_old_ids
     assert trace["subject"] == "data version:2"
 
 
+@pytest.mark.slow
 def test_a_person_is_taken_out_of_files_that_were_merged_too(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,6 +168,7 @@ def test_a_person_is_taken_out_of_files_that_were_merged_too(
             assert (stated.rows, stated.digest) == (rows.height, f"{digest_rows(hash_rows(rows, key).whole):032x}"), name
 
 
+@pytest.mark.slow
 def test_an_ingest_goes_on_in_the_tables_that_were_written_anew(place: Place) -> None:
     place.shell.json("data", "erase", "--tenant", TENANT, "--yes")
     result = take_in(place.stores.table_store, place.folder / "whole")
@@ -201,6 +206,7 @@ def test_a_tenant_of_whom_nothing_is_stored_is_one_sentence(home: Place) -> None
     assert "name whom to erase" in err
 
 
+@pytest.mark.slow
 def test_models_that_learned_from_a_version_are_listed_under_its_old_id_too(home: Place) -> None:
     identity = home.stores.table_store.version(2).id
     model = ModelVersion("tenant_churn", "1", "linear", "a" * 64, identity, "proven", "2024-01-01T00:00:00+00:00")
@@ -208,6 +214,57 @@ def test_models_that_learned_from_a_version_are_listed_under_its_old_id_too(home
     for tenant in (TENANT, LONGER):
         request = ErasureRequest(tenant, "tester", NOW, is_confirmed=True)
         assert erase_person(request, LakeErasure(home.stores.table_store), (), models).entry.models == ("tenant_churn/1",)
+
+
+@pytest.mark.slow
+def test_what_was_erased_is_listed_without_the_person(home: Place) -> None:
+    assert home.shell.json("data", "erasures") == []
+    entry = home.shell.json("data", "erase", "--tenant", TENANT, "--yes")["entry"]
+    home.shell.json("data", "erase", "--tenant", LONGER, "--yes")
+    listed = home.shell.json("data", "erasures")
+    assert [one["number"] for one in listed] == [1, 2]
+    assert listed[0] == entry
+    assert entry["at"] > "2024"
+    code, out, _ = home.shell("data", "erasures")
+    assert code == 0
+    assert "tenant-" not in out
+
+
+@pytest.mark.slow
+def test_an_id_within_the_key_of_another_row_stays_and_is_said(home: Place) -> None:
+    ledger = home.stores.table_store.scan("ledger", 2).collect().head(2)
+    keys = pl.Series([f"rent/{TENANT}/1", f"rent/{LONGER}/1"])
+    take_in(home.stores.table_store, write_tables(home.folder / "more", {"ledger": ledger.with_columns(entry_id=keys)}))
+    remaining = home.shell.json("data", "erase", "--tenant", TENANT, "--yes")["remaining"]
+    assert [one for one in remaining if "ledger" in one] == [
+        "ledger.entry_id: 1 other value with the id in it; what refers to it would be lost"
+    ]
+    assert {name.partition("/")[0] for name in list_naming(home.list_contents())} == {"lake"}
+
+
+@pytest.mark.slow
+def test_a_store_is_copied_as_it_is_after_an_erasure(home: Place) -> None:
+    home.shell.json("data", "erase", "--tenant", TENANT, "--yes")
+    target = home.folder / "copied"
+    home.shell.json("store", "copy", "--to", str(target))
+    before, copied = home.stores.table_store, Lake(target / "lake")
+    assert copied.log() == before.log()
+    for number in (1, 2, 3):
+        assert copied.scan("leases", number).collect().equals(before.scan("leases", number).collect())
+    assert list_naming(list_contents(target)) == []
+    with copied.begin_transaction() as transaction:
+        assert transaction.number == 4
+
+
+@pytest.mark.slow
+def test_nothing_is_copied_from_a_store_in_the_middle_of_an_erasure(home: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        crash_at(patch, 20)
+        with pytest.raises(CrashError):
+            erase_tenant(Settings.read(), TENANT, is_confirmed=True)
+    code, _, err = home.shell("store", "copy", "--to", str(home.folder / "copied"))
+    assert code == 2
+    assert "an erasure was cut off" in err
 
 
 def test_caches_that_name_the_person_go_and_other_files_lose_the_id(home: Place) -> None:
@@ -222,6 +279,7 @@ def test_caches_that_name_the_person_go_and_other_files_lose_the_id(home: Place)
     assert any("models/toy/1/bundle/manifest.json names the tenant" in one for one in document["remaining"])
 
 
+@pytest.mark.slow
 def test_files_that_a_killed_ingest_left_go_too(home: Place) -> None:
     lake = home.stores.table_store.root
     (lake / ".staging").mkdir()
@@ -270,13 +328,13 @@ def list_tables_without_person(stores: Stores, number: int) -> set[str]:
     return {name for name in list_owned_tables() if lake.scan(name, number).collect().height < n_rows}
 
 
-@pytest.mark.parametrize("every", [pytest.param(3, marks=pytest.mark.slow), 17])
-def test_one_that_is_cut_off_at_any_change_shows_nobody_half_and_is_completed(home: Place, every: int) -> None:
+@pytest.mark.slow
+def test_one_that_is_cut_off_at_any_change_shows_nobody_half_and_is_completed(home: Place) -> None:
     base = home.folder / "base"
     shutil.copytree(home.shell.home, base)
     n_changes = count_changes(home)
     wanted = [version.id for version in home.stores.table_store.log()]
-    for n in range(2, n_changes + 1, every):
+    for n in range(2, n_changes + 1, 3):
         shutil.rmtree(home.shell.home)
         shutil.copytree(base, home.shell.home)
         with pytest.MonkeyPatch.context() as patch:

@@ -34,6 +34,7 @@ from epic22.core.tables.erasure import (
     TenantIdentity,
     has_free_text,
     list_owned_tables,
+    list_text_columns,
     match_broken_rows,
     match_rows,
     redact_rows,
@@ -100,6 +101,11 @@ class TableFolder:
         if content is None:
             raise LakeError(f"{self.lake.files.place}/{self.folder}/{name} is not there; restore it from a backup.")
         return pl.read_parquet(content, columns=None if columns is None else list(columns))
+
+    def read_texts(self, name: str) -> pl.DataFrame:
+        """The columns of text of a file."""
+        content = self.lake.files.read(f"{self.folder}/{name}")
+        return pl.scan_parquet(io.BytesIO(content or b"")).select(pl.col(pl.String)).collect()
 
     def read_log(self, last: int) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         """Its commits up to a version, by the names of their files. Raises LakeError where one is not there."""
@@ -247,6 +253,30 @@ class LakeErasure:
             if changed and changed & self._list_files_of(name, table_version):
                 return True
         return person.has_name_in(write_manifest(version).decode())
+
+    def list_remaining(self, person: TenantIdentity) -> tuple[str, ...]:
+        """The columns of keys and categories of other rows in which the id stands, in words: what they refer to would be lost."""
+        if not person.is_searchable:
+            return ()
+        # After an erasure the tables are in other folders than those that this one looked at.
+        now = LakeErasure(self.lake)
+        counts = {(table.name, name): n for table in CANONICAL for name, n in now._count_keys_naming(table, person).items()}
+        return tuple(
+            f"{table}.{name}: {n:,} other value{'s' if n > 1 else ''} with the id in it; what refers to it would be lost"
+            for (table, name), n in counts.items()
+        )
+
+    def _count_keys_naming(self, table: CanonicalTable, person: TenantIdentity) -> dict[str, int]:
+        """How many values of each column of a table that is no free text name the person, in rows that are not the person's."""
+        is_own = match_rows(table, person)
+        values: dict[str, set[str]] = {}
+        for rows in (folder.read_texts(name) for folder in self._list_folders(table) for name in folder.names):
+            others = rows.filter(~is_own)
+            for column in others.drop(list_text_columns(table, others)).iter_columns():
+                likely = column.drop_nulls().unique()
+                likely = likely.filter(likely.str.contains(person.tenant, literal=True))
+                values.setdefault(column.name, set()).update(filter(person.has_name_in, likely))
+        return {name: len(naming) for name, naming in values.items() if naming}
 
     def begin(self, person: TenantIdentity, entry: ErasureEntry) -> ErasureJournal:
         """The journal of an erasure that begins now, with the next number."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from epic22.bootstrap.components import open_studies as open_studies
     from epic22.bootstrap.doctor import examine_machine as examine_machine
     from epic22.bootstrap.erasure import erase_tenant as erase_tenant
+    from epic22.bootstrap.erasure import list_erasures as list_erasures
     from epic22.bootstrap.events import STANDARD_INPUT as STANDARD_INPUT
     from epic22.bootstrap.events import StreamOptions as StreamOptions
     from epic22.bootstrap.events import consume_stream as consume_stream
@@ -84,7 +85,7 @@ NAMES = {
     "epic22.bootstrap.stores": ("open_lake", "open_served_stores"),
     "epic22.bootstrap.doctor": ("examine_machine",),
     "epic22.bootstrap.events": ("STANDARD_INPUT", "StreamOptions", "consume_stream", "open_event_queue"),
-    "epic22.bootstrap.erasure": ("erase_tenant",),
+    "epic22.bootstrap.erasure": ("erase_tenant", "list_erasures"),
     "epic22.bootstrap.export": ("export_model",),
     "epic22.bootstrap.follow": ("FollowOptions", "follow_folder"),
     "epic22.bootstrap.ingest_and_audit": (

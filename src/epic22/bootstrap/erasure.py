@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from epic22.adapters.erasure_journal import list_entries
 from epic22.adapters.erasure_places import CACHES, EventPlace, FilePlace, ReceiptPlace
 from epic22.adapters.file_store import FolderFiles, open_file_store
 from epic22.adapters.lake_erasure import LakeErasure
@@ -9,6 +10,7 @@ from epic22.bootstrap.components import current_user
 from epic22.bootstrap.events import SPOOL, open_redis_queue, open_spool
 from epic22.bootstrap.stores import ARTIFACTS, Stores, get_artifacts, open_stores
 from epic22.config import Settings
+from epic22.core.tables.erasure import ErasureEntry
 from epic22.features.catalog import FEATURES
 from epic22.services.erasure import Erasure, ErasurePlace, ErasureRequest, erase_person
 
@@ -25,6 +27,11 @@ def erase_tenant(settings: Settings, tenant: str | None, is_confirmed: bool = Fa
     request = ErasureRequest(tenant, current_user(), datetime.now(UTC).replace(tzinfo=None), is_confirmed)
     models = stores.registry.list_all_versions()
     return erase_person(request, LakeErasure(stores.table_store), _list_places(settings, stores), models)
+
+
+def list_erasures(settings: Settings) -> tuple[ErasureEntry, ...]:
+    """The entries of what was erased, oldest first."""
+    return list_entries(open_stores(settings).table_store.files)
 
 
 def _list_places(settings: Settings, stores: Stores) -> tuple[ErasurePlace, ...]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from epic22 import bootstrap
-from epic22.cli.erase import erase
+from epic22.cli.erase import erase, erasures
 from epic22.cli.options import Json
 from epic22.cli.quality import quality
 from epic22.cli.terminal import print_json, print_line, print_table
@@ -23,6 +23,7 @@ data = typer.Typer(
 )
 data.command()(quality)
 data.command()(erase)
+data.command()(erasures)
 Number = Annotated[int | None, typer.Argument(help="A version's number; the newest otherwise.")]
 Shown = Annotated[int, typer.Option("--rows", min=1, help="How many rows to show.")]
 

@@ -1,4 +1,4 @@
-"""`epic22 data erase`: one person out of all data versions, receipts and caches."""
+"""`epic22 data erase` and `erasures`: one person out of all data versions, receipts and caches, and what was done so."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,6 +35,28 @@ def erase(
     _print_erasure(erasure)
 
 
+def erasures(json: Json = False) -> None:
+    """List what was erased, oldest first: when, by whom, how much, and from which data versions; nothing of the person."""
+    entries = bootstrap.list_erasures(Settings.read())
+    if json:
+        print_json(entries)
+        return
+    if not entries:
+        print_line("Nothing was erased.")
+        return
+    rows = [
+        [
+            str(entry.number),
+            f"{entry.at:%Y-%m-%d %H:%M} by {entry.who}",
+            ", ".join(f"{name} {n:,}" for name, n in entry.counts.items()),
+            ", ".join(map(str, entry.versions)),
+            ", ".join(entry.models) or "none",
+        ]
+        for entry in entries
+    ]
+    print_table("Erasures", ["number", "begun (UTC)", "what", "data versions", "models that learned"], rows)
+
+
 def _print_erasure(erasure: "Erasure") -> None:
     entry, is_done = erasure.entry, erasure.is_carried_out
     print_table(
@@ -49,6 +71,6 @@ def _print_erasure(erasure: "Erasure") -> None:
     for remaining in erasure.remaining:
         print_line(f"· stays: {remaining}", "dim")
     if is_done:
-        print_line(f"Done; entry {entry.number} in the log of erasures says so without the tenant.")
+        print_line(f"Done; entry {entry.number} of 'epic22 data erasures' says so without the tenant.")
     else:
         print_line("Nothing was changed; --yes carries it out, for good.", "bold")

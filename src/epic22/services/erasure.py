@@ -50,6 +50,9 @@ class ErasableTables(Protocol):
     def survey(self, person: TenantIdentity) -> SurveyedTables:
         """What they have of the person."""
 
+    def list_remaining(self, person: TenantIdentity) -> tuple[str, ...]:
+        """What names the person there and stays, in words."""
+
     def begin(self, person: TenantIdentity, entry: ErasureEntry) -> ErasureJournal:
         """Begin: from now on a run after a kill goes on."""
 
@@ -115,7 +118,7 @@ def erase_person(
             person = tables.describe(request.tenant)
             entry = _plan(request, person, tables, places, models)
             if not request.is_confirmed:
-                return Erasure(entry, _list_remaining(person, places, is_erased=False), is_carried_out=False)
+                return Erasure(entry, _list_remaining(person, tables, places, is_erased=False), is_carried_out=False)
             journal = tables.begin(person, entry)
         return _carry_out(journal, tables, places)
 
@@ -142,13 +145,14 @@ def _carry_out(journal: ErasureJournal, tables: ErasableTables, places: Sequence
     journal = tables.erase(journal)
     for place in places:
         place.erase(journal.person)
-    remaining = _list_remaining(journal.person, places, is_erased=True)
+    remaining = _list_remaining(journal.person, tables, places, is_erased=True)
     tables.complete(journal)
     return Erasure(journal.entry, remaining, is_carried_out=True)
 
 
-def _list_remaining(person: TenantIdentity, places: Sequence[ErasurePlace], is_erased: bool) -> tuple[str, ...]:
-    unsearched = (
-        () if person.is_searchable else ("the id is too short, or only digits: free texts and files were not searched for it",)
-    )
-    return (*(one for place in places for one in place.list_remaining(person, is_erased)), *unsearched, *BY_NATURE)
+def _list_remaining(
+    person: TenantIdentity, tables: ErasableTables, places: Sequence[ErasurePlace], is_erased: bool
+) -> tuple[str, ...]:
+    stored = (*tables.list_remaining(person), *(one for place in places for one in place.list_remaining(person, is_erased)))
+    unsearched = "the id is too short, or only digits: free texts and files were not searched for it"
+    return (*stored, *(() if person.is_searchable else (unsearched,)), *BY_NATURE)

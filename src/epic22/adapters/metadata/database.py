@@ -26,6 +26,8 @@ SCHEMA = "epic22"
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 30
 BUSY_SECONDS = 30
+COMPACT_WAIT_SECONDS = 60
+"""So long a table that is to be written anew is waited for."""
 
 
 class Database:
@@ -127,7 +129,8 @@ class Database:
         """Write tables anew, so that no file of theirs has what was removed from them.
 
         SQLite's whole file is written anew, its log is emptied. A server's tables are locked meanwhile, each for as long as its
-        copy takes; its write-ahead log keeps what was removed until it is recycled.
+        copy takes; its write-ahead log keeps what was removed until it is recycled. Raises StorageError where others keep a table
+        for long.
         """
         self._prepare()
         if self.is_sqlite:
@@ -137,6 +140,7 @@ class Database:
                 cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             return
         with self.open_session() as session:
+            session.exec_driver_sql(f"SET lock_timeout = '{COMPACT_WAIT_SECONDS}s'")
             for table in tables:
                 session.exec_driver_sql(f"VACUUM (FULL) {SCHEMA}.{table}")
 

@@ -156,7 +156,7 @@ def redact_rows(table: CanonicalTable, frame: pl.DataFrame, person: TenantIdenti
     """The rows with the id taken out of free texts: such a text goes as a whole where the table can do without it."""
     if not person.is_searchable:
         return frame
-    for name in _list_text_columns(table, frame):
+    for name in list_text_columns(table, frame):
         likely = frame[name].str.contains(person.tenant, literal=True).fill_null(value=False)
         if likely.any():
             is_optional = name not in table.schema or table.get_column(name).optional
@@ -170,7 +170,8 @@ def has_free_text(table: CanonicalTable) -> bool:
     return table.extra_columns is not None or any(_is_free_text(column) for column in table.columns)
 
 
-def _list_text_columns(table: CanonicalTable, frame: pl.DataFrame) -> list[str]:
+def list_text_columns(table: CanonicalTable, frame: pl.DataFrame) -> list[str]:
+    """The columns of a frame of the table's rows that are free text, or none that the table declares."""
     other = {column.name for column in table.columns if not _is_free_text(column)}
     return [name for name, dtype in frame.schema.items() if dtype == pl.String and name not in other]
 
