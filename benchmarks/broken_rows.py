@@ -150,7 +150,11 @@ def main() -> int:
         folder.with_suffix(".part").rename(folder)
     with (folder / "sensor_readings.csv").open("rb") as file:
         rows = sum(piece.count(b"\n") for piece in iter(lambda: file.read(1 << 24), b"")) - 1
-    results = {"csv_bytes": (folder / "sensor_readings.csv").stat().st_size, "rows": rows, "machine": machine()}
+    results = {
+        "csv_bytes": (folder / "sensor_readings.csv").stat().st_size,
+        "rows": rows,
+        "machine": f"{machine()}; load {os.getloadavg()[0]:.1f} before the run",
+    }
     results |= measure(folder, home) | compare(home, rows)
     results |= {"sources": source_stamp(Path(__file__)), "bars": {"peak_bytes": MAX_PEAK_BYTES}}
     print(json.dumps(results, indent=1))
