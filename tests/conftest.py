@@ -7,6 +7,7 @@ from hypothesis import settings
 
 from epic22.core.models.networks import graph_memory
 from tests.graph_folder import GraphFolder
+from tests.servers import stop_all
 
 # No test measures seconds: on a busy machine an example that is slow once says nothing.
 settings.register_profile("suite", parent=settings.default, deadline=None)
@@ -21,3 +22,10 @@ def keep_graphs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(graph_memory, "GRAPHS", GraphFolder(folder))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def stop_servers() -> Iterator[None]:
+    """Stop what tests started."""
+    yield
+    stop_all()

@@ -11,10 +11,12 @@ import tempfile
 import time
 import uuid
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
+
+from tests.servers import stop_at_end
 
 KEY, SECRET = "test-key", "test-secret"
 START_SECONDS = 60
@@ -53,7 +55,7 @@ def _start_server() -> tuple[dict[str, str], str]:
         server = subprocess.Popen(
             [program, "server", "-s3", f"-s3.config={folder / 's3.json'}", *ports, *places], stdout=log, stderr=log
         )
-    atexit.register(_stop, server)
+    stop_at_end(partial(_stop, server))
     endpoint = f"http://127.0.0.1:{s3}"
     keys = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL": endpoint}
     return (keys, "") if _wait_for(keys) else ({}, (folder / "log").read_text()[-300:])

@@ -1,6 +1,5 @@
 """Real Redis servers for tests, one a call, that can be stopped and started; where none can start, the test is skipped."""
 
-import atexit
 import os
 import shutil
 import socket
@@ -13,6 +12,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+
+from tests.servers import stop_at_end
 
 PASSWORD = "test-password"
 START_SECONDS = 20
@@ -81,7 +82,7 @@ def new_redis() -> RedisProcess:
     if program is None:
         pytest.skip(f"no Redis server can start here: {why}")
     process = create_redis(program)
-    atexit.register(process.remove)
+    stop_at_end(process.remove)
     why = process.start()
     if why:
         pytest.skip(f"no Redis server can start here: {why}")
