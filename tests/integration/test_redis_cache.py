@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from epic22.adapters.redis.link import RedisLink
 from epic22.adapters.redis.notices import CHANNEL, PromotionNotices
 from epic22.adapters.redis.server import Patience, RedisServer
 from epic22.adapters.shared_model_store import SharedModelStore
-from epic22.core.lineage import sha256
+from epic22.core.lineage import ModelVersion, sha256
 from epic22.core.tables.erasure import TenantIdentity
 
 PATIENCE = Patience(0.3, 0.3)
@@ -139,6 +140,10 @@ def test_contents_end_some_time_and_large_ones_are_left_out(redis: RedisProcess)
     assert RedisServer(redis.url).client.ttl(f"{PREFIX}{sha256(small)}") > 6 * 24 * 3600
 
 
+def is_champion(store: SharedModelStore, version: ModelVersion) -> bool:
+    return store.champion("toy") == version
+
+
 def test_a_promotion_is_heard_long_before_the_database_is_asked_again(redis: RedisProcess, tmp_path: Path) -> None:
     one, two = open_machine(tmp_path, "one", redis, notices=True), open_machine(tmp_path, "two", redis)
     first, second = put(one.store, tmp_path / "a"), put(one.store, tmp_path / "b", seed=1)
@@ -146,8 +151,10 @@ def test_a_promotion_is_heard_long_before_the_database_is_asked_again(redis: Red
     served = ServedModelStore(Database(two.url), two.artifacts, seconds=3600.0, notices=PromotionNotices(two.link))
     assert served.champion("toy") == first
     wait_until(lambda: RedisServer(redis.url).client.pubsub_numsub(CHANNEL)[0][1] == 1)
-    one.store.promote("toy", second.version, ())
-    wait_until(lambda: served.champion("toy") == second)
+    # The first of them may be seen by the look at the beginning, the others by their notices alone.
+    for version in (second, first, second):
+        one.store.promote("toy", version.version, ())
+        wait_until(partial(is_champion, served, version))
 
     # Without the server promotions go on, and are heard once it is there again.
     redis.kill()
