@@ -2,8 +2,9 @@
 
     python benchmarks/network_features.py [--only tenant_churn]
 
-Each feature is compared on the folds that its training has (`epic22 compare`), every family fitted in a process of its own. What
-is in benchmarks/results/network_features.json by the same source is not run again. Writes a section of docs/benchmarks.md.
+Each feature of rows is compared on the folds that its training has (`epic22 compare`), every family fitted in a process of its
+own; each that forecasts series is trained with the networks for panels taking part (`epic22 train NAME --also …`). What is in
+benchmarks/results/network_features.json by the same source is not run again. Writes a section of docs/benchmarks.md.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from network_series import SERIES_FEATURES, describe_weights, measure_series
 from page import write_section
 from stamp import ROOT, machine, source_stamp
 
@@ -28,7 +30,7 @@ RESULTS = ROOT / "benchmarks" / "results" / "network_features.json"
 PAGE = ROOT / "docs" / "benchmarks.md"
 SIZE, SEED = "small", 0
 READERS = ("lstm", "transformer", "cnn")
-ROW_FEATURES = tuple(feature.name for feature in FEATURES if feature.task.frequency is None)
+NAMES = tuple(feature.name for feature in FEATURES)
 
 
 def list_families(name: str) -> tuple[str, ...]:
@@ -93,14 +95,15 @@ def write_page(stored: dict[str, Any]) -> str:
         "## Features by neural networks",
         "",
         "`python benchmarks/network_features.py`: the sample portfolio (small, seed 0), each feature on the folds that its",
-        "training has, one thread, each family in a process of its own. *Against*: the paired difference to the feature's",
-        "family of trees, above zero where the family is the better one, with its 95 % interval. Memory is the peak of the",
-        "family's training.",
+        "training has, one thread, each family in a process of its own; forecasts on their test origins, networks taking part by",
+        "`--also`. *Against*: the paired difference to the feature's family of trees (the pooled linear model where the trees",
+        "equal it), above zero where the family is the better one, with its 95 % interval. Memory is the peak of the family's",
+        "training, of a forecast's that of the whole training.",
     ]
     for name, outcome in stored["features"].items():
         lines += [
             "",
-            f"**{name}**, {outcome['rows']:,} rows, {outcome['metric']}. {outcome['conclusion']} {outcome['load']}",
+            _describe_outcome(name, outcome),
             "",
             f"| family | {outcome['metric']} | against {outcome['reference']} | seconds a fit | memory, MB | ms a row alone |",
             "|---|---|---|---|---|---|",
@@ -115,6 +118,14 @@ def write_page(stored: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _describe_outcome(name: str, outcome: dict[str, Any]) -> str:
+    start = f"**{name}**, {outcome['rows']:,} rows, {outcome['metric']}. {outcome['conclusion']}"
+    if name not in SERIES_FEATURES:
+        return f"{start} {outcome['load']}"
+    cost = f"The whole training took {outcome['seconds']:.0f} s and {outcome['memory_mb']:,} MB."
+    return f"{start} Weights of the combination, first to last horizon: {describe_weights(outcome)}. {cost}"
+
+
 def _format(interval: list[float]) -> str:
     value, low, high = (f"{figure:.4g}" for figure in interval)
     return f"{value} ({low} … {high})"
@@ -123,7 +134,7 @@ def _format(interval: list[float]) -> str:
 def main() -> None:
     """Compare what is missing or of another source, and write the section."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=ROW_FEATURES, default=ROW_FEATURES)
+    parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES)
     options = parser.parse_args()
     stored: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {"features": {}}
     missing = [name for name in options.only if stored["features"].get(name, {}).get("source") != source_stamp()]
@@ -131,7 +142,8 @@ def main() -> None:
         components = open_portfolio(Path(folder)) if missing else None
         for name in missing:
             assert components is not None
-            stored["features"][name] = measure(components, name)
+            measure_one = measure_series if name in SERIES_FEATURES else measure
+            stored["features"][name] = measure_one(components, name)
             stored["machine"] = machine()
             RESULTS.write_text(json.dumps(stored, indent=1) + "\n")
             print(f"{name}: {stored['features'][name]['conclusion']}", flush=True)
