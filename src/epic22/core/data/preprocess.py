@@ -192,8 +192,8 @@ class Preprocessor:
         numbers = [c for c in self.columns if c.dtype in ("int", "float", "time")]
         values = {c.name: np.asarray(self._to_numbers(X[c.name], c).to_numpy(), dtype=np.float64) for c in numbers}
         if any(isinstance(derivation, Derivation) for derivation in self.derived):
-            made = self.derive(X)
-            values |= {d.column.name: made[d.column.name].to_numpy() for d in self.derived if isinstance(d, Derivation)}
+            derived = self.derive(X)
+            values |= {d.column.name: derived[d.column.name].to_numpy() for d in self.derived if isinstance(d, Derivation)}
         centers = {name: choose_center(column) for name, column in values.items()}
         return {name: center for name, center in centers.items() if center}
 

@@ -73,9 +73,9 @@ def require_steps(pattern: str, names: Sequence[str], what: str = "columns") -> 
     form = re.compile(NUMBER.join(re.escape(part) for part in pattern.split("*")))
     numbers = {name: int(match[1]) for name in names if (match := form.fullmatch(name))}
     if len(numbers) < MIN_STEPS:
-        found = f"only {next(iter(numbers))} of the {what}" if numbers else f"none of the {what}"
+        known = f"only {next(iter(numbers))} of the {what}" if numbers else f"none of the {what}"
         raise ColumnError(
-            f"--sequence {pattern!r}: names {found}, expected {MIN_STEPS} or more with a number for the *; "
+            f"--sequence {pattern!r}: names {known}, expected {MIN_STEPS} or more with a number for the *; "
             f"{_suggest_pattern(pattern, names)}."
         )
     return numbers

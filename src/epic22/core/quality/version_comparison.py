@@ -77,8 +77,8 @@ def compare_tables(pairs: Iterable[TablePair], rules: QualityRules = QualityRule
     untested: dict[str, list[str]] = {}
     for pair in pairs:
         findings += find_row_faults(pair, rules)
-        made, reason = compare_table(pair, rules)
-        tests += made
+        movements, reason = compare_table(pair, rules)
+        tests += movements
         if reason:
             untested.setdefault(reason, []).append(pair.table.name)
     notes = tuple(f"{', '.join(tables)}: {reason}" for reason, tables in untested.items())
