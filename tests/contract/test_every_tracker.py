@@ -1,12 +1,14 @@
 """What every place of MLflow's runs must do: a home, and a server's schema with files in a folder or object storage."""
 
 import os
+import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy import make_url
 from tests.object_storage import new_bucket, storage_environment
 from tests.postgres import new_database
 
@@ -164,6 +166,23 @@ def test_runs_studies_and_our_own_tables_are_in_one_database_and_none_takes_anot
     assert {schema for schema, _ in tables} == {"epic22", "epic22_mlflow", "epic22_optuna"}
     assert {schema for schema, table in tables if table == "alembic_version"} == {"epic22_mlflow", "epic22_optuna"}
     assert {("epic22", "model_versions"), ("epic22_mlflow", "model_versions"), ("epic22_optuna", "trials")} <= tables
+
+
+def test_who_may_not_make_schemas_uses_those_that_were_made_for_him(tmp_path: Path) -> None:
+    url, user = new_database(), f"u{uuid.uuid4().hex}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {user} LOGIN".encode())
+        for schema in ("epic22", "epic22_mlflow", "epic22_optuna"):
+            connection.execute(f"CREATE SCHEMA {schema} AUTHORIZATION {user}".encode())
+    own = make_url(url).set(username=user, password=None).render_as_string(hide_password=False)
+    tracker = MlflowTracker(MlflowDatabase(Database(own), open_file_store(str(tmp_path / "disk"))))
+    studies = StudyDatabase(own, tmp_path)
+    studies.open("toy", "run", "all", StudyConfig((), True))
+    studies.remove("toy", "run")
+    assert tracker.log_run(build_run(tmp_path, "1"))
+    stranger = make_url(new_database()).set(username=user).render_as_string(hide_password=False)
+    with pytest.raises(StorageError, match="permission denied for database"):
+        Database(stranger).read().__enter__()
 
 
 def test_a_kill_while_the_tables_are_made_leaves_what_the_next_training_completes(tmp_path: Path) -> None:
