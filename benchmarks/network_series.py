@@ -2,6 +2,7 @@
 
 import resource
 import time
+from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,8 @@ REFERENCES = ("pooled_boosting", "pooled_linear")
 
 def measure_series(components: Components, name: str) -> dict[str, Any]:
     """What is kept of a feature's training, which is done in a process of its own so that its memory can be told."""
-    with get_context("spawn").Pool(1) as pool:
-        return pool.apply(train_alone, (components.settings.home, name))
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(train_alone, components.settings.home, name).result()
 
 
 def train_alone(home: Path, name: str) -> dict[str, Any]:
