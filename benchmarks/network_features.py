@@ -9,6 +9,7 @@ benchmarks/results/network_features.json by the same source is not run again. Wr
 
 import argparse
 import json
+import math
 import tempfile
 import time
 from pathlib import Path
@@ -123,12 +124,13 @@ def _describe_outcome(name: str, outcome: dict[str, Any]) -> str:
     if name not in SERIES_FEATURES:
         return f"{start} {outcome['load']}"
     cost = f"The whole training took {outcome['seconds']:.0f} s and {outcome['memory_mb']:,} MB."
-    return f"{start} Weights of the combination, first to last horizon: {describe_weights(outcome)}. {cost}"
+    weights = f"Weights of the combination, first to last horizon: {describe_weights(outcome)}."
+    return " ".join([start, weights, cost, *outcome["equals"]])
 
 
 def _format(interval: list[float]) -> str:
     value, low, high = (f"{figure:.4g}" for figure in interval)
-    return f"{value} ({low} … {high})"
+    return f"{value} ({low} … {high})" if all(map(math.isfinite, interval)) else f"{value} (one stretch)"
 
 
 def main() -> None:

@@ -43,6 +43,7 @@ def train_alone(home: Path, name: str) -> dict[str, Any]:
         "reference": reference.family,
         "champion": run.champion.family,
         "conclusion": f"Champion: {run.champion.family}; {run.selection_reason}.",
+        "equals": [one.words for one in run.equals],
         "weights": {
             member: [round(float(weight[0]), 2), round(float(weight[-1]), 2)]
             for member, weight in zip((*run.members, "naive"), run.weights.T, strict=True)
