@@ -35,6 +35,7 @@ SEED = 0
 SIZE = PortfolioSize("stopped", properties=30, metros=2, zips=4, units=900, reading_days=60, replicates=2)
 BEFORE = ("properties", "tenants")
 """The tables of the version that is there before."""
+SLICE_SECONDS = 0.01
 MAX_LATE = 30
 """So many stops may come when all rows are read already, and count for nothing."""
 
@@ -66,10 +67,10 @@ class StoppableServer:
 
 @dataclass(frozen=True)
 class StoppedIngest:
-    """What one stop did: after so many seconds of work, what the command said, and what came of it."""
+    """What one stop did: after what share of the reading, what the command said, and what came of it."""
 
     mapping: str
-    seconds: float
+    share: float
     sentence: str
     is_one_sentence: bool
     hides_address: bool
@@ -88,29 +89,38 @@ class IngestSetting:
     scratch: Path
 
     def begin(self, home: Path) -> "subprocess.Popen[str]":
-        """The ingest in a process of its own; it returns once tables are being staged."""
+        """The ingest in a process of its own, which is held once it begins to stage tables."""
         command, environment = build_command(home, "ingest", "--source", "env:SOURCE", "--mapping", self.mapping)
         environment["SOURCE"] = self.address
         process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         while not (home / "lake" / ".staging").exists() and process.poll() is None:
             time.sleep(0.002)
+        process.send_signal(signal.SIGSTOP)
         return process
 
-    def measure_reading(self, home: Path) -> float:
-        """For how many seconds of an undisturbed ingest the server has a connection of it."""
+    def run_again(self, home: Path) -> None:
+        """The ingest once more, to its end."""
+        process = self.begin(home)
+        process.send_signal(signal.SIGCONT)
+        process.communicate()
+
+    def measure_reading(self, home: Path) -> int:
+        """After how many slices of time an undisturbed ingest has asked its last query and has all of its rows."""
         import psycopg
 
-        query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        process, began = self.begin(home), time.monotonic()
-        seconds = 0.0
+        query = "SELECT query, state FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        process = self.begin(home)
+        slices = n_needed = 0
+        before: Any = None
         with psycopg.connect(self.address, autocommit=True) as connection:
             while process.poll() is None:
+                run_slice(process)
+                slices += 1
                 row = connection.execute(query).fetchone()
-                if row is not None and row[0]:
-                    seconds = time.monotonic() - began
-                time.sleep(0.002)
+                if row is not None and (row[1] == "active" or row[0] != before):
+                    before, n_needed = row[0], slices
         process.communicate()
-        return seconds
+        return n_needed
 
     def copy_home(self, name: str) -> Path:
         """The home as it is before, under another name."""
@@ -118,6 +128,13 @@ class IngestSetting:
         shutil.rmtree(home, ignore_errors=True)
         shutil.copytree(self.base, home)
         return home
+
+
+def run_slice(process: "subprocess.Popen[str]") -> None:
+    """Let a process work for a slice of time and hold it then: on a busy machine it would be done before it is looked at."""
+    process.send_signal(signal.SIGCONT)
+    time.sleep(SLICE_SECONDS)
+    process.send_signal(signal.SIGSTOP)
 
 
 def prepare(server: StoppableServer, scratch: Path, mapping: str, form: PlatformForm) -> IngestSetting:
@@ -152,27 +169,29 @@ def read_content(home: Path) -> dict[str, Any]:
 def measure_stops(setting: IngestSetting, moments: int, chance: random.Random) -> list[StoppedIngest]:
     """What so many stops at random moments did. Raises RuntimeError where the server is hardly ever still asked."""
     before, undisturbed = read_content(setting.base), setting.copy_home(f"{setting.mapping}-undisturbed")
-    duration, wanted = setting.measure_reading(undisturbed), read_content(undisturbed)
+    n_slices, wanted = setting.measure_reading(undisturbed), read_content(undisturbed)
     stops: list[StoppedIngest] = []
     for _ in range(moments + MAX_LATE):
         if len(stops) == moments:
             return stops
-        home, seconds = setting.copy_home(f"{setting.mapping}-stopped"), chance.random() * duration
+        home, n_run = setting.copy_home(f"{setting.mapping}-stopped"), chance.randrange(n_slices)
         process = setting.begin(home)
-        time.sleep(seconds)
+        for _ in range(n_run):
+            run_slice(process)
         setting.server.stop()
+        process.send_signal(signal.SIGCONT)
         _, said = process.communicate(timeout=120)
         setting.server.start()
         if process.returncode == 0:
             # All rows were read: the server had nothing to do with it any more.
             continue
         is_intact = read_content(home) == before and not (home / "lake" / ".staging").exists()
-        setting.begin(home).communicate()
+        setting.run_again(home)
         lines = [line for line in said.splitlines() if line.startswith("epic22: ")]
         stops.append(
             StoppedIngest(
                 setting.mapping,
-                round(seconds, 3),
+                n_run / n_slices,
                 lines[-1].removeprefix("epic22: ") if lines else said,
                 process.returncode == 2 and len(lines) == 1 and "Traceback" not in said,
                 setting.address not in said and "postgres" not in said,
@@ -193,7 +212,7 @@ def describe_results(results: dict[str, Any]) -> str:
     for one in stops:
         intact = "as it was" if one["is_version_intact"] else "**changed**"
         equal = "the undisturbed version" if one["is_next_run_equal"] else "**another version**"
-        lines.append(f"| `{one['mapping']}` | {one['seconds']:.2f} s | {one['sentence']} | {intact} | {equal} |")
+        lines.append(f"| `{one['mapping']}` | {one['share']:.0%} of the reading | {one['sentence']} | {intact} | {equal} |")
     lines += [
         "",
         f"By `benchmarks/stopped_server.py`: {len(stops)} random moments while the server was asked; simulated rows.",
