@@ -11,9 +11,11 @@ from tests.trained import trained
 
 from epic22.bootstrap.training import TrainingResult
 from epic22.cli.training_result import print_training
+from epic22.core.data.feature_engineering import FeatureRecipe
 from epic22.core.evaluation.challenge import Challenge
 from epic22.core.evaluation.coverage import CoverageTable
 from epic22.core.evaluation.fairness import PROMOTED
+from epic22.core.selection.feature_selection import ColumnPlan
 from epic22.core.serialization import to_json
 from epic22.core.statistics import Interval
 from epic22.core.task import Kind
@@ -85,6 +87,18 @@ def test_a_champion_behind_the_constant_is_worse_by_an_amount_above_zero(
     assert f"{words}) than the constant, which is not certain." in render_report(behind_run, NO_PICTURES)
     print_training(TrainingResult(behind_run, Path("report.html"), ""))
     assert words in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_plan_that_tried_no_change_of_columns_says_so_instead_of_an_empty_table(
+    runs: dict[Kind, RowRun], capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = ColumnPlan(FeatureRecipe(), (), (), "log loss", 0.1565, 0.1565, 3, 900, 3)
+    run = replace(runs["binary"], column_plan=plan)
+    print_training(TrainingResult(run, Path("report.html"), ""))
+    assert "Columns: as they come; no change of them was tried." in capsys.readouterr().out
+    page = render_report(run, NO_PICTURES)
+    assert "No change of them was tried." in page
+    assert '<th scope="col">gain</th>' not in page
 
 
 def test_no_path_of_the_machine_is_told(runs: dict[Kind, RowRun], pages: dict[Kind, str]) -> None:

@@ -225,6 +225,17 @@ def test_inner_folds_have_rows_of_both_classes_to_learn_from(positive: str) -> N
     assert all(len(fold.test) and len(np.unique(examples.y[fold.train])) == 2 for fold in inner)
 
 
+@pytest.mark.parametrize(("first_positive", "n_folds"), [(100, 2), (200, 1)])
+def test_forward_inner_folds_leave_out_what_would_learn_from_one_class_alone(first_positive: int, n_folds: int) -> None:
+    y = (np.arange(400) >= first_positive) & (np.arange(400) % 4 == 2)
+    examples = replace(toy("binary", 400, at=daily(400)).examples, Y=y.astype(float)[:, None])
+    plan = FoldPlan("walk_forward", (Fold(np.arange(380), np.arange(380, 400)),), 1, 0.0, "rows have a time")
+    inner = split_inner_folds(Experiment(task("binary"), examples, plan), np.arange(380), 3)
+    assert len(inner) == n_folds
+    assert all(fold.train.max() < fold.test.min() for fold in inner)
+    assert all(len(np.unique(examples.y[fold.train])) == 2 for fold in inner)
+
+
 def test_inner_folds_of_groups_of_one_class_each_have_rows_of_every_class_to_learn_from() -> None:
     group = np.repeat(np.array(list("abcdef"), dtype=object), 25)
     y = np.repeat(np.arange(3.0), 50)[:, None]

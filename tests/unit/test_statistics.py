@@ -33,8 +33,13 @@ def test_of_nothing_a_share_may_be_anything() -> None:
 def test_the_interval_of_a_share_holds_the_share_and_stays_within_0_and_1(n: int, share: float) -> None:
     hits = round(share * n)
     low, high = compute_wilson_interval(hits, n)
-    assert 0 <= low <= hits / n + 1e-12
-    assert hits / n - 1e-12 <= high <= 1
+    assert 0 <= low <= hits / n <= high <= 1
+
+
+def test_the_interval_of_no_hit_begins_at_0_and_that_of_hits_alone_ends_at_1() -> None:
+    sizes = [*range(1, 2000), 898.9999]
+    assert {compute_wilson_interval(0.0, n)[0] for n in sizes} == {0.0}
+    assert {compute_wilson_interval(n, n)[1] for n in sizes} == {1.0}
 
 
 @settings(max_examples=25, deadline=None)

@@ -88,26 +88,18 @@ def _train_feature(components: Components, name: str, portfolio: Portfolio) -> F
 
 
 def print_results(results: list[FeatureResult]) -> None:
-    """Print the features side by side, and what the fairness gate decided."""
-    headers = ["feature", "metric", "nothing", "rule", "champion", "best", "champion − rule", "champion − best"]
+    """Print the features side by side, what each champion gains and lacks, and what the fairness gate decided."""
     rows = [
-        [
-            r.name,
-            r.metric,
-            format_figure(r.constant),
-            format_figure(r.incumbent),
-            format_figure(r.champion),
-            format_figure(r.oracle),
-            f"{format_figure(r.gain.value, 3)} ({format_figure(r.gain.low, 3)} … {format_figure(r.gain.high, 3)})",
-            "–"
-            if r.shortfall is None
-            else f"{format_figure(r.shortfall.value, 3)} "
-            f"({format_figure(r.shortfall.low, 3)} … {format_figure(r.shortfall.high, 3)})",
-        ]
+        # A blank lets a narrow terminal break the metric's name between words.
+        [r.name, r.metric.replace("_", " "), *(format_figure(score) for score in (r.constant, r.incumbent, r.champion, r.oracle))]
         for r in results
     ]
-    print_table("Rows that no model had seen; 95 % intervals, paired", headers, rows)
+    headers = ["feature", "metric", "nothing", "rule", "champion", "best"]
+    print_table("Rows that no model had seen", headers, rows)
+    print_line("Champions beside the rule and the best possible, with paired 95 % intervals:")
     for r in results:
+        best = "" if r.shortfall is None else f"; {describe_difference(r.shortfall)} than the best possible"
+        print_line(f"{r.name}: {describe_difference(r.gain)} than the rule{best}.")
         if r.accuracy is not None:
             accuracies = ", ".join(f"{name} {share:.2%}" for name, share in r.accuracy.items())
             print_line(f"{r.name}: accuracy {accuracies}: it rewards doing nothing.", "dim")

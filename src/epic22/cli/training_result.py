@@ -106,6 +106,9 @@ def _print_columns(result: "TrainingResult[RowRun]") -> None:
         ]
         for g in plan.gains
     ]
+    if not rows:
+        print_line("Columns: as they come; no change of them was tried.")
+        return
     title = (
         f"Columns: held-out {plan.loss} {format_figure(plan.before)} → {format_figure(plan.after)} in {plan.folds} inner folds"
     )

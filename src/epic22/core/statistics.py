@@ -123,6 +123,8 @@ MAX_EXPONENT = 700.0
 def compute_wilson_interval(hits: float, n: float, quantile: float = NORMAL_QUANTILE) -> tuple[float, float]:
     """The interval of a share of `hits` in `n` (Wilson 1927), of 95 % unless another quantile is given; 0 to 1 where n is 0.
 
+    It holds the share, whatever rounding does: that of no hit begins at 0.
+
     >>> [round(x, 3) for x in compute_wilson_interval(2, 10)]
     [0.057, 0.51]
     """
@@ -131,7 +133,7 @@ def compute_wilson_interval(hits: float, n: float, quantile: float = NORMAL_QUAN
     z = quantile
     share, spread = hits / n, z * math.sqrt(hits / n * (1 - hits / n) / n + z * z / (4 * n * n))
     middle, scale = share + z * z / (2 * n), 1 + z * z / n
-    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
+    return min(share, max(0.0, (middle - spread) / scale)), max(share, min(1.0, (middle + spread) / scale))
 
 
 def adjust_p_values(ps: Sequence[float]) -> tuple[float, ...]:

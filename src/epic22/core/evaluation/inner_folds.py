@@ -1,11 +1,11 @@
 """Folds within a training part: what early stopping, a search, means of labels and a learning curve are split by.
 
 Each is split in the manner of the plan: forward in time with its gap where the plan goes forward, groups apart where it keeps
-them so. Where no forward window has rows on both sides (for early stopping and a search all classes too), and where the plan
-does not go forward, whole clusters are split at random, stratified by class: such a fold is not forward in time and has no gap.
-Where no cluster can be left out, as one alone, rows are. That touches early stopping and what is chosen within a training part;
-scores only where the folds of a search give them (`--no-nested`). Row numbers are those of the examples; no row outside the
-training part is used.
+them so. Where no forward window has rows on both sides, of two classes to learn from where there are (for early stopping and a
+search of all), and where the plan does not go forward, whole clusters are split at random, stratified by class: such a fold is
+not forward in time and has no gap. Where no cluster can be left out, as one alone, rows are. That touches early stopping and what
+is chosen within a training part; scores only where the folds of a search give them (`--no-nested`). Row numbers are those of the
+examples; no row outside the training part is used.
 """
 
 import itertools
@@ -65,11 +65,17 @@ def split_inner_fold(experiment: Experiment, train: Array) -> Fold:
 
 
 def split_inner_folds(experiment: Experiment, train: Array, n: int) -> tuple[Fold, ...]:
-    """Up to n folds of a training part. Where the plan goes forward, the first rows are in no test part."""
+    """Up to n folds of a training part. Where the plan goes forward, the first rows are in no test part.
+
+    A forward fold that would learn from fewer classes than the part has is left out, as long as others are not: what learns from
+    one class alone is certain of it, and of another class its loss has no end.
+    """
     if _goes_forward(experiment):
         forward = _separate_groups(experiment, _split_windows(experiment, train, n))
-        if forward:
-            return forward
+        y, kind = experiment.examples.y, experiment.task.target.kind
+        for can_fit in (holds_all_classes, can_fit_rest):
+            if folds := tuple(fold for fold in forward if can_fit(y[fold.train], y[train], kind)):
+                return folds
     return _split_clusters(experiment, _list_clusters(experiment)[train], train, n, [experiment.seed, len(train), n])
 
 
