@@ -1,6 +1,7 @@
 """Real Redis servers for tests, one a call, that can be stopped and started; where none can start, the test is skipped."""
 
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -8,34 +9,39 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
 
 from tests.servers import stop_at_end
 
-PASSWORD = "test-password"
 START_SECONDS = 20
+ATTEMPTS = 3
+"""A port that was free may be another's by the time a server asks for it."""
 
 
 @dataclass
 class RedisProcess:
-    """A server with a folder of its own, in which it keeps every command, so that it goes on where it was stopped."""
+    """A server with a folder of its own, in which it keeps every command, so that it goes on where it was stopped.
+
+    Its `password` is its own, so that the server of another test that got the port first does not answer in its place.
+    """
 
     program: str
     folder: Path
     port: int
+    password: str = field(default_factory=partial(secrets.token_hex, 8))
     server: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
 
     @property
     def url(self) -> str:
         """Its address."""
-        return f"redis://:{PASSWORD}@127.0.0.1:{self.port}/0"
+        return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
 
     def start(self) -> str:
         """Start it, and wait until it answers; gives the reason where it does not."""
-        place = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--requirepass", PASSWORD]
+        place = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--requirepass", self.password]
         keeping = ["--appendonly", "yes", "--save", "", "--daemonize", "no"]
         with (self.folder / "log").open("ab") as log:
             self.server = subprocess.Popen([self.program, *place, *keeping], stdout=log, stderr=log)
@@ -81,12 +87,14 @@ def new_redis() -> RedisProcess:
     program, why = _find_program()
     if program is None:
         pytest.skip(f"no Redis server can start here: {why}")
-    process = create_redis(program)
-    stop_at_end(process.remove)
-    why = process.start()
-    if why:
-        pytest.skip(f"no Redis server can start here: {why}")
-    return process
+    for _ in range(ATTEMPTS):
+        process = create_redis(program)
+        why = process.start()
+        if not why:
+            stop_at_end(process.remove)
+            return process
+        process.remove()
+    pytest.skip(f"no Redis server can start here: {why}")
 
 
 def create_redis(program: str) -> RedisProcess:

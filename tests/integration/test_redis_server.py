@@ -4,7 +4,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from tests.redis_server import PASSWORD, RedisProcess, new_redis
+from tests.redis_server import RedisProcess, new_redis
 
 from epic22.adapters.redis.server import RedisServer
 from epic22.config import Settings
@@ -21,7 +21,7 @@ def test_a_server_that_runs_answers(redis: RedisProcess) -> None:
 
 
 def test_a_wrong_password_is_refused_by_the_error_that_was_asked_for(redis: RedisProcess) -> None:
-    wrong = redis.url.replace(PASSWORD, "guessed")
+    wrong = redis.url.replace(redis.password, "guessed")
     with pytest.raises(SourceError, match="--source: the Redis server refuses the user or password") as error:
         RedisServer(wrong, "--source", SourceError).check()
     assert "guessed" not in str(error.value)
@@ -30,7 +30,7 @@ def test_a_wrong_password_is_refused_by_the_error_that_was_asked_for(redis: Redi
 
 def test_a_missing_password_is_refused_too(redis: RedisProcess) -> None:
     with pytest.raises(StorageError, match="refuses the user or password"):
-        RedisServer(redis.url.replace(f":{PASSWORD}@", "")).check()
+        RedisServer(redis.url.replace(f":{redis.password}@", "")).check()
 
 
 def test_a_database_that_is_not_there_is_refused_in_the_words_of_the_server(redis: RedisProcess) -> None:

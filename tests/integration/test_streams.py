@@ -17,7 +17,7 @@ from tests.event_streams import build_reading, fill_home, read_readings, write_e
 from tests.lakes import take_in
 from tests.object_storage import new_bucket, storage_environment
 from tests.postgres import new_database
-from tests.redis_server import PASSWORD, RedisProcess, new_redis
+from tests.redis_server import RedisProcess, new_redis
 from tests.shell import Shell
 from tests.small_tables import small_tables, write_tables
 
@@ -44,8 +44,18 @@ REQUEST = EventRequest("tester", "stream")
 
 
 @pytest.fixture(scope="module")
-def redis() -> RedisProcess:
+def server() -> RedisProcess:
     return new_redis()
+
+
+@pytest.fixture
+def redis(server: RedisProcess) -> RedisProcess:
+    """The module's server, in which nothing is left of another test."""
+    from redis import Redis
+
+    with Redis.from_url(server.url) as client:
+        client.flushall()
+    return server
 
 
 @pytest.fixture(scope="module")
@@ -522,7 +532,7 @@ def test_what_is_wrong_with_a_stream_is_one_sentence_without_the_address(shell: 
         (redis.url, "nothing", "--source: there is no stream 'nothing'; name one with --stream."),
         (redis.url, "text", "--source: 'text' is a string and no stream"),
         (
-            redis.url.replace(PASSWORD, "guessed"),
+            redis.url.replace(redis.password, "guessed"),
             "s",
             "--source: the Redis server refuses the user or password; mend the address.",
         ),
@@ -533,7 +543,7 @@ def test_what_is_wrong_with_a_stream_is_one_sentence_without_the_address(shell: 
         assert (code, out) == (2, "")
         assert err.startswith(f"epic22: {sentence}")
         assert len(err.splitlines()) == 1
-        assert PASSWORD not in err
+        assert redis.password not in err
         assert "127.0.0.1" not in err
 
 
