@@ -1,10 +1,13 @@
-"""Rents by the combination with networks for panels and without: `python benchmarks/panel_networks.py [FAMILY…]`.
+"""Rents and home values by the combination with networks for panels and without.
 
-Zillow's metro rents as benchmarks/panels.py reads them: 25 test origins, h = 1, 3, 12. A family's forecasts are kept in
+    python benchmarks/panel_networks.py [--panel zori] [FAMILY…]
+
+Zillow's metros as benchmarks/panels.py reads them: 25 test origins, h = 1, 3, 12. A family's forecasts are kept in
 build/panel_networks/ while the source that decides them has not changed, so that a run that was ended goes on. Networks that
 are named take part, else all. Writes benchmarks/results/panel_networks.json and a section of docs/evidence-panels.md.
 """
 
+import argparse
 import json
 import sys
 import time
@@ -34,9 +37,12 @@ NETWORKS = tuple(family.name for family in PANEL_FAMILIES if family.needs)
 MAPE = next(metric for metric in FORECAST_METRICS if metric.name == "mean_absolute_percentage_error")
 
 
-def forecast(name: str, pipeline: SeriesPipeline, plan: SeriesPlan, source: str) -> Backtest:
+PANEL_NAMES = ("zori", "zhvi")
+
+
+def forecast(panel: str, name: str, pipeline: SeriesPipeline, plan: SeriesPlan, source: str) -> Backtest:
     """A family's forecasts from every origin, from the store where nothing has changed since."""
-    path = FORECASTS / f"{name}-{source}.npz"
+    path = FORECASTS / f"{panel}-{name}-{source}.npz"
     if path.exists():
         with np.load(path) as stored:
             return Backtest(name, stored["quantiles"], float(stored["fit_seconds"]), float(stored["ms_per_row"]))
@@ -54,8 +60,8 @@ def measure(panel: Panel, networks: tuple[str, ...]) -> dict[str, Any]:
     source = digest(DECIDING)
     pipeline = SeriesPipeline(load_panel_task_data(panel.file), ForecastConfig(panel.holdout, TREND_HORIZON, 0), 1)
     plan = pipeline.plan(Progress())
-    plain = [forecast(name, pipeline, plan, source) for name in pipeline.data.task.families if name != "seasonal_naive"]
-    added = [forecast(name, pipeline, plan, source) for name in networks]
+    names = [name for name in pipeline.data.task.families if name != "seasonal_naive"]
+    plain, added = ([forecast(panel.name, name, pipeline, plan, source) for name in some] for some in (names, networks))
     today, wider = build_board(plan, plain), build_board(plan, [*plain, *added])
     judge = Judge(pipeline, plan, today, wider)
     return {
@@ -155,13 +161,18 @@ def _score_classes(truth: Array, called: Array) -> dict[str, float]:
     return {"accuracy": round(accuracy, 4), "balanced_accuracy": round(float(np.mean(recalls)), 4)}
 
 
-def main(names: list[str]) -> int:
+def main(arguments: list[str]) -> int:
     """Measure and write; 0 where the data is absent (said)."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--panel", choices=PANEL_NAMES, default=PANEL_NAMES[0])
+    parser.add_argument("families", nargs="*", default=NETWORKS, metavar="FAMILY", help=f"All of {', '.join(NETWORKS)} if none.")
+    given = parser.parse_args(arguments)
     if not DATA.is_dir():
         print(f"No public data in {DATA}; set EPIC22_PUBLIC_DATA.")
         return 0
-    result = measure(next(panel for panel in PANELS if panel.name == "zori"), tuple(names) or NETWORKS)
-    STORE.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+    result = measure(next(panel for panel in PANELS if panel.name == given.panel), tuple(given.families))
+    stored = json.loads(STORE.read_text()) | {given.panel: result}
+    STORE.write_text(json.dumps(stored, indent=1, ensure_ascii=False) + "\n")
     PAGE.write_text(insert_networks_section(PAGE.read_text()))
     print(json.dumps(result["combination"], indent=1))
     return 0

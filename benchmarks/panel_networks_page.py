@@ -18,22 +18,27 @@ def write_networks_section() -> list[str]:
     """The section's lines; none where nothing was measured."""
     if not STORE.exists():
         return []
-    result = json.loads(STORE.read_text())
-    lines = ["", HEADING, ""]
-    lines += [
-        f"`benchmarks/panel_networks.py` on {result['panel']}, {result['origins']} test origins ({result['machine']}): "
-        f"{', '.join(result['networks'])} beside the families above, each asked for by `--also`. Settled after these "
-        "test origins had been seen: that they add to the damped drift and not to the drift, that a damping needs two "
+    lines = [
+        "",
+        HEADING,
+        "",
+        "`benchmarks/panel_networks.py` beside the families above, each network asked for by `--also`. Settled after zori's test "
+        "origins had been seen: that networks add to the damped drift and not to the drift, that a damping needs two "
         "independent stretches, that a copy of a member has no weight ([0032](decisions/0032-panel-networks.md)).",
-        "",
-        *_write_combination(result["combination"]),
-        "",
-        *_write_weights(result["combination"]),
-        "",
-        *_write_errors(result),
-        "",
-        *_write_trend(result["trend"]),
     ]
+    for name, result in json.loads(STORE.read_text()).items():
+        lines += [
+            "",
+            f"**{name}**, {result['origins']} test origins ({result['machine']}): {', '.join(result['networks'])}.",
+            "",
+            *_write_combination(result["combination"]),
+            "",
+            *_write_weights(result["combination"]),
+            "",
+            *_write_errors(result),
+            "",
+            *_write_trend(result["trend"]),
+        ]
     return lines
 
 
