@@ -8,6 +8,8 @@ import pytest
 from tests.forecast_runs import forecast_run, usual_run
 from tests.panels import lines
 
+from epic22.bootstrap.training import TrainingResult
+from epic22.cli.forecast_result import print_forecast
 from epic22.core.artifact.panel_model import SeriesRequest, forecast_series
 from epic22.core.evaluation.adaptive_conformal import StretchedState
 from epic22.core.evaluation.challenge import Challenge
@@ -134,3 +136,14 @@ def test_a_headline_without_stretches_for_an_interval_names_none(run: SeriesRun,
     assert "too few for an interval." in lead(short)
     assert "–" not in headline(short)
     assert "no interval" not in headline(run)
+
+
+def test_no_family_and_no_figure_of_a_panel_is_broken_on_80_columns(
+    run: SeriesRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    print_forecast(TrainingResult(run, Path("report.html"), ""))
+    rows = [line.split("│")[1:-1] for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
+    names = [e.family for e in run.leaderboard]
+    assert [row[0].strip() for row in rows] == [*names, *names]
+    assert all(cell.strip() for row in rows for cell in row)

@@ -24,21 +24,7 @@ def print_forecast(result: "TrainingResult[SeriesRun]") -> None:
         f"Origins: {len(plan.test)} from {frequency.label(int(plan.test[0]))} to {frequency.label(int(plan.test[-1]))} evaluate; "
         f"{len(plan.earlier)} before them served to choose and to calibrate."
     )
-    mape = "mean_absolute_percentage_error"
-    headers = ["family", "skill", "pinball", "MASE", *(f"MAPE {h}" for h in run.shown_horizons), "covers", "score"]
-    rows = [
-        [
-            e.family,
-            format_figure(e.score("skill").value),
-            format_figure(e.score("pinball").value),
-            format_figure(e.score("mase").value),
-            *(format_figure(e.score(mape, h).value, 3) for h in run.shown_horizons),
-            format_figure(e.score("coverage_80").value, 3),
-            format_figure(e.score("winkler_80").value, 3),
-        ]
-        for e in run.leaderboard
-    ]
-    print_table(f"{run.task.name}: scores on the test origins (MAPE by horizon and coverage in %)", headers, rows)
+    _print_scores(run)
     own = run.champion.score("skill")
     print_line(
         f"{run.version.family}: skill {format_figure(own.value)} (95 % interval {own.ends}, {own.blocks:.1f} effective blocks)."
@@ -64,3 +50,19 @@ def print_forecast(result: "TrainingResult[SeriesRun]") -> None:
     print_place(run, f"; {run.selection_reason}")
     print_line(f"Report: {result.report}")
     print_line(f"Next: epic22 predict {run.task.name}, or epic22 serve")
+
+
+def _print_scores(run: "SeriesRun") -> None:
+    """Print two tables of all families, for one with all scores would break names and figures on 80 columns."""
+    overall = {
+        "skill": "skill",
+        "pinball": "pinball",
+        "MASE": "mase",
+        "coverage, %": "coverage_80",
+        "interval score": "winkler_80",
+    }
+    rows = [[e.family, *(format_figure(e.score(metric).value) for metric in overall.values())] for e in run.leaderboard]
+    print_table(f"{run.task.name}: scores on the test origins", ["family", *overall], rows)
+    mape = "mean_absolute_percentage_error"
+    rows = [[e.family, *(format_figure(e.score(mape, h).value, 3) for h in run.shown_horizons)] for e in run.leaderboard]
+    print_table("MAPE in %, by periods ahead", ["family", *map(str, run.shown_horizons)], rows)
