@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ RESULTS, PAGE = ROOT / "benchmarks" / "results" / "broken_rows.json", ROOT / "do
 FULL, MAX_PEAK_BYTES = 10**9, 10**9
 ONE_IN, FIRST = 100, 7
 """Row 7 of every hundred is broken."""
-FAULTS = {
+FAULTS: Mapping[str, tuple[str, Callable[[dict[str, str]], dict[str, str]]]] = {
     "value is no number": ("value is", lambda row: row | {"value": "n/a"}),
     "quality out of bounds": ("quality is", lambda row: row | {"quality": "7.5"}),
     "unknown equipment": ("equipment_id", lambda row: row | {"equipment_id": "EQ-gone"}),

@@ -58,7 +58,8 @@ class StoppableServer:
         """End all connections and the server itself, without a word to anybody."""
         info = self._server.get_postmaster_info()
         os.kill(info.pid, signal.SIGQUIT)
-        info.process.wait(30)
+        if info.process is not None:
+            info.process.wait(30)
 
     def start(self) -> None:
         """Start it again; it recovers from its log."""
