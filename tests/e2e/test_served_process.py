@@ -33,7 +33,7 @@ def test_the_demonstration_goes_the_whole_way_and_ends_by_itself(tmp_path: Path)
     assert done.returncode == 0, done.stderr
     for said in (
         "Data version 1",
-        "champion − best",
+        "than the best possible",
         "it rewards doing nothing",
         "predictive_maintenance at",
         "together = the score",

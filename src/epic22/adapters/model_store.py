@@ -6,7 +6,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -296,5 +296,7 @@ class ModelStore:
 def _remove_abandoned(place: Path) -> None:
     """Remove what processes that were killed were still copying in."""
     for folder in place.glob(f"{INCOMING_PREFIX}*"):
-        if time.time() - folder.stat().st_mtime > ABANDONED_SECONDS:
-            shutil.rmtree(folder, ignore_errors=True)
+        # Another process may have renamed its own since the listing, which is how it becomes a version.
+        with suppress(FileNotFoundError):
+            if time.time() - folder.stat().st_mtime > ABANDONED_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
