@@ -55,6 +55,7 @@ def test_no_server_at_the_address_may_pass_and_the_address_is_not_shown() -> Non
     assert all(word not in f"{error.value} {RedisServer(url)!r}" for word in ("secret", "127.0.0.1", str(port)))
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_answer_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("epic22.adapters.redis.server.ANSWER_SECONDS", 0.05)
     with socket.socket() as silent:
