@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.redis_server import RedisProcess, new_redis
 
-from epic22.adapters.redis.server import RedisServer
+from epic22.adapters.redis.server import Patience, RedisServer
 from epic22.config import Settings
 from epic22.core.errors import NotInstalledError, SourceError, StorageError, UnavailableError, UserError
 
@@ -55,14 +55,12 @@ def test_no_server_at_the_address_may_pass_and_the_address_is_not_shown() -> Non
     assert all(word not in f"{error.value} {RedisServer(url)!r}" for word in ("secret", "127.0.0.1", str(port)))
 
 
-@pytest.mark.slow
-def test_a_server_that_does_not_answer_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("epic22.adapters.redis.server.ANSWER_SECONDS", 0.05)
+def test_a_server_that_does_not_answer_is_given_up_in_time() -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         with pytest.raises(UnavailableError, match="did not answer in time"):
-            RedisServer(f"redis://127.0.0.1:{silent.getsockname()[1]}/0").check()
+            RedisServer(f"redis://127.0.0.1:{silent.getsockname()[1]}/0", patience=Patience(1.0, 0.05)).check()
 
 
 def test_without_the_library_the_way_to_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
