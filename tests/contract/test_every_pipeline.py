@@ -99,14 +99,23 @@ def test_every_step_begins_and_ends_once_in_its_order(way: str) -> None:
 @every
 def test_no_work_advances_before_it_began_or_beyond_its_steps(way: str) -> None:
     _, events, _ = trained_once(way)
-    remaining = 0
+    remaining: dict[int, int] = {}
     for event in events:
         match event:
-            case WorkStarted(_, steps):
-                remaining = steps
-            case WorkAdvanced():
-                remaining -= 1
-        assert remaining >= 0, event
+            case WorkStarted(_, steps, _, depth):
+                remaining[depth] = steps
+            case WorkAdvanced(depth):
+                remaining[depth] -= 1
+        assert min(remaining.values(), default=0) >= 0, event
+
+
+@every
+def test_families_and_their_folds_are_told_in_numbers(way: str) -> None:
+    _, events, _ = trained_once(way)
+    families = [event for event in events if isinstance(event, WorkStarted) and event.unit == "family"]
+    folds = [event for event in events if isinstance(event, WorkStarted) and event.unit == "fold" and event.depth == 1]
+    assert len(families) == 1
+    assert families[0].steps == len(folds) >= 2
 
 
 @every

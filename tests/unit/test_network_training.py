@@ -21,7 +21,8 @@ from rich.console import Console
 from epic22.adapters.checkpoints import ABANDONED_SECONDS, open_checkpoints
 from epic22.bootstrap import assemble
 from epic22.bootstrap.training import train_and_promote
-from epic22.cli.terminal import _Bars, _move_bars, show_progress
+from epic22.cli.progress_bars import ProgressBars
+from epic22.cli.terminal import show_progress
 from epic22.config import Settings
 from epic22.core.errors import InternalError, UserError
 from epic22.core.lineage import DataVersion
@@ -722,11 +723,11 @@ def test_trainings_within_a_command_keep_checkpoints_below_the_home_and_tell_the
 def test_a_terminal_shows_the_epoch_below_the_bars_until_the_next_step() -> None:
     event = EpochFinished(3, 100, 0.41237, 0.42, 0.003, 51234.5, 97.2)
     console = Console(file=io.StringIO(), force_terminal=True, width=100)
-    with _Bars(console=console) as bars:
+    with ProgressBars(console) as bars:
         for step in (WorkStarted("mlp: 5 folds", 5), event):
-            _move_bars(bars, step)
+            bars.show(step)
         assert "epoch 3/100, ≤ 1:38 left: loss 0.4124, validation 0.4200" in str(list(bars.get_renderables())[-1])
-        _move_bars(bars, WorkAdvanced())
+        bars.show(WorkAdvanced())
         assert len(list(bars.get_renderables())) == 1
 
 

@@ -3,11 +3,14 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Stage = Literal["plan", "evaluate", "select", "fit", "package"]
 """The steps of a training, in their order."""
+
+Unit = Literal["step", "family", "fold", "trial"]
+"""What the steps of a piece of work are. Families take times so unlike that none says how long the next one takes."""
 
 
 @dataclass(frozen=True)
@@ -26,15 +29,19 @@ class StageFinished:
 
 @dataclass(frozen=True)
 class WorkStarted:
-    """A piece of work begins, of this many steps (0: not known)."""
+    """A piece of work begins, of this many steps (0: not known), each a `unit`; of `depth` 1 inside a step of one of depth 0."""
 
     what: str
     steps: int
+    unit: Unit = "step"
+    depth: int = 0
 
 
 @dataclass(frozen=True)
 class WorkAdvanced:
-    """One more step of the piece of work is done."""
+    """One more step of the piece of work of that depth is done, and with it all work inside the step."""
+
+    depth: int = 0
 
 
 @dataclass(frozen=True)
@@ -61,14 +68,32 @@ class Noted:
     text: str
 
 
-ProgressEvent = StageStarted | StageFinished | WorkStarted | WorkAdvanced | EpochFinished | Noted
+@dataclass(frozen=True)
+class DeviceUsed:
+    """A network begins to train on this device: cpu, cuda or mps."""
+
+    device: str
+
+
+@dataclass(frozen=True)
+class ProcessSample:
+    """What a job's processes take at this moment: their share of the processors that they may use, 0 to 1, and their resident
+    memory together, where memory that two of them share counts twice."""
+
+    processor_share: float
+    memory_bytes: int
+    processes: int
+
+
+ProgressEvent = StageStarted | StageFinished | WorkStarted | WorkAdvanced | EpochFinished | Noted | DeviceUsed | ProcessSample
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where progress goes: every event is handed to `emit`, in its order; by default nobody listens."""
+    """Where progress goes: every event is handed to `emit`, in its order; by default nobody listens. Its work is at `depth`."""
 
     emit: Callable[[ProgressEvent], None] = lambda event: None
+    depth: int = 0
 
     @contextmanager
     def stage(self, stage: Stage) -> Iterator[None]:
@@ -77,9 +102,13 @@ class Progress:
         yield
         self.emit(StageFinished(stage))
 
-    def begin(self, what: str, steps: int) -> None:
+    def enter_step(self) -> "Progress":
+        """The progress of work inside a step of this one's."""
+        return replace(self, depth=self.depth + 1)
+
+    def begin(self, what: str, steps: int, unit: Unit = "step") -> None:
         """Say that a piece of work begins."""
-        self.emit(WorkStarted(what, steps))
+        self.emit(WorkStarted(what, steps, unit, self.depth))
 
     def note(self, text: str) -> None:
         """Say what the user should know."""
@@ -87,7 +116,7 @@ class Progress:
 
     def step(self) -> None:
         """Say that one more step of it is done."""
-        self.emit(WorkAdvanced())
+        self.emit(WorkAdvanced(self.depth))
 
 
 _INNER_PROGRESS: ContextVar[Progress | None] = ContextVar("inner progress", default=None)

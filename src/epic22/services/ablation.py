@@ -153,7 +153,7 @@ def evaluate_without(experiment: Experiment, family: str, part: Part | None, pro
     """The evaluation of a family without a part, or of the whole."""
     name = family if part is None else f"{family} without {part.name}"
     fit = FitRequest.fit if part is None else part.fit_without
-    progress.begin(f"{name}: {len(experiment.plan.folds)} folds", len(experiment.plan.folds))
+    progress.begin(f"{name}: {len(experiment.plan.folds)} folds", len(experiment.plan.folds), "fold")
     candidate = make_candidate(experiment, get_family(family), fit=fit)
     return evaluate(experiment, replace(candidate, name=name), progress.step)
 

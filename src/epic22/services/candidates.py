@@ -62,7 +62,7 @@ def prepare_candidates(preparation: Preparation, config: RunConfig, progress: Pr
     if candidates.planner is not None:
         folds = experiment.plan.folds
         # Before any model is fitted, so that no family's time holds them.
-        progress.begin(f"columns: {len(folds)} folds", len(folds))
+        progress.begin(f"columns: {len(folds)} folds", len(folds), "fold")
         for fold in folds:
             candidates.planner.plan(fold.train)
             progress.step()
@@ -102,7 +102,7 @@ def _evaluate_first(
     experiment, recipe, evaluated = preparation.experiment, search.recipes(preparation.champion_rows), []
     for family in (get_family(candidate.name) for candidate in families):
         candidate = make_candidate(search.experiment, family, make_default_recipe if family.is_baseline else lambda _: recipe)
-        progress.begin(f"{candidate.name}: {len(experiment.plan.folds)} folds", len(experiment.plan.folds))
+        progress.begin(f"{candidate.name}: {len(experiment.plan.folds)} folds", len(experiment.plan.folds), "fold")
         evaluated.append(replace(candidate, evaluation=evaluate(experiment, candidate, progress.step)))
     return tuple(evaluated)
 
@@ -132,5 +132,6 @@ def list_candidates(experiment: Experiment, config: RunConfig, champion_rows: Ar
     if tuning is None:
         return Candidates(tuple(members), None, planner)
     last_is_scored = any(np.array_equal(fold.train, champion_rows) for fold in experiment.plan.folds)
-    search = NestedSearch(tuning, experiment, recipes, last_is_scored, progress)
+    # It is made inside a fold of a family.
+    search = NestedSearch(tuning, experiment, recipes, last_is_scored, progress.enter_step().enter_step())
     return Candidates((*members, Candidate(ENSEMBLE.name, search)), search, planner)

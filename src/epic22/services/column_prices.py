@@ -41,7 +41,7 @@ def price_doubtful_columns(
 
 def _evaluate(experiment: Experiment, family: str, what: str, progress: Progress) -> Evaluation:
     """A family on the experiment's folds, with its default recipe."""
-    progress.begin(f"{what}: {len(experiment.plan.folds)} folds", len(experiment.plan.folds))
+    progress.begin(f"{what}: {len(experiment.plan.folds)} folds", len(experiment.plan.folds), "fold")
     return evaluate(experiment, make_candidate(experiment, get_family(family)), progress.step)
 
 

@@ -197,7 +197,7 @@ def compare_families(
     load, measurements = read_load(), list[FitMeasurement]()
     families = []
     for name in members:
-        progress.begin(f"{name}: {len(experiment.plan.folds)} folds", len(experiment.plan.folds))
+        progress.begin(f"{name}: {len(experiment.plan.folds)} folds", len(experiment.plan.folds), "fold")
         family, measurement = evaluate_family(experiment, name, open_backend, progress)
         families.append(family)
         measurements.append(measurement)

@@ -208,7 +208,7 @@ class NestedSearch:
         if key not in self.results:
             recipe = self.recipes(train)
             deadline, tuning = self._share_deadline(), self.tuning
-            self.progress.begin(f"search {len(self.results) + 1} of {self._n_searches}", tuning.budget.trials or 0)
+            self.progress.begin(f"search {len(self.results) + 1} of {self._n_searches}", tuning.budget.trials or 0, "trial")
             task, seed, shared = self.experiment.task, self.experiment.seed, tuning.n_processes > 1
             config, digest = tuning.build_config(task), tuning.compute_digest(self.experiment)
             tuning.backend.studies.claim(task.name, digest)

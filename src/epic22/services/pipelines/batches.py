@@ -115,12 +115,13 @@ class BatchPipeline:
     def evaluate(self, plan: BatchPlan, progress: Progress) -> BatchBoard:
         """Every family and the incumbent on the same folds."""
         task, n_folds, evaluations = plan.experiment.task, len(plan.experiment.plan.folds), []
+        progress.begin("families", len(task.families), "family")
+        folds = progress.enter_step()
         for name in task.families:
-            progress.begin(f"{name}: {n_folds} folds", n_folds)
-            evaluation = evaluate(
-                plan.experiment, get_family(name), self.data.table, plan.large_split, self.setting, progress.step
-            )
+            folds.begin(f"{name}: {n_folds} folds", n_folds, "fold")
+            evaluation = evaluate(plan.experiment, get_family(name), self.data.table, plan.large_split, self.setting, folds.step)
             evaluations.append(evaluation)
+            progress.step()
         metric = task.target.metric
         evaluations.sort(key=lambda m: sort_key(m.full.score(metric.name).value, metric.greater_is_better))
         incumbent = evaluate_incumbent(plan.experiment)

@@ -245,12 +245,16 @@ def evaluate_all(
     """
     task, n_folds = experiment.task, len(experiment.plan.folds)
     evaluations: list[Evaluation] = []
+    progress.begin("families", len(candidates), "family")
+    folds = progress.enter_step()
     for candidate in candidates:
-        progress.begin(f"{candidate.name}: {n_folds} folds", n_folds)
+        folds.begin(f"{candidate.name}: {n_folds} folds", n_folds, "fold")
         try:
-            evaluation = evaluate(experiment, candidate, progress.step, keep_models)
+            evaluation = evaluate(experiment, candidate, folds.step, keep_models)
         except IncompleteSearchError:
             continue
+        finally:
+            progress.step()
         best, *others = _sort_by_score(task, [*evaluations, evaluation])
         evaluations = [best, *(other.without_models() for other in others)]
     incumbent = evaluate_incumbent(experiment)
@@ -368,7 +372,7 @@ def compare_with_recommended_split(plan: RowPlan, champion: Evaluation, progress
     if folds is None:
         return ()
     recommended = replace(plan.preparation.experiment, plan=folds)
-    progress.begin(f"{champion.family} on honest folds", len(folds.folds))
+    progress.begin(f"{champion.family} on honest folds", len(folds.folds), "fold")
     candidates = list_candidates(recommended, plan.config, folds.folds[-1].train, progress)
     evaluation = evaluate(recommended, candidates.get(champion.family), progress.step)
     return tuple(

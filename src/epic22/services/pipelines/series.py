@@ -104,13 +104,15 @@ class SeriesPipeline:
     def evaluate(self, plan: SeriesPlan, progress: Progress) -> SeriesBoard:
         """Every family from the same origins, and their combination."""
         backtests = []
-        for name in self.data.task.families:
-            if name == "seasonal_naive" and self.data.season == 1:
-                # Without a season it is the naive rule once more.
-                continue
-            progress.begin(f"{name}: {len(plan.origins.origins)} origins", len(plan.origins.split_blocks()))
+        # Without a season the seasonal rule is the naive one once more.
+        names = [name for name in self.data.task.families if name != "seasonal_naive" or self.data.season != 1]
+        progress.begin("families", len(names), "family")
+        blocks = progress.enter_step()
+        for name in names:
+            blocks.begin(f"{name}: {len(plan.origins.origins)} origins", len(plan.origins.split_blocks()), "fold")
             build = partial(get_panel_family(name).build, self.data.season, self.config.seed, self.threads)
-            backtests.append(backtest(name, build, plan.examples, plan.origins, progress.step))
+            backtests.append(backtest(name, build, plan.examples, plan.origins, blocks.step))
+            progress.step()
         return build_board(plan, backtests)
 
     def select(self, plan: SeriesPlan, board: SeriesBoard, progress: Progress) -> SeriesSelection:

@@ -10,6 +10,7 @@ from functools import cached_property
 from epic22.core.machine import Utilisation
 from epic22.core.models.networks.device import DevicePlan
 from epic22.core.models.networks.specification import ConvolutionLayers, Layers, LstmLayers, MlpLayers, TransformerLayers
+from epic22.core.progress import DeviceUsed, get_inner_progress
 
 Span = tuple[float, float]
 """From one moment to another, on `time.monotonic`."""
@@ -50,6 +51,7 @@ def occupy_device(layers: Layers) -> Iterator[str]:
     use = _USE.get()
     plan = None if use is None else use.plan
     device = "cpu" if plan is None else plan.get_placement(name_architecture(layers)).device
+    get_inner_progress().emit(DeviceUsed(device))
     start = time.monotonic()
     try:
         yield device
