@@ -279,6 +279,14 @@ def test_caches_that_name_the_person_go_and_other_files_lose_the_id(home: Place)
     assert any("models/toy/1/bundle/manifest.json names the tenant" in one for one in document["remaining"])
 
 
+def test_what_interrupted_trainings_left_goes_as_a_whole(home: Place) -> None:
+    for name in ("fits/a.fit", "checkpoints/b.safetensors"):
+        (home.shell.home / name).parent.mkdir()
+        (home.shell.home / name).write_bytes(b"weights")
+    home.shell.json("data", "erase", "--tenant", TENANT, "--yes")
+    assert not [name for name in ("fits", "checkpoints") if (home.shell.home / name).exists()]
+
+
 @pytest.mark.slow
 def test_files_that_a_killed_ingest_left_go_too(home: Place) -> None:
     lake = home.stores.table_store.root

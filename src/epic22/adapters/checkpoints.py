@@ -7,6 +7,9 @@ from pathlib import Path
 
 from epic22.core.models.networks.checkpoint import Pace, keep_checkpoints
 
+CHECKPOINTS = "checkpoints"
+"""The folder's name below EPIC22_HOME."""
+
 ABANDONED_SECONDS = 14 * 86_400
 """Age at which a checkpoint is of a training that nobody will go on with."""
 

@@ -128,6 +128,31 @@ class FilePlace:
                 yield name
 
 
+@dataclass(frozen=True)
+class UnfinishedTrainings:
+    """What trainings that were interrupted left to go on from, in `folders`: models and answers by row number, no ids.
+
+    Some may be of the person's rows, and which cannot be told: all of it goes, and those trainings begin again.
+    """
+
+    files: FileStore
+    folders: tuple[str, ...]
+    name: str = "fits of unfinished trainings"
+
+    def count(self, person: TenantIdentity) -> int:
+        """Nothing: none of it names anybody."""
+        return 0
+
+    def erase(self, person: TenantIdentity) -> None:
+        """Remove the folders."""
+        for folder in self.folders:
+            self.files.remove(folder)
+
+    def list_remaining(self, person: TenantIdentity, is_erased: bool) -> tuple[str, ...]:
+        """Nothing."""
+        return ()
+
+
 def _is_below(name: str, folders: tuple[str, ...]) -> bool:
     return any(PurePosixPath(name).is_relative_to(folder) for folder in folders)
 

@@ -2,9 +2,11 @@
 
 from datetime import UTC, datetime
 
+from epic22.adapters.checkpoints import CHECKPOINTS
 from epic22.adapters.erasure_journal import list_entries
-from epic22.adapters.erasure_places import CACHES, EventPlace, FilePlace, ReceiptPlace
+from epic22.adapters.erasure_places import CACHES, EventPlace, FilePlace, ReceiptPlace, UnfinishedTrainings
 from epic22.adapters.file_store import FolderFiles, open_file_store
+from epic22.adapters.fit_files import FITS
 from epic22.adapters.lake_erasure import LakeErasure
 from epic22.bootstrap.components import current_user
 from epic22.bootstrap.events import SPOOL, open_redis_queue, open_spool
@@ -40,6 +42,7 @@ def _list_places(settings: Settings, stores: Stores) -> tuple[ErasurePlace, ...]
     places: list[ErasurePlace] = [ReceiptPlace(stores.prediction_log, tables), EventPlace(open_spool(settings))]
     if settings.redis_url is not None:
         places.append(EventPlace(open_redis_queue(settings.redis_url), "events that wait in Redis"))
+    places.append(UnfinishedTrainings(FolderFiles(settings.home), (CHECKPOINTS, FITS)))
     places.append(FilePlace(FolderFiles(settings.home), "files below EPIC22_HOME", CACHES, _list_skipped(settings, stores)))
     if stores.database is not None:
         from epic22.adapters.metadata.erasure import DatabaseTexts, LibraryTables

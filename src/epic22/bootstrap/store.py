@@ -97,7 +97,7 @@ def copy_store(settings: Settings, to: str, artifacts: str | None = None) -> Sto
     receipts = copy_receipts(source.prediction_log, target.prediction_log)
     not_copied = (
         f"MLflow's runs, which stay in {open_tracking_store(settings).place}",
-        "studies of searches that are not done, which begin again",
+        "studies and fits of trainings that are not done, which begin again",
     )
     return StoreCopy(source.place, target.place, data_versions, models, receipts, not_copied)
 

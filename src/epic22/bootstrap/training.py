@@ -9,7 +9,8 @@ from typing import Any, Generic
 
 from polars import DataFrame
 
-from epic22.adapters.checkpoints import open_checkpoints
+from epic22.adapters.checkpoints import CHECKPOINTS, open_checkpoints
+from epic22.adapters.fit_files import FITS, open_fit_files
 from epic22.adapters.home import refuse_unwritable_home, translate_storage_faults
 from epic22.adapters.lake import is_delta, list_delta_files
 from epic22.adapters.scratch import scratch_folder
@@ -281,10 +282,11 @@ def train_and_promote(
     """
     data = pipeline.data
     inputs = list_data_datasets(data.data_version, components.table_store)
-    checkpoints, inner_work = open_checkpoints(components.settings.home / "checkpoints"), follow_inner_work(progress)
+    home, inner_work = components.settings.home, follow_inner_work(progress)
     with (
         emit_lineage(components.lineage, f"train.{data.task.name}", inputs) as work,
-        checkpoints,
+        open_checkpoints(home / CHECKPOINTS),
+        open_fit_files(home / FITS) as fits,
         inner_work,
         ExitStack() as promotion,
     ):
@@ -297,6 +299,8 @@ def train_and_promote(
                 components.registry.discard(run.version.task, run.version.version)
             raise
         work.outputs.append(build_model_dataset(run.version))
+        if fits.n_read:
+            progress.note(f"{fits.n_read} fits were there already, of a training that was interrupted.")
     return result
 
 

@@ -17,6 +17,7 @@ from epic22.core.evaluation.jackknife import compute_score_error, find_independe
 from epic22.core.evaluation.predictions import FittedFold, FoldPredictions
 from epic22.core.evaluation.survival import list_target_metrics
 from epic22.core.experiment import Experiment
+from epic22.core.fit_store import fit_once
 from epic22.core.models.base import BaseEstimator, Family, predict_response
 from epic22.core.models.fit_request import FitRequest
 from epic22.core.models.learning_problem import LearningProblem
@@ -120,6 +121,7 @@ def fit_family(
     `fit` is where the estimator learns: in this process, unless another is given. Of a hazard the experiment's examples are those
     known when the test part begins (`Experiment.censor_for`).
     """
+    began = time.perf_counter()
     task, examples = experiment.task, experiment.examples
     recipe = leave_out_steps(recipe, task.input_columns, family.capabilities.reads_sequences)
     part = examples.take(train)
@@ -130,7 +132,11 @@ def fit_family(
     within = Fold(position[inner.train], position[inner.test], follow_up_days=inner.follow_up_days)
     problem, inner_fold = LearningProblem.of(prepared.task), None if family.is_baseline else within
     request = FitRequest(family, problem, prepared.X, part.y, inner_fold, experiment.seed, experiment.threads)
-    return FittedFold(prepared.preprocessor, fit(request))
+    if family.capabilities.reports_epochs:
+        # A network's training keeps checkpoints of its own, which know how far it is.
+        return FittedFold(prepared.preprocessor, fit(request))
+    fitted = fit_once(request.compute_digest, lambda: fit(request), request.form, began)
+    return FittedFold(prepared.preprocessor, fitted.value, fitted.seconds)
 
 
 @dataclass(frozen=True)
@@ -178,7 +184,7 @@ def evaluate(
     for fold in () if candidate.fold_predictions else plan.folds:
         began = time.perf_counter()
         fitted = candidate.fit(experiment.censor_for(fold), fold.train)
-        seconds.append(time.perf_counter() - began)
+        seconds.append(time.perf_counter() - began if fitted.seconds is None else fitted.seconds)
         test = examples.take(fold.test)
         X = fitted.preprocessor.transform(test.X)
         response, quantiles = predict_response(fitted.estimator, X, task.target.kind), fitted.estimator.predict_quantiles(X)

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from epic22.core.data.folds import Fold
+from epic22.core.fit_store import FitForm, StoredFit, list_array_bytes
+from epic22.core.lineage import sha256
 from epic22.core.models.base import BaseEstimator, Family, Hyperparameters
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.task import Array
@@ -29,6 +31,17 @@ class FitRequest:
         """The fitted estimator."""
         estimator = self.family.build(self.problem, seed=self.seed, threads=self.threads, **self.params)
         return estimator.fit(self.X, self.y, inner=self.inner)
+
+    def compute_digest(self, environment: bytes) -> str:
+        """The hash of all that decides the fit: rows, family, parameters, seed, threads, and what stands for code and machine."""
+        how = (self.family.name, self.problem, self.seed, self.threads, sorted(self.params.items()))
+        inner = () if self.inner is None else (self.inner.train, self.inner.test, self.inner.follow_up_days)
+        return sha256(b"estimator", environment, repr(how).encode(), *list_array_bytes(self.X, self.y, *inner))
+
+    @property
+    def form(self) -> FitForm[BaseEstimator]:
+        """How the fitted estimator is kept: as its files."""
+        return FitForm(lambda estimator: StoredFit(estimator.files()), lambda stored: self.family.restore(stored.files))
 
 
 @dataclass(frozen=True)
