@@ -35,9 +35,11 @@ RESULTS = ROOT / "benchmarks" / "results" / "sql_source.json"
 FULL = 5_000_000
 BARS = {"peak_gb": 1.0, "times_copy": 1.5, "second_share": 0.10}
 MODULES = (
+    "adbc_driver_postgresql.dbapi",
     "openlineage.client.event_v2",
     "openlineage.client.transport.file",
     "psycopg",
+    "pyarrow.compute",
     "pyarrow.csv",
     "pyarrow.parquet",
     "epic22.adapters.sources.catalog",

@@ -1,9 +1,14 @@
-"""Rows of PostgreSQL: COPY streams them as text, in one read-only transaction that sees one state of the database."""
+"""Rows of PostgreSQL: COPY streams them, in one read-only transaction that sees one state of the database.
+
+Whole tables come in COPY's binary form where its columns have one that says the same as text does (`postgres_arrow`), all else as
+text.
+"""
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from importlib.util import find_spec
 from select import select
 from typing import TYPE_CHECKING, Any
@@ -11,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from epic22.adapters.sources.base import SourceAddress
+from epic22.adapters.sources.postgres_arrow import ArrowReader, build_expressions, open_arrow_reader
+from epic22.adapters.sources.postgres_types import BOOLEAN, SETTINGS, TIMES, build_libpq_url
 from epic22.adapters.sources.query import Digest, QueryColumns, RowQuery, build_select, quote_name, strip_query
 from epic22.adapters.sources.sql_faults import explain_faults
 from epic22.core.errors import NotInstalledError
@@ -20,24 +27,6 @@ if TYPE_CHECKING:
 
 BATCH_ROWS, BATCH_BYTES = 250_000, 64 * 2**20
 """A batch ends at the first of the two: rows may be wide."""
-BOOLEAN, DATE, TIMESTAMP, TIMESTAMP_UTC = 16, 1082, 1114, 1184
-"""What PostgreSQL numbers these types."""
-TIMES = {
-    DATE: (pl.Date(), "%Y-%m-%d", ""),
-    TIMESTAMP: (pl.Datetime("us"), "%Y-%m-%d %H:%M:%S%.f", ""),
-    TIMESTAMP_UTC: (pl.Datetime("us"), "%Y-%m-%d %H:%M:%S%.f", "+00"),
-}
-"""How COPY writes them, and what stands behind: the session is in UTC."""
-SETTINGS = {
-    "TimeZone": "UTC",
-    "DateStyle": "ISO, YMD",
-    "IntervalStyle": "iso_8601",
-    "extra_float_digits": "1",
-    "synchronize_seqscans": "off",
-    "idle_in_transaction_session_timeout": "0",
-    "client_encoding": "UTF8",
-}
-"""Exact values in one notation, the same rows in the same order where nothing changed, and patience while rows are checked."""
 KEEPALIVE: Mapping[str, Any] = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 """In seconds: how long a server may be silent before it is taken for gone."""
 TYPES = """
@@ -48,10 +37,11 @@ TYPES = """
 
 @dataclass
 class PostgresSession:
-    """The port `Session` of `sql` on one connection to PostgreSQL."""
+    """The port `Session` of `sql` on one connection to PostgreSQL; `resources` closes a second one, for whole tables."""
 
     connection: "Connection"
     address: SourceAddress
+    resources: ExitStack
 
     def set_up(self) -> None:
         """Begin the transaction."""
@@ -80,6 +70,23 @@ class PostgresSession:
         """The rows, as many at a time as fit a batch; the digest is fed with their bytes as they come. Raises SourceError."""
         with self._explain():
             types = dict(self._describe(strip_query(query.select)))
+        expressions = build_expressions(query, types) if query.low is None else None
+        reader = None if expressions is None else self._arrow_reader
+        if reader is None or expressions is None:
+            yield from self._read_text(query, types, timeout, digest)
+        else:
+            select = build_select(query, '"', None, [text for one in expressions for text in one.selected])
+            yield from reader.read_batches(select, expressions, timeout, digest)
+
+    @cached_property
+    def _arrow_reader(self) -> ArrowReader | None:
+        """What reads whole tables from the state that this session sees; None where there is none."""
+        with self._explain():
+            row = self.connection.execute("SELECT pg_export_snapshot()").fetchone()
+        return None if row is None else self.resources.enter_context(open_arrow_reader(self.address, str(row[0])))
+
+    def _read_text(self, query: RowQuery, types: Mapping[str, int], timeout: timedelta, digest: Digest) -> Iterator[pl.DataFrame]:
+        with self._explain():
             self.connection.execute(f"SET LOCAL statement_timeout = {int(timeout.total_seconds() * 1000)}")
         rows = build_select(query, '"', _build_condition(query))
         for block in self._copy_blocks(f"COPY ({rows}) TO STDOUT (FORMAT csv)"):
@@ -154,15 +161,16 @@ def connect(address: SourceAddress) -> Iterator[PostgresSession]:
         raise NotInstalledError("--source: the library 'psycopg' is not installed; pip install 'epic22[postgres]'.")
     import psycopg
 
-    url = "postgresql://" + address.url.partition("://")[2]
+    url = build_libpq_url(address)
     with explain_faults(address, psycopg.Error):
         connection = psycopg.connect(url, **KEEPALIVE)
     try:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = True
-        session = PostgresSession(connection, address)
-        session.set_up()
-        yield session
+        with ExitStack() as resources:
+            session = PostgresSession(connection, address, resources)
+            session.set_up()
+            yield session
     finally:
         connection.close()
 

@@ -1,6 +1,7 @@
 """What is asked of a database: the columns that a mapping uses of its one SELECT, from the last position on."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -37,12 +38,16 @@ class QueryColumns:
 
 @dataclass(frozen=True)
 class RowQuery:
-    """A SELECT whose `columns` are read, and of them only rows whose watermark is null or not below `low`."""
+    """A SELECT whose `columns` are read, and of them only rows whose watermark is null or not below `low`.
+
+    `numbers` are columns of which only the value of a number counts, and not how it is written.
+    """
 
     select: str
     columns: tuple[str, ...]
     watermark: str | None = None
     low: int | datetime | None = None
+    numbers: frozenset[str] = frozenset()
 
 
 def build_row_query(source: SourceMap, origin: QueryOrigin, there: QueryColumns, start: Position | None) -> RowQuery:
@@ -65,9 +70,10 @@ def build_row_query(source: SourceMap, origin: QueryOrigin, there: QueryColumns,
     return RowQuery(origin.query, columns, watermark.column, _compute_low(start.reached, watermark.overlap))
 
 
-def build_select(query: RowQuery, quote: str, condition: str | None) -> str:
-    """The text of a row query: the mapping's SELECT inside one that takes its columns, their names between `quote`s."""
-    names = ", ".join(quote_name(name, quote) for name in query.columns)
+def build_select(query: RowQuery, quote: str, condition: str | None, expressions: Sequence[str] = ()) -> str:
+    """The text of a row query: the mapping's SELECT inside one that takes its columns, their names between `quote`s, or what
+    `expressions` make of them."""
+    names = ", ".join(expressions or (quote_name(name, quote) for name in query.columns))
     where = "" if condition is None else f" WHERE {condition}"
     # On lines of its own, for a comment at its end would hide what follows.
     return f"SELECT {names} FROM (\n{strip_query(query.select)}\n) AS epic22_rows{where}"

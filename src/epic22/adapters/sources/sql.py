@@ -1,5 +1,6 @@
 """Tables that a mapping file asks of a database, one SELECT a source, all of one ingest from one consistent snapshot."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ from epic22.core.errors import FileError, SourceError
 from epic22.core.ports import SourceKeys
 from epic22.core.tables.canonical import CANONICAL, CanonicalTable
 from epic22.core.tables.condition import Condition
-from epic22.core.tables.mapping import SourceMap, map_rows
+from epic22.core.tables.mapping import SourceMap, ValueMapping, map_rows
 from epic22.core.tables.origin import QueryOrigin, Removal
 from epic22.core.tables.row_contract import LINE_COLUMN
 from epic22.core.tables.versions import Position
@@ -83,7 +84,7 @@ class QuerySource:
 
     def batches(self) -> Iterator[pl.DataFrame]:
         """The rows under the table's columns, read anew; at their end the digest and the position are known."""
-        row_query = build_row_query(self.source, self.query, self._list_columns(), self.start)
+        row_query = replace(build_row_query(self.source, self.query, self._list_columns(), self.start), numbers=self._numbers)
         digest, line, reached = new_digest(repr(row_query.columns).encode()), 1, self.start.reached if self.start else None
         self.deleted.clear()
         for batch in self.session.read_batches(row_query, self.query.timeout, digest):
@@ -99,6 +100,23 @@ class QuerySource:
             )
         self.sha256 = digest.hexdigest()
         self.position = None if reached is None else Position(reached, digest_source(self.source))
+
+    @property
+    def _numbers(self) -> frozenset[str]:
+        """The query's columns that are nothing but numbers of the table, so that it is no matter how one is written."""
+        plain = Counter(name for name in self._list_uses())
+        values = {name: value.column for name, value in self.source.columns.items() if value == ValueMapping(column=value.column)}
+        names = [values[one.name] for one in self.table.columns if one.dtype in ("float", "int") and one.name in values]
+        return frozenset(name for name in names if name is not None and plain[name] == 1)
+
+    def _list_uses(self) -> Iterator[str]:
+        """The query's columns, once for each use that the mapping makes of them."""
+        for value in (*self.source.columns.values(), self.source.known_at):
+            yield from value.source_columns() if value is not None else ()
+        yield from (condition.column for condition in self.source.where)
+        yield from (own for own, _ in (self.source.anti_join.on if self.source.anti_join else ()))
+        if isinstance(self.query.deleted, Condition):
+            yield self.query.deleted.column
 
     def _list_columns(self) -> QueryColumns:
         try:
