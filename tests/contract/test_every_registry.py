@@ -31,6 +31,7 @@ from epic22.core.artifact.model import Model
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.errors import BundleError, UnknownTaskError, UserError
 from epic22.core.evaluation.fairness import Override, compute_adverse_impact, decide_promotion, judge_fairness
+from epic22.core.evaluation.gate_finding import GateFinding
 from epic22.core.evaluation.held_out import HeldOutPredictions, VersionEvaluation
 from epic22.core.lineage import ModelVersion, Provenance
 from epic22.core.models.catalog import get_family
@@ -310,11 +311,18 @@ def test_a_discarded_version_is_gone_and_its_number_is_given_to_no_other(store: 
     assert put(store, tmp_path / "c", seed=2).version == "3"
 
 
-def test_what_is_kept_beside_a_version_comes_back(store: Registry, tmp_path: Path) -> None:
+def test_what_is_kept_beside_a_version_comes_back(place: Place, store: Registry, tmp_path: Path) -> None:
     version = put(store, tmp_path / "a")
     evaluation = VersionEvaluation("roc_auc", Interval(0.7, 0.6, float("nan")), 12)
     held_out = HeldOutPredictions(("x",), np.array([1, 2**63], dtype=np.uint64), np.array([0.5, np.nan]), False)
     provenance = Provenance("toy", "1", version.model_hash, "v0", 3, (("a.csv", "0" * 64),), None, "0.2", "1", "2024", None)
+    gates = (
+        GateFinding("constant", "passed", "better than the constant", Interval(0.2, 0.1, 0.3), 0.0),
+        GateFinding("champion", "not applicable", "no other version serves"),
+    )
+    assert store.load_gates("toy", "1") == ()
+    store.save_gates("toy", "1", gates)
+    assert place.open().load_gates("toy", "1") == gates
     store.save_evaluation("toy", "1", evaluation, held_out)
     store.save_provenance(provenance)
     kept = store.load_evaluation("toy", "1")

@@ -245,7 +245,10 @@ def _files_of_bundles(home: Path) -> Iterator[tuple[str, Any]]:
         # A lock holds nothing.
         if not path.is_file() or path.suffix in (".html", ".yaml", ".png", ".lock"):
             continue
-        if path.suffix == ".json":
+        if path.name == "gates.json":
+            # Beside them stand figures of time.
+            yield "/".join(parts), {gate["gate"]: gate["outcome"] for gate in json.loads(path.read_bytes())["gates"]}
+        elif path.suffix == ".json":
             yield "/".join(parts), json.loads(path.read_bytes())
         elif path.suffix == ".jsonl":
             yield "/".join(parts), [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]

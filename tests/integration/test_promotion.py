@@ -129,6 +129,7 @@ def test_a_refused_model_is_kept_and_the_one_before_goes_on_serving(story: Story
     assert "Refused.</strong> Fairness refused: family_status: children has" in story.refused.report
     promotion = to_json(story.refused.run, VIEWS)["promotion"]
     assert promotion.pop("challenge")["champion"] == "1"
+    assert {gate["gate"]: gate["outcome"] for gate in promotion.pop("gates")}["adverse impact"] == "refused"
     assert promotion == {"promoted": False, "status": "refused", "why": decision.why}
     step = build_gate_step("again", story.refused.run, story.refused.served)
     assert (step.promoted, step.version, step.served.version) == (False, "2", "1")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from tests.decisions import meet_challenge
 from tests.toy import toy
 from tests.trained import trained
 
@@ -144,11 +145,12 @@ def test_rows_with_other_values_are_other_rows(column: list[Any]) -> None:
 
 def test_a_promotion_by_an_authorised_person_stands_whatever_the_scores_say() -> None:
     lost = Challenge("1", False, "certainly worse")
-    assert PromotionDecision(True, "overridden", "reviewed").meet_challenge(lost).promote
-    assert not PROMOTED.meet_challenge(lost).promote
-    assert PROMOTED.meet_challenge(lost).status == "challenger"
-    assert PROMOTED.meet_challenge(Challenge("1", True, "better")).promote
-    refused = PromotionDecision(False, "refused", "unfair").meet_challenge(Challenge("1", True, "better"))
+    won = Challenge("1", True, "better")
+    assert meet_challenge(PromotionDecision(True, "overridden", "reviewed"), lost).promote
+    assert not meet_challenge(PROMOTED, lost).promote
+    assert meet_challenge(PROMOTED, lost).status == "challenger"
+    assert meet_challenge(PROMOTED, won).promote
+    refused = meet_challenge(PromotionDecision(False, "refused", "unfair"), won)
     assert (refused.promote, refused.status) == (False, "refused")
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.decisions import meet_challenge
 from tests.forecast_runs import forecast_run, usual_run
 from tests.panels import lines
 
@@ -124,7 +125,7 @@ def test_an_answer_says_of_which_interval_no_level_is_stated(run: SeriesRun) -> 
 
 @pytest.mark.slow
 def test_the_report_of_a_challenger_says_which_version_goes_on_serving(run: SeriesRun) -> None:
-    decision = PROMOTED.meet_challenge(Challenge("3", False, "it cannot be compared with version 3"))
+    decision = meet_challenge(PROMOTED, Challenge("3", False, "it cannot be compared with version 3"))
     page = render_forecast_report(replace(run, promotion=decision), {})
     assert "It cannot be compared with version 3. Version 3 goes on serving; <code>epic22 promote" in page
 

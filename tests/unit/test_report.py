@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from matplotlib.figure import Figure
+from tests.decisions import meet_challenge
 from tests.trained import trained
 
 from epic22.bootstrap.training import TrainingResult
@@ -129,7 +130,7 @@ def test_the_boards_have_a_column_a_family_and_fit_the_page(runs: dict[Kind, Row
 
 
 def test_the_report_of_a_challenger_says_who_goes_on_serving_and_how_it_would_come_to(runs: dict[Kind, RowRun]) -> None:
-    decision = PROMOTED.meet_challenge(Challenge("3", False, "it cannot be compared with version 3"))
+    decision = meet_challenge(PROMOTED, Challenge("3", False, "it cannot be compared with version 3"))
     page = render_report(replace(runs["binary"], promotion=decision), NO_PICTURES)
     assert "It cannot be compared with version 3. Version 3 goes on serving; <code>epic22 promote" in page
     assert page.index("goes on serving") < page.index("Leaderboard")

@@ -13,6 +13,7 @@ import numpy as np
 from epic22.core.errors import BundleError, UnknownTaskError
 from epic22.core.evaluation.challenge import Challenge
 from epic22.core.evaluation.fairness import FairnessVerdict, GroupShare, PromotionDecision
+from epic22.core.evaluation.gate_finding import OUTCOMES, GateFinding
 from epic22.core.evaluation.held_out import HeldOutPredictions, VersionEvaluation
 from epic22.core.evaluation.power import Power
 from epic22.core.evaluation.significance import Verdict
@@ -24,6 +25,7 @@ from epic22.core.statistics import Interval
 
 TASK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 VERSION_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
+GATES_FORMAT = 1
 MAX_SHOWN = 10
 """More versions than this are not listed in a message."""
 VERSION_KEYS = {field.name for field in fields(ModelVersion)}
@@ -31,7 +33,12 @@ UNGATED = {"status": "promoted", "why": "", "fairness": None, "override": None}
 """What is logged where no gate decided."""
 
 REGISTRY_VIEWS = collect_views(
-    view(PromotionDecision, "status why fairness override challenge?"),
+    view(
+        PromotionDecision,
+        "status why fairness override challenge? gates?",
+        gates=lambda decision: {gate.gate: gate.outcome for gate in decision.gates} or None,
+    ),
+    view(GateFinding, "gate outcome why value=interval.value low=interval.low high=interval.high limit"),
     view(Challenge, "champion passed why rows margin verdict"),
     view(VersionEvaluation, "metric value=score.value low=score.low high=score.high rows"),
     view(
@@ -96,6 +103,28 @@ def read_evaluation(place: str, stored: Mapping[str, Any]) -> VersionEvaluation:
         return VersionEvaluation(str(stored["metric"]), Interval(*ends), int(stored["rows"]))
     except (ValueError, TypeError, KeyError):
         raise BundleError(f"{place}: does not describe a score; restore it or train again.") from None
+
+
+def write_gates(gates: Sequence[GateFinding]) -> dict[str, Any]:
+    """What gates said, as a record."""
+    return {"format": GATES_FORMAT, "gates": to_json(tuple(gates), REGISTRY_VIEWS)}
+
+
+def read_gates(place: str, stored: Mapping[str, Any]) -> tuple[GateFinding, ...]:
+    """What the gates said, by a record. Raises BundleError, which names the place, where it does not say."""
+    try:
+        return tuple(_read_gate(one) for one in stored["gates"])
+    except (ValueError, TypeError, KeyError):
+        raise BundleError(f"{place}: does not describe what the gates said; restore it or train again.") from None
+
+
+def _read_gate(one: Mapping[str, Any]) -> GateFinding:
+    if one["outcome"] not in OUTCOMES:
+        raise ValueError(one["outcome"])
+    ends = [math.nan if one[end] is None else float(one[end]) for end in ("value", "low", "high")]
+    value = Interval(*ends)
+    limit = None if one["limit"] is None else float(one["limit"])
+    return GateFinding(str(one["gate"]), one["outcome"], str(one["why"]), value if value.is_defined else None, limit)
 
 
 def read_provenance(place: str, stored: Mapping[str, Any]) -> Provenance:

@@ -19,10 +19,12 @@ from epic22.adapters.model_records import (
     check_task_name,
     describe_absent_version,
     read_evaluation,
+    read_gates,
     read_held_out,
     read_provenance,
     read_version,
     write_decision,
+    write_gates,
     write_held_out,
 )
 from epic22.adapters.promotion_log import NOT_PROMOTED, REPLACES, read_decisions
@@ -32,6 +34,7 @@ from epic22.core.artifact.openers import open_model
 from epic22.core.artifact.sealed import verify_sealed_folder
 from epic22.core.errors import BundleError, UnknownTaskError
 from epic22.core.evaluation.fairness import PromotionDecision
+from epic22.core.evaluation.gate_finding import GateFinding
 from epic22.core.evaluation.held_out import HeldOutPredictions, VersionEvaluation
 from epic22.core.evaluation.significance import Verdict
 from epic22.core.lineage import ModelVersion, Provenance
@@ -46,6 +49,7 @@ PROVENANCE = "lineage.json"
 EXPLANATION = "explanation.json"
 EVALUATION = "evaluation.json"
 HELD_OUT = "held_out.npz"
+GATES = "gates.json"
 INCOMING_PREFIX = ".incoming-"
 ABANDONED_SECONDS = 24 * 3600
 """A folder that comes in is moved in within minutes; one of a killed process is removed after a day."""
@@ -191,6 +195,15 @@ class ModelStore:
         except OSError as error:
             raise describe_unreadable(path, error) from None
         return read_held_out(str(path), content)
+
+    def save_gates(self, task: str, version: str, gates: Sequence[GateFinding]) -> None:
+        """Keep beside a version what the gates said of it, with one rename of a whole file."""
+        write_json(self.folder(task, version) / GATES, write_gates(gates))
+
+    def load_gates(self, task: str, version: str) -> tuple[GateFinding, ...]:
+        """What the gates said of a version; none where that was never written down."""
+        path = self.folder(task, version) / GATES
+        return read_gates(str(path), read_json(path)) if is_file(path) else ()
 
     def list_versions(self, task: str) -> tuple[ModelVersion, ...]:
         """All versions of a task that can be read, oldest first."""

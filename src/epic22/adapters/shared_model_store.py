@@ -26,9 +26,11 @@ from epic22.adapters.model_records import (
     describe_absent_version,
     read_decision,
     read_evaluation,
+    read_gates,
     read_held_out,
     read_provenance,
     write_decision,
+    write_gates,
     write_held_out,
 )
 from epic22.core.artifact.model import Model
@@ -36,6 +38,7 @@ from epic22.core.artifact.openers import open_model
 from epic22.core.artifact.sealed import digest_manifest, verify_sealed_folder
 from epic22.core.errors import BundleError, UnknownTaskError
 from epic22.core.evaluation.fairness import PromotionDecision
+from epic22.core.evaluation.gate_finding import GateFinding
 from epic22.core.evaluation.held_out import HeldOutPredictions, VersionEvaluation
 from epic22.core.evaluation.significance import Verdict
 from epic22.core.lineage import ModelVersion, Provenance
@@ -43,7 +46,7 @@ from epic22.core.ports import PromotionRecord
 from epic22.core.serialization import to_json
 
 BUNDLE, HELD_OUT = "bundle", "held_out.npz"
-LINEAGE, EXPLANATION, EVALUATION = "lineage", "explanation", "evaluation"
+LINEAGE, EXPLANATION, EVALUATION, GATES = "lineage", "explanation", "evaluation", "gates"
 
 
 class Notices(Protocol):
@@ -179,6 +182,15 @@ class SharedModelStore:
         """A version's held-out responses; None where they were never written down."""
         path = self.folder(task, version) / HELD_OUT
         return read_held_out(str(path), path.read_bytes()) if path.is_file() else None
+
+    def save_gates(self, task: str, version: str, gates: Sequence[GateFinding]) -> None:
+        """Keep beside a version what the gates said of it."""
+        self._save_document(task, version, GATES, write_gates(gates))
+
+    def load_gates(self, task: str, version: str) -> tuple[GateFinding, ...]:
+        """What the gates said of a version; none where that was never written down."""
+        stored = self._load_document(task, version, GATES)
+        return () if stored is None else read_gates(f"{task} version {version}", stored)
 
     def list_versions(self, task: str) -> tuple[ModelVersion, ...]:
         """All versions of a task, oldest first."""

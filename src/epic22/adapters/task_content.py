@@ -15,6 +15,7 @@ from epic22.adapters.metadata.schema import CHAMPIONS, MODEL_DOCUMENTS, MODEL_VE
 from epic22.adapters.model_store import (
     EVALUATION,
     EXPLANATION,
+    GATES,
     INCOMING_PREFIX,
     POINTER,
     PROMOTIONS_LOG,
@@ -29,7 +30,7 @@ from epic22.core.errors import StorageError
 from epic22.core.lineage import ModelVersion
 from epic22.core.serialization import to_json
 
-DOCUMENTS = {"lineage": PROVENANCE, "explanation": EXPLANATION, "evaluation": EVALUATION}
+DOCUMENTS = {"lineage": PROVENANCE, "explanation": EXPLANATION, "evaluation": EVALUATION, "gates": GATES}
 """The documents of a version, and the files that they are in a folder."""
 NOT_FILES = (VERSION, *DOCUMENTS.values(), ".*")
 

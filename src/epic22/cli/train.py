@@ -167,7 +167,7 @@ def print_result(result: "TrainingResult[Any]", json: bool) -> None:
     printers: Mapping[str, Callable[[TrainingResult[Any]], None]] = {rows: _print_rows, series: print_forecast}
     printers[result.run.data_type](result)
     decision = result.run.promotion
-    if decision is None or decision.status == "challenger":
+    if decision is None or decision.status in ("challenger", "promoted"):
         return
     if not decision.promote:
         print_line(f"Not promoted: {decision.why}.", "bold red")

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from epic22.cli.terminal import format_interval, print_line, print_table
+from epic22.core.evaluation.gate_finding import count_outcomes
 from epic22.core.text import describe_difference, format_figure
 
 if TYPE_CHECKING:
@@ -63,12 +64,18 @@ def print_place(run: "TrainingRun", why: str = "") -> None:
         print_line(f"Champion: {name}{why}.", "bold green")
         if challenge is not None:
             print_line(f"It takes the place of version {challenge.champion}: {challenge.why}.")
-    elif challenge is not None and decision.status == "challenger":
+    elif decision.status == "challenger":
+        on = "No version serves the task, so what is done today goes on"
+        if challenge is not None:
+            on = f"Version {challenge.champion} goes on serving"
         print_line(f"Challenger: {name}{why}.", "bold yellow")
-        print_line(f"Version {challenge.champion} goes on serving: {challenge.why}.", "bold yellow")
+        print_line(f"{on}: {decision.why}.", "bold yellow")
         print_line(f"To let this one serve all the same: epic22 promote {version.task} {version.version} --reason …")
     else:
         print_line(f"Refused: {name}{why}.", "bold red")
+    if decision is not None and decision.gates:
+        refusing = ", ".join(gate.gate for gate in decision.gates if gate.outcome == "refused")
+        print_line(f"{count_outcomes(decision.gates)}{f' ({refusing})' if refusing else ''}.", "dim")
 
 
 def _describe_certainty(verdict: "Verdict") -> str:

@@ -13,6 +13,7 @@ from epic22.core.artifact.model import Model
 from epic22.core.data.point_in_time import Tables
 from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.evaluation.fairness import PromotionDecision
+from epic22.core.evaluation.gate_finding import GateFinding
 from epic22.core.evaluation.held_out import HeldOutPredictions, VersionEvaluation
 from epic22.core.evaluation.significance import Verdict
 from epic22.core.lineage import Dataset, DataVersion, ModelVersion, Node, PredictionRecord, Provenance
@@ -261,6 +262,12 @@ class Registry(Protocol):
 
     def load_held_out(self, task: str, version: str) -> HeldOutPredictions | None:
         """A version's held-out responses; None where they were never written down. Raises BundleError where they are damaged."""
+
+    def save_gates(self, task: str, version: str, gates: Sequence[GateFinding]) -> None:
+        """Keep beside a version what the gates of promotion said of it, whole or not at all."""
+
+    def load_gates(self, task: str, version: str) -> tuple[GateFinding, ...]:
+        """What the gates said of a version; none where that was never written down. Raises BundleError where it is damaged."""
 
     def list_versions(self, task: str) -> tuple[ModelVersion, ...]:
         """All versions of a task that can be read, oldest first."""

@@ -258,6 +258,8 @@ class EvaluationPolicy:
     rows, how much dearer than the champion a simpler family may be and still count as not worse; with `prefer_simpler` it is
     then chosen. `capacity` is how many entities a week can be acted on. `coverage_by` are inputs of few levels by which the
     coverage of intervals and sets is reported. `learning_curve` asks for the champion's, at the cost of some fits.
+    To serve, a model answers a row within `latency_budget` milliseconds of processor time, and its probabilities do not certainly
+    lie further from the rates, on average, than `calibration_limit` of the rarer class's rate.
     """
 
     minimum_effect: float | None = None
@@ -266,6 +268,8 @@ class EvaluationPolicy:
     capacity: int | None = None
     coverage_by: tuple[str, ...] = ()
     learning_curve: bool = False
+    latency_budget: float = 100.0
+    calibration_limit: float = 0.2
 
 
 @dataclass(frozen=True)

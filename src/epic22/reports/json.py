@@ -20,6 +20,7 @@ from epic22.core.evaluation.explain.interactions import Interaction
 from epic22.core.evaluation.fairness import PromotionDecision
 from epic22.core.evaluation.family_calibration import FamilyCalibration
 from epic22.core.evaluation.forecast_metrics import ForecastScore
+from epic22.core.evaluation.gate_finding import GateFinding
 from epic22.core.evaluation.intervals import Estimate
 from epic22.core.evaluation.learning_curve import CurvePoint, LearningCurve
 from epic22.core.evaluation.non_inferiority import NonInferiority
@@ -182,7 +183,8 @@ VIEWS: Views = collect_views(
     view(FoldPlan, "kind=strategy n=n_folds repeats gap=embargo group_by=period why"),
     view(Column, "name dtype role"),
     view(Formula, "name formula=expression unit"),
-    view(PromotionDecision, "promoted=promote status why challenge?"),
+    view(PromotionDecision, "promoted=promote status why challenge? gates?", gates=lambda decision: decision.gates or None),
+    view(GateFinding, "gate outcome why"),
     view(Challenge, "champion passed why rows margin verdict"),
     view(SplitComparison, "metric forced=random_score honest=recommended_score folds=strategy"),
     # Scores and verdicts.

@@ -28,6 +28,7 @@ from epic22.core.evaluation.cumulative_incidence import (
 from epic22.core.evaluation.fairness import FairnessVerdict, compute_adverse_impact, judge_fairness
 from epic22.core.evaluation.hazard_calibration import HazardScores, calibrate_incidence, choose_hazard_calibration
 from epic22.core.evaluation.metrics import brier_skill_score, expected_calibration_error
+from epic22.core.evaluation.miscalibration import Miscalibration, measure_miscalibration
 from epic22.core.evaluation.predictions import FoldPredictions
 from epic22.core.evaluation.reliability import (
     Recalibration,
@@ -98,6 +99,7 @@ class Assessment:
     calibration: Calibration
     before: Reliability
     after: Reliability
+    miscalibration: Miscalibration | None = None
     savings: Savings = field(default_factory=Savings)
     fairness: FairnessVerdict | None = None
     risk_bands: RiskBands | None = None
@@ -134,6 +136,7 @@ def assess_binary(
         calibration=calibration,
         before=Reliability.of(evaluated.y, Calibration()(scores.raw[places])),
         after=Reliability.of(evaluated.y, evaluated.p),
+        miscalibration=measure_miscalibration(evaluated.y, evaluated.p, evaluated.cluster),
         savings=savings,
         fairness=assess_fairness(experiment, evaluated, risk_bands, savings.capacity),
         risk_bands=risk_bands,
@@ -165,6 +168,7 @@ def assess_hazard(
         calibration=calibration,
         before=Reliability.of(evaluated.y, before[places, decisive]),
         after=Reliability.of(evaluated.y, evaluated.p),
+        miscalibration=measure_miscalibration(evaluated.y, evaluated.p, evaluated.cluster),
         savings=savings,
         fairness=assess_fairness(experiment, evaluated, None, savings.capacity),
         by_horizon=compute_horizon_reliability(scores.y[calibratable], before[calibratable], after[calibratable], edges),

@@ -5,13 +5,15 @@ it gives the same, so that a training that was interrupted can go on behind the 
 """
 
 import tempfile
-from collections.abc import Callable, Container
-from contextlib import ExitStack
+from collections.abc import Callable, Container, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
+from epic22.core.artifact.model import Model
 from epic22.core.artifact.openers import open_model
+from epic22.core.artifact.request_time import measure_request
 from epic22.core.artifact.sealed import TrainedBundle
 from epic22.core.data.task_data import TrainableTask
 from epic22.core.errors import BundleError
@@ -22,6 +24,8 @@ from epic22.core.lineage import ModelVersion
 from epic22.core.ports import Registry
 from epic22.core.progress import Progress
 from epic22.services.challenge import ServingModel, open_serving_model
+from epic22.services.gates.catalog import judge_gates
+from epic22.services.gates.gate import Evidence
 from epic22.services.training_run import TrainingRun
 
 SealedT_co = TypeVar("SealedT_co", bound=TrainedBundle, covariant=True)
@@ -35,9 +39,9 @@ class Package(Generic[SealedT_co]):
     write: Callable[[Path], None]
     promotion: PromotionDecision | None = None
 
-    def meet_challenge(self, challenge: Challenge) -> "Package[SealedT_co]":
-        """The package with what was decided of it beside the model that serves."""
-        return replace(self, promotion=(self.promotion or PROMOTED).meet_challenge(challenge))
+    def meet_gates(self, evidence: Evidence) -> "Package[SealedT_co]":
+        """The package with what all gates say of it, and what follows."""
+        return replace(self, promotion=(self.promotion or PROMOTED).meet_gates(judge_gates(evidence), evidence.challenge))
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,9 @@ class Pipeline(Protocol[PlanT, BoardT, SelectionT, FittedT, BundleT, RunT_co]):
     def challenge(self, plan: PlanT, selection: SelectionT, serving: ServingModel) -> Challenge:
         """Whether the champion of this training is shown not to be worse than the model that serves."""
 
+    def collect_evidence(self, plan: PlanT, selection: SelectionT) -> Evidence:
+        """What the gates of promotion are shown of the champion's evaluation."""
+
     def record(
         self, plan: PlanT, selection: SelectionT, fitted: FittedT, package: Package[BundleT], version: ModelVersion
     ) -> RunT_co:
@@ -129,15 +136,46 @@ def train(
         first_model = registry.find_champion(pipeline.data.task.name) is None
         package = pipeline.package(plan, selection, fitted, first_model)
         serving = open_serving_model(registry, pipeline.data.task.name, progress)
-        if serving is not None:
-            package = package.meet_challenge(pipeline.challenge(plan, selection, serving))
-        version = register(package, registry)
+        challenge = None if serving is None else pipeline.challenge(plan, selection, serving)
+        with write_artifact(package) as artifact:
+            evidence = replace(
+                pipeline.collect_evidence(plan, selection), challenge=challenge, request=measure_request(artifact.model)
+            )
+            package = package.meet_gates(evidence)
+            version = save_artifact(artifact, package.bundle, registry)
     try:
         registry.save_evaluation(version.task, version.version, *pipeline.evaluate_version(plan, selection))
+        registry.save_gates(version.task, version.version, () if package.promotion is None else package.promotion.gates)
         return pipeline.record(plan, selection, fitted, package, version)
     except BaseException:
         registry.discard(version.task, version.version)
         raise
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A package as it was written into a folder, and the model that a fresh reader opens of it."""
+
+    folder: Path
+    model: Model
+
+
+@contextmanager
+def write_artifact(package: Package[TrainedBundle]) -> Iterator[Artifact]:
+    """The package, written aside and opened anew: its hashes, its identity and its golden rows are those that were packed.
+
+    Raises BundleError where they are not: then nothing is registered, and the champion stays.
+    """
+    with tempfile.TemporaryDirectory(prefix="epic22-") as scratch:
+        folder = Path(scratch) / "bundle"
+        package.write(folder)
+        yield Artifact(folder, verify_artifact(folder, package.bundle))
+
+
+def save_artifact(artifact: Artifact, bundle: TrainedBundle, registry: Registry) -> ModelVersion:
+    """The version under which the registry keeps an artifact."""
+    task, status = bundle.schema.task, bundle.status
+    return registry.save(task, bundle.family, bundle.model_hash, bundle.data_version, status, artifact.folder)
 
 
 def register(package: Package[TrainedBundle], registry: Registry) -> ModelVersion:
@@ -145,25 +183,22 @@ def register(package: Package[TrainedBundle], registry: Registry) -> ModelVersio
 
     Raises BundleError where what was written is not what was packed: then nothing is registered, and the champion stays.
     """
-    bundle = package.bundle
-    with tempfile.TemporaryDirectory(prefix="epic22-") as scratch:
-        folder = Path(scratch) / "bundle"
-        package.write(folder)
-        verify_artifact(folder, bundle)
-        return registry.save(bundle.schema.task, bundle.family, bundle.model_hash, bundle.data_version, bundle.status, folder)
+    with write_artifact(package) as artifact:
+        return save_artifact(artifact, package.bundle, registry)
 
 
-def verify_artifact(folder: Path, bundle: TrainedBundle) -> None:
-    """Raise BundleError where a folder does not open, answers its golden rows otherwise, or holds another model than `bundle`."""
+def verify_artifact(folder: Path, bundle: TrainedBundle) -> Model:
+    """The model in a folder. Raises BundleError where it does not open, answers its golden rows otherwise, or is not `bundle`."""
     candidate = ModelVersion(
         bundle.schema.task, CANDIDATE, bundle.family, bundle.model_hash, bundle.data_version, bundle.status, made_at=""
     )
-    opened_hash = open_model(candidate, folder).bundle.model_hash
-    if opened_hash != bundle.model_hash:
+    model = open_model(candidate, folder)
+    if model.bundle.model_hash != bundle.model_hash:
         raise BundleError(
-            f"task {bundle.schema.task}: the artifact that was written opens as another model ({opened_hash[:12]}) than was "
-            f"packed ({bundle.model_hash[:12]}); it is not registered, and the champion stays. Train again."
+            f"task {bundle.schema.task}: the artifact that was written opens as another model ({model.bundle.model_hash[:12]}) "
+            f"than was packed ({bundle.model_hash[:12]}); it is not registered, and the champion stays. Train again."
         )
+    return model
 
 
 CANDIDATE = "candidate"

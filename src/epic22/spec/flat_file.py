@@ -86,7 +86,7 @@ def load_task_data(spec: TrainingSpec) -> TaskData:
         tables=_build_tables(whole, cutoffs, label, columns),
         cutoffs=cutoffs,
         data_version=compute_data_version([(raw.path, raw.sha256) for raw in raws], columns, spec, [raw.content for raw in raws]),
-        suspicions=tuple(replace(s, withheld=s.withheld and s.column not in spec.roles.keep) for s in suspicions),
+        suspicions=overrule_suspicions(suspicions, spec.roles.keep),
         notes=(
             *spec.origin.notes,
             *table.notes,
@@ -178,6 +178,17 @@ def _parse_formulas(table: TypedTable, spec: TrainingSpec) -> tuple[Formula, ...
 def _describe_formulas(formulas: tuple[Formula, ...], usable: tuple[Formula, ...]) -> tuple[str, ...]:
     notes = [f"{f.name} = {f.expression}" + ("" if f in usable else " is left out, as the audit has it.") for f in formulas]
     return tuple(notes)
+
+
+def _build_policy(spec: TrainingSpec) -> EvaluationPolicy:
+    """How candidates are judged; what the specification leaves open is as the policy has it."""
+    specified = {name: value for name, value in dict(spec.policy).items() if value is not None}
+    return EvaluationPolicy(capacity=spec.costs.capacity, **specified)
+
+
+def overrule_suspicions(suspicions: Sequence[Suspicion], keep: Sequence[str]) -> tuple[Suspicion, ...]:
+    """The findings, those overruled that would leave out a column that the user keeps."""
+    return tuple(replace(s, withheld=False, overruled=True) if s.withheld and s.column in keep else s for s in suspicions)
 
 
 def refuse_unknown_keeps(names: Sequence[str], keep: Sequence[str]) -> None:
@@ -424,7 +435,7 @@ def build_task(spec: TrainingSpec, columns: tuple[Column, ...], kind: Kind, clas
         about=spec.data.about or f"{spec.label} from {spec.path.name}",
         costs=spec.error_costs,
         stake_column=spec.costs.stake_column,
-        policy=EvaluationPolicy(capacity=spec.costs.capacity, **dict(spec.policy)),
+        policy=_build_policy(spec),
     )
 
 

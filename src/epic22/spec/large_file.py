@@ -31,6 +31,7 @@ from epic22.spec.flat_file import (
     encode_label,
     infer_kind,
     list_excluded_columns,
+    overrule_suspicions,
     refuse_loss,
     refuse_unknown_keeps,
     select_clusters,
@@ -164,8 +165,8 @@ def _audit_sample(table_profile: Profile, table: LargeTable, kind: Kind, spec: T
         for c in inputs
         if (key := _find_row_counter(table_profile.counts[c.name], sample[c.name], table_profile.rows)) is not None
     ]
-    remaining = (s for s in (*suspicions, *keys) if s.column not in list_excluded_columns(spec))
-    return tuple(replace(s, withheld=s.withheld and s.column not in spec.roles.keep) for s in remaining)
+    remaining = [s for s in (*suspicions, *keys) if s.column not in list_excluded_columns(spec)]
+    return overrule_suspicions(remaining, spec.roles.keep)
 
 
 def _find_row_counter(counts: ColumnCounts, sample: pl.Series, rows: int) -> Suspicion | None:

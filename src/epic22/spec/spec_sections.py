@@ -174,6 +174,13 @@ class PolicySection(Section):
         float | None,
         Key("Money per 1,000 rows by which a simpler family may cost more.", minimum=0),
     ] = None
+    latency_budget: Annotated[
+        float | None, Key("Milliseconds of processor time that a serving model may take for one row; 100 otherwise.", minimum=0)
+    ] = None
+    calibration_limit: Annotated[
+        float | None,
+        Key("How far probabilities may lie from the rates, as a share of the rarer class's rate; 0.2 otherwise.", minimum=0),
+    ] = None
     coverage_by: Annotated[
         tuple[str, ...],
         Key("An input of few levels by which coverage is reported; may be repeated.", "--coverage-by", TABLE),

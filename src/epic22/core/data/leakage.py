@@ -98,7 +98,8 @@ class ColumnPrice:
 class Suspicion:
     """A finding. `column` is None where it is about rows or the split; `withheld`: training leaves the column out.
 
-    `price` is what a doubtful column that is used is worth, where that was measured.
+    `price` is what a doubtful column that is used is worth, where that was measured. `overruled`: it would be left out, and a
+    person says that it is to be used.
     """
 
     column: str | None
@@ -106,6 +107,7 @@ class Suspicion:
     evidence: str
     withheld: bool
     price: ColumnPrice | None = None
+    overruled: bool = False
 
     @property
     def words(self) -> str:

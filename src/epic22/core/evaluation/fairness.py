@@ -16,6 +16,7 @@ import numpy as np
 from epic22.core.errors import UserError
 from epic22.core.evaluation.bootstrap import GROUP_SHARES, bootstrap_totals, compute_percentile_interval
 from epic22.core.evaluation.challenge import Challenge
+from epic22.core.evaluation.gate_finding import GateFinding, count_outcomes
 from epic22.core.statistics import UNDEFINED_INTERVAL, Interval
 from epic22.core.task import Array
 
@@ -185,7 +186,7 @@ class PromotionDecision:
 
     The status is what the model is called everywhere: "proven" where it certainly beats the constant and the gate passed.
     `override` is what was asked for, granted or not; the status says which.
-    `challenge` is how the model stands to the version that serves, None where there is none.
+    `challenge` is how the model stands to the version that serves, None where there is none; `gates` what each gate said.
     """
 
     promote: bool
@@ -194,18 +195,22 @@ class PromotionDecision:
     fairness: FairnessVerdict | None = None
     override: Override | None = None
     challenge: Challenge | None = None
+    gates: tuple[GateFinding, ...] = ()
 
-    def meet_challenge(self, challenge: Challenge) -> "PromotionDecision":
-        """The decision where the model would take another's place: one that did not pass stays a challenger.
+    def meet_gates(self, gates: Sequence[GateFinding], challenge: Challenge | None = None) -> "PromotionDecision":
+        """The decision once all gates have judged, the challenge of the version that serves among them: a model that one of them
+        refuses stays a challenger.
 
-        Who may override the gate promotes by hand, whatever the scores say.
+        Who may override the fairness gate promotes by hand, whatever the others say.
         """
-        met = replace(self, challenge=challenge)
+        met = replace(self, challenge=challenge, gates=tuple(gates))
         if not self.promote or self.status == "overridden":
             return met
-        if challenge.passed:
-            return replace(met, why=f"{self.why}; {challenge.why}" if self.why else challenge.why)
-        return replace(met, promote=False, status="challenger", why=challenge.why)
+        refusals = [gate.why for gate in gates if gate.outcome == "refused"]
+        if refusals:
+            return replace(met, promote=False, status="challenger", why="; ".join(refusals))
+        words = (self.why, "" if challenge is None else challenge.why, count_outcomes(gates))
+        return replace(met, why="; ".join(filter(None, words)))
 
 
 PROMOTED = PromotionDecision(True, "promoted", "")

@@ -38,9 +38,11 @@ from epic22.services.audit import audit_examples
 from epic22.services.challenge import ServingModel, challenge_with_rows
 from epic22.services.column_prices import attach_prices
 from epic22.services.comparison import compare_in_use
+from epic22.services.gates.gate import Evidence
 from epic22.services.pipelines.rows import (
     assess_selection,
     choose_champion,
+    collect_row_evidence,
     evaluate_row_version,
     explain_best,
     find_constant,
@@ -169,6 +171,10 @@ class BatchPipeline:
         """The champion against the model that serves, on the rows of the sample that both have seen held out."""
         sampled = selection.sampled
         return challenge_with_rows(plan.experiment, sampled.champion, find_constant(sampled.leaderboard), serving)
+
+    def collect_evidence(self, plan: BatchPlan, selection: BatchSelection) -> Evidence:
+        """The champion's comparisons, audit and assessment on the sample."""
+        return collect_row_evidence(plan.experiment, selection.sampled, self.data.suspicions)
 
     def record(
         self, plan: BatchPlan, selection: BatchSelection, fitted: FittedFold, package: Package[Bundle], version: ModelVersion

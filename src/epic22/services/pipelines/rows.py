@@ -9,7 +9,7 @@ import polars as pl
 from epic22.core.artifact.bundle import GOLDEN_ROWS, Bundle, Schema, compute_model_hash, write_bundle
 from epic22.core.data.examples import Examples
 from epic22.core.data.folds import FoldPlan, SplitRequest
-from epic22.core.data.leakage import ColumnPrice
+from epic22.core.data.leakage import ColumnPrice, Suspicion
 from epic22.core.data.split import plan_folds
 from epic22.core.data.task_data import TaskData
 from epic22.core.errors import ColumnError
@@ -34,6 +34,7 @@ from epic22.services.candidates import Candidates, RunConfig, list_candidates, p
 from epic22.services.challenge import ServingModel, challenge_with_rows
 from epic22.services.column_prices import attach_prices, explain_costly_prices, price_doubtful_columns
 from epic22.services.comparison import compare_in_use, is_baseline
+from epic22.services.gates.gate import CoverageShare, Evidence
 from epic22.services.prediction_intervals import compute_prediction_intervals
 from epic22.services.prepare import Preparation, prepare
 from epic22.services.train import Package, PromotionGate
@@ -152,6 +153,10 @@ class RowPipeline:
         """The champion against the model that serves, on the folds that judged it."""
         experiment, board = plan.preparation.experiment, selection.leaderboard
         return challenge_with_rows(experiment, selection.champion, find_constant(board), serving)
+
+    def collect_evidence(self, plan: RowPlan, selection: RowSelection) -> Evidence:
+        """The champion's comparisons, audit and assessment."""
+        return collect_row_evidence(plan.preparation.experiment, selection, plan.preparation.audit)
 
     def record(
         self, plan: RowPlan, selection: RowSelection, fitted: FittedFold, package: Package[Bundle], version: ModelVersion
@@ -394,6 +399,25 @@ def evaluate_row_version(
     columns = [column.name for column in task.input_columns]
     held_out = HeldOutPredictions.of_folds(experiment.examples.X, columns, champion.fold_predictions, has_all_rows)
     return VersionEvaluation(metric, champion.score(metric), held_out.n_held_out), held_out
+
+
+def collect_row_evidence(experiment: Experiment, selection: RowSelection, audit: Sequence[Suspicion]) -> Evidence:
+    """What gates are shown of a champion of rows."""
+    task, metric = experiment.task, experiment.task.target.metric
+    assessment, covered = selection.assessment, selection.intervals.coverage
+    return Evidence(
+        task=task,
+        baseline=CONSTANT,
+        verdicts=selection.verdicts,
+        scores={one.family: one.score(metric.name).value for one in selection.leaderboard},
+        greater_is_better=metric.greater_is_better,
+        columns=tuple(column.name for column in task.input_columns),
+        audit=tuple(audit),
+        fairness=None if assessment is None else assessment.fairness,
+        saving=None if assessment is None else assessment.savings.limited,
+        miscalibration=None if assessment is None else assessment.miscalibration,
+        coverage=None if covered is None else CoverageShare(covered.overall.share, covered.level),
+    )
 
 
 ASSESSORS = {"binary": assess_binary, "hazard": assess_hazard}

@@ -10,23 +10,22 @@ import polars as pl
 from epic22.core.artifact.panel_bundle import PanelBundle, PanelSchema, compute_panel_model_hash, write_panel_bundle
 from epic22.core.data.task_data import PanelTaskData
 from epic22.core.errors import ColumnError
-from epic22.core.evaluation.adaptive_conformal import adapt_intervals
+from epic22.core.evaluation.adaptive_conformal import LEVEL, adapt_intervals
 from epic22.core.evaluation.anomaly_detectors import DetectorData
 from epic22.core.evaluation.backtest import backtest, plan_origins
 from epic22.core.evaluation.challenge import Challenge, challenge_forecaster
-from epic22.core.evaluation.forecast_metrics import (
-    SKILL,
-    ScoredRows,
-)
+from epic22.core.evaluation.forecast_metrics import COVERAGE_80, MIN_BLOCKS, SKILL, ScoredRows
 from epic22.core.evaluation.held_out import HeldOutPredictions, VersionEvaluation
 from epic22.core.lineage import ModelVersion
 from epic22.core.models.panel.base import Forecaster
 from epic22.core.models.panel.catalog import get_panel_family
 from epic22.core.progress import Progress
 from epic22.core.selection.anomaly_choice import DetectorChoice, choose_detector
+from epic22.core.statistics import Interval
 from epic22.core.tables.rowhash import hash_values
 from epic22.core.time_series import Array, Histories
 from epic22.services.challenge import ServingModel, find_responses, refuse_comparison, refuse_other_target
+from epic22.services.gates.gate import CoverageShare, Evidence
 from epic22.services.pipelines.forecast_choice import choose_forecast
 from epic22.services.pipelines.forecast_scores import (
     compare_champion,
@@ -221,6 +220,18 @@ class SeriesPipeline:
         rows = replace(selection.rows, Y=np.where(known[:, None], selection.rows.Y, np.nan))
         drift = next(e for e in selection.leaderboard if e.family == BASELINE).forecasts.quantiles[selection.test]
         return challenge_forecaster((new, old), rows, serving.number, drift, self.data.task.policy.minimum_effect)
+
+    def collect_evidence(self, plan: SeriesPlan, selection: SeriesSelection) -> Evidence:
+        """The champion's skill beside the other families', and what its 80 % intervals held on the test origins."""
+        covered = selection.champion.score(COVERAGE_80.name)
+        share = Interval(covered.value / 100, covered.low / 100, covered.high / 100)
+        return Evidence(
+            task=self.data.task,
+            baseline=BASELINE,
+            verdicts=tuple(v for v in selection.verdicts if v.metric == SKILL.name and v.horizon == "all"),
+            scores={one.family: one.score(SKILL.name).value for one in selection.leaderboard},
+            coverage=CoverageShare(share, LEVEL, covered.blocks >= MIN_BLOCKS),
+        )
 
     def _frame_origins(self, plan: SeriesPlan, rows: Array) -> pl.DataFrame:
         """The series and the origin of each of these rows of the examples."""
