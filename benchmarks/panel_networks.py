@@ -11,7 +11,6 @@ import argparse
 import json
 import sys
 import time
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from panel_sources import DATA, ROOT, digest
 
 from epic22.core.evaluation.backtest import Backtest, backtest
 from epic22.core.evaluation.forecast_metrics import FORECAST_METRICS, ScoredRows, classify_trend, compare_forecasts
+from epic22.core.models.panel.base import ForecasterSetup
 from epic22.core.models.panel.catalog import PANEL_FAMILIES, get_panel_family
 from epic22.core.progress import Progress
 from epic22.core.time_series import Array
@@ -47,8 +47,8 @@ def forecast(panel: str, name: str, pipeline: SeriesPipeline, plan: SeriesPlan, 
         with np.load(path) as stored:
             return Backtest(name, stored["quantiles"], float(stored["fit_seconds"]), float(stored["ms_per_row"]))
     began = time.perf_counter()
-    build = partial(get_panel_family(name).build, pipeline.data.season, pipeline.config.seed, pipeline.threads)
-    made = backtest(name, build, plan.examples, plan.origins)
+    setup = ForecasterSetup(get_panel_family(name), pipeline.data.season, pipeline.config.seed, pipeline.threads)
+    made = backtest(setup, plan.examples, plan.origins)
     FORECASTS.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(path, quantiles=made.quantiles, fit_seconds=made.fit_seconds, ms_per_row=made.ms_per_row)
     print(f"{name}: {time.perf_counter() - began:.0f} s", flush=True)

@@ -12,7 +12,6 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from panel_sources import DATA, FORECASTING, RESULTS, ROOT, digest
 
 from epic22.adapters.model_store import ModelStore
 from epic22.core.evaluation.backtest import backtest
+from epic22.core.models.panel.base import ForecasterSetup
 from epic22.core.models.panel.catalog import get_panel_family
 from epic22.core.serialization import to_json
 from epic22.core.time_series import MONTHLY, QUARTERLY, Array
@@ -163,8 +163,7 @@ def arima(panel: Panel, source: str) -> dict[str, Any]:
     plan = replace(plan, earlier=plan.earlier[:0])
     examples = assignment.examples(plan.test)
     began = time.perf_counter()
-    build = partial(get_panel_family("arima").build, assignment.season, 0, os.cpu_count() or 1)
-    told = backtest("arima", build, examples, plan)
+    told = backtest(ForecasterSetup(get_panel_family("arima"), assignment.season, 0, os.cpu_count() or 1), examples, plan)
     errors = {str(h): _mape(examples.Y[:, h - 1], told.median[:, h - 1]) for h in (1, 3, panel.file.horizon)}
     return store(name, {"source": source, "machine": machine(), "seconds": round(time.perf_counter() - began, 1), "mape": errors})
 

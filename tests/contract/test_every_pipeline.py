@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -16,6 +16,7 @@ from tests.folders import folder_of_process
 from tests.panels import lines, wide_file
 from tests.toy import inputs, labels
 
+from epic22.adapters.fit_files import open_fit_files
 from epic22.adapters.model_store import ModelStore
 from epic22.bootstrap.training import PIPELINES
 from epic22.core.artifact.model import Model
@@ -130,6 +131,31 @@ def test_a_step_done_again_gives_the_same_model(way: str, tmp_path: Path) -> Non
     choice = pipeline.select(again, pipeline.evaluate(again, progress), progress)
     package = pipeline.package(again, choice, pipeline.fit(again, choice, progress), first_model=True)
     assert package.bundle.model_hash == packages[0].bundle.model_hash
+
+
+class InterruptionError(Exception):
+    """What stands for a kill."""
+
+
+@every
+def test_one_that_was_interrupted_makes_no_fit_twice_and_ends_in_the_same_model(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("epic22.core.fit_store.MIN_SECONDS", 0.0)
+    undisturbed, _, _ = trained_once(way)
+    pipeline, progress, fits = BUILD[way](tmp_path), Progress(), tmp_path / "fits"
+    with suppress(InterruptionError), open_fit_files(fits):
+        plan = pipeline.plan(progress)
+        selection = pipeline.select(plan, pipeline.evaluate(plan, progress), progress)
+        pipeline.fit(plan, selection, progress)
+        raise InterruptionError
+    left = {path: path.stat().st_mtime_ns for path in fits.iterdir()}
+    with suppress(InterruptionError), open_fit_files(fits) as files:
+        run = train(pipeline, ModelStore(tmp_path / "models"))
+        raise InterruptionError
+    assert files.n_read == len(left) > 4
+    assert {path: path.stat().st_mtime_ns for path in fits.iterdir()} == left
+    assert run.version.model_hash == undisturbed.version.model_hash
 
 
 @every

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from tests.searches import searched
 from tests.toy import daily, toy
 
 from epic22.adapters.fit_files import ABANDONED_SECONDS, FitFiles, open_fit_files, parse_fit, serialise_fit
@@ -19,9 +23,9 @@ from epic22.core.data.split import plan_folds
 from epic22.core.evaluation.crossval import Evaluation, evaluate, make_candidate
 from epic22.core.experiment import Experiment
 from epic22.core.fit_store import StoredFit
-from epic22.core.models.base import BaseEstimator
+from epic22.core.models.base import BaseEstimator, FoldData
 from epic22.core.models.catalog import FAMILIES, get_family
-from epic22.core.models.fit_request import FitRequest
+from epic22.core.models.fit_request import FitRequest, ValidatedFitRequest
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.task import Kind
 
@@ -61,14 +65,11 @@ def build_experiment(kind: Kind = "binary", n: int = 200) -> Experiment:
 def evaluate_in(folder: Path, experiment: Experiment, family: str, fit: CountingFit, is_interrupted: bool) -> Evaluation:
     """The family's evaluation with its fits kept in the folder; one that is interrupted leaves them there."""
     evaluations = []
-    try:
-        with open_fit_files(folder):
-            candidate = make_candidate(experiment, get_family(family), fit=fit)
-            evaluations.append(evaluate(experiment, candidate, keep_models=True))
-            if is_interrupted:
-                raise SimulatedKillError
-    except SimulatedKillError:
-        pass
+    with suppress(SimulatedKillError), open_fit_files(folder):
+        candidate = make_candidate(experiment, get_family(family), fit=fit)
+        evaluations.append(evaluate(experiment, candidate, keep_models=True))
+        if is_interrupted:
+            raise SimulatedKillError
     return evaluations[0]
 
 
@@ -95,6 +96,42 @@ def test_an_evaluation_that_is_read_back_equals_the_one_that_was_made(family: st
         X = one.fitted.preprocessor.transform(experiment.examples.X)
         assert one.fitted.estimator.shap_values(X).tobytes() == other.fitted.estimator.shap_values(X).tobytes()
     assert not (tmp_path / "fits").exists(), "a training that is done removes its fits"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_timed", [False, True], ids=["fold models", "refitted members"])
+def test_a_search_that_was_interrupted_after_its_trials_fits_no_model_again(is_timed: bool, tmp_path: Path) -> None:
+    made = toy("binary", 200, at=daily(200) if is_timed else None)
+    results = []
+    for n_new in (1, 0):
+        before = set(tmp_path.glob("fits/*"))
+        with suppress(SimulatedKillError), open_fit_files(tmp_path / "fits"):
+            results.append(
+                searched(made, 4, storage=JournalStorage(JournalFileBackend(str(tmp_path / "study"))), folder=tmp_path)
+            )
+            raise SimulatedKillError
+        assert (len(set(tmp_path.glob("fits/*")) - before) > 0) == (n_new > 0)
+    assert len(list(tmp_path.glob("fits/*"))) >= 2
+    assert results[0].fitted_fold.estimator.files() == results[1].fitted_fold.estimator.files()
+    assert results[0].trials == results[1].trials
+
+
+def test_a_fit_that_was_cut_short_is_not_kept(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 2)).astype(np.float32), (rng.random(40) < 0.5).astype(np.float64)
+    problem = LearningProblem("binary", ("a", "b"), (False, False), n_classes=2)
+    request = ValidatedFitRequest(get_family("boosting"), problem, FoldData(X[:30], y[:30], X[30:], y[30:]), 0, 1, {})
+    with suppress(SimulatedKillError), open_fit_files(tmp_path):
+        request.fit_once(lambda: True)
+        assert not list(tmp_path.iterdir())
+        whole = request.fit_once().value
+        raise SimulatedKillError
+    with open_fit_files(tmp_path) as files:
+        again = request.fit_once().value
+    assert files.n_read == 1
+    assert again.estimator.files() == whole.estimator.files()
+    assert again.raw.tobytes() == whole.raw.tobytes()
+    assert again.best_params == whole.best_params
 
 
 values = st.recursive(

@@ -288,9 +288,9 @@ def test_a_trial_behind_others_is_thought_to_wait_for_them() -> None:
 def test_a_small_tables_columns_are_cut_finely_and_a_large_ones_coarsely() -> None:
     boosting, small = get_family("boosting"), part_of(toy("binary", 200)).data
     large = replace(small, y=np.zeros(20_000))
-    bins = [data.build_estimator(boosting, {}, 0, 1).max_bin for data in (small, large)]  # type: ignore[attr-defined]
+    bins = [data.build_request(boosting, {}, 0, 1, data.get_fold(0)).build().max_bin for data in (small, large)]  # type: ignore[attr-defined]
     assert bins == [1024, 256]
-    assert small.build_estimator(boosting, {"max_bin": 64}, 0, 1).max_bin == 64  # type: ignore[attr-defined]
+    assert small.build_request(boosting, {"max_bin": 64}, 0, 1, small.get_fold(0)).build().max_bin == 64  # type: ignore[attr-defined]
 
 
 def test_thresholds_far_out_are_found_by_fine_bins() -> None:

@@ -115,7 +115,7 @@ def test_a_target_with_a_loss_of_its_own_builds_the_same_estimator_there(loss: L
     read = send(data, tmp_path)
     assert (read.problem.loss, read.problem.log, read.metric.name) == (loss, log, data.metric.name)
     linear = get_family("linear")
-    files = [one.build_estimator(linear, {}, 0, 1).fit(np.asarray(one.X), np.asarray(one.y)).files() for one in (data, read)]
+    files = [one.build_request(linear, {}, 0, 1, one.get_fold(0)).fit().estimator.files() for one in (data, read)]
     assert files[0] == files[1]
 
 

@@ -82,12 +82,16 @@ def get_fit_store() -> FitStore | None:
 
 
 def fit_once(
-    compute_digest: Callable[[bytes], str], fit: Callable[[], T], form: FitForm[T], began: float | None = None
+    compute_digest: Callable[[bytes], str],
+    fit: Callable[[], T],
+    form: FitForm[T],
+    began: float | None = None,
+    is_cut_short: Callable[[], bool] = lambda: False,
 ) -> TimedFit[T]:
     """What a fit gives: read where a training before kept it, else made, and kept where it took long enough.
 
     `compute_digest(environment)` is equal for two fits exactly when all that decides them is. `began` is when what belongs to the
-    fit did, on the clock of `time.perf_counter`, where that was before this call.
+    fit did, on the clock of `time.perf_counter`, where that was before this call. One that `is_cut_short` is not kept.
     """
     store, began = get_fit_store(), time.perf_counter() if began is None else began
     if store is None:
@@ -97,7 +101,7 @@ def fit_once(
         return TimedFit(form.read(stored), float(stored.facts["seconds"]))
     value = fit()
     seconds = time.perf_counter() - began
-    if seconds >= MIN_SECONDS:
+    if seconds >= MIN_SECONDS and not is_cut_short():
         written = form.write(value)
         facts = {**written.facts, "seconds": seconds}
         store.write(compute_digest(store.environment), StoredFit(written.files, written.arrays, facts))
@@ -105,10 +109,15 @@ def fit_once(
 
 
 def list_array_bytes(*arrays: NDArray[Any] | None) -> Iterator[bytes | memoryview]:
-    """The arrays for a hash: each one's type and shape, then its bytes; of one that is None its absence."""
+    """The arrays for a hash: each one's type and shape, then its bytes; of one that is None its absence.
+
+    Raises TypeError for an array of objects, whose bytes are places in memory.
+    """
     for array in arrays:
         if array is None:
             yield b"none"
             continue
+        if array.dtype.hasobject:
+            raise TypeError("an array of objects has no bytes of its own")
         yield repr((array.dtype.str, array.shape)).encode()
         yield np.ascontiguousarray(array).data.cast("B") if array.size else b""

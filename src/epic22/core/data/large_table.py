@@ -7,6 +7,7 @@ row's number. n = rows with a label, p = inputs. The order is that of the file, 
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from epic22.core.data.copies import compute_alike_share, is_coincidence
 from epic22.core.data.preprocess import MAX_LEVELS, Preprocessor
 from epic22.core.data.profile import Profile
 from epic22.core.errors import UserError
+from epic22.core.fit_store import list_array_bytes
+from epic22.core.lineage import sha256, sha256_of_sized_file
 from epic22.core.task import Array, Column
 
 SAMPLE_ROWS = 200_000
@@ -91,6 +94,13 @@ class LargeTable:
 
     def __len__(self) -> int:
         return self.matrix_file.n_rows
+
+    @cached_property
+    def digest(self) -> str:
+        """The hash of all that models see of it: matrix, levels, centres, labels, times, and the rows of the sample."""
+        how = ([column.name for column in self.columns], self.levels, self.centers)
+        arrays = list_array_bytes(self.y, self.at, self.sample_rows, self.trainable)
+        return sha256(sha256_of_sized_file(self.matrix_file.path).encode(), repr(how).encode(), *arrays)
 
     def fit_preprocessor(self, rows: Array | None = None) -> Preprocessor:
         """The map to a matrix fitted on the rows of a mask (n,), or on all: levels by falling frequency there, then by name."""

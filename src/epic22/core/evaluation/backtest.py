@@ -9,7 +9,7 @@ import numpy as np
 from epic22.core.data.panel_examples import PanelExamples
 from epic22.core.errors import SplitError
 from epic22.core.lineage import sha256
-from epic22.core.models.panel.base import QUANTILE_LEVELS, Forecaster
+from epic22.core.models.panel.base import QUANTILE_LEVELS, Forecaster, ForecasterSetup
 from epic22.core.time_series import Array, Frequency
 
 MAX_ORIGINS_PER_FIT, MIN_ORIGINS_PER_FIT = 12, 4
@@ -95,13 +95,12 @@ class Backtest:
 
 
 def backtest(
-    name: str,
-    build: Callable[[], Forecaster],
+    setup: ForecasterSetup,
     examples: PanelExamples,
     plan: OriginPlan,
     progress: Callable[[], None] = lambda: None,
 ) -> Backtest:
-    """The forecasts of the family of that name from every origin of the plan; `progress` is called after each block.
+    """A family's forecasts from every origin of the plan; `progress` is called after each block.
 
     Each block has a forecaster of its own, fitted on every series as it was known at the block's first origin, and on nothing
     else.
@@ -110,15 +109,13 @@ def backtest(
     seconds, ms_per_row = [], np.nan
     for block in plan.split_blocks():
         rows = np.flatnonzero(np.isin(examples.origin, block))
-        began = time.perf_counter()
-        known = examples.histories.take(np.flatnonzero(examples.origin == block[0]))
-        forecaster = build().fit(known, plan.horizon)
-        seconds.append(time.perf_counter() - began)
+        fitted = setup.fit(examples.histories.take(np.flatnonzero(examples.origin == block[0])), plan.horizon)
+        seconds.append(fitted.seconds)
         if len(rows):
-            quantiles[rows] = forecaster.predict_quantiles(examples.histories.take(rows))
-            ms_per_row = _measure_ms_per_row(forecaster, examples, rows[:10])
+            quantiles[rows] = fitted.value.predict_quantiles(examples.histories.take(rows))
+            ms_per_row = _measure_ms_per_row(fitted.value, examples, rows[:10])
         progress()
-    return Backtest(name, quantiles, float(np.mean(seconds)), ms_per_row)
+    return Backtest(setup.family.name, quantiles, float(np.mean(seconds)), ms_per_row)
 
 
 def _measure_ms_per_row(forecaster: Forecaster, examples: PanelExamples, rows: Array) -> float:

@@ -27,6 +27,8 @@ from epic22.core.evaluation.crossval import (
 from epic22.core.evaluation.metrics import list_metrics
 from epic22.core.evaluation.predictions import FittedFold, FoldPredictions
 from epic22.core.experiment import Experiment
+from epic22.core.fit_store import FitForm, StoredFit, fit_once, list_array_bytes
+from epic22.core.lineage import sha256
 from epic22.core.models.base import BaseEstimator, Family, predict_response
 from epic22.core.models.catalog import get_family
 from epic22.core.models.learning_problem import LearningProblem
@@ -43,6 +45,9 @@ from epic22.core.task import Array, Metric, RowMetadata, Task
 
 if TYPE_CHECKING:
     import xgboost
+
+BestParams = tuple[dict[str, float], int]
+"""Shape and rounds of boosting."""
 
 LARGE_FAMILIES = ("constant", "linear", "boosting")
 """The families that are trained on a table larger than memory."""
@@ -83,7 +88,7 @@ class LargeEvaluation:
 
     full: Evaluation
     sampled: Evaluation
-    best_params: tuple[dict[str, float], int] | None
+    best_params: BestParams | None
 
 
 def is_matrix_on_disk(table: LargeTable, resources: TrainingResources) -> bool:
@@ -105,9 +110,8 @@ def evaluate(
     values, predictions, seconds, ms_per_row = [], [], [], float("nan")
     for number, fold in enumerate(plan.folds):
         row_roles = large_split.assign_rows(number)
-        began = time.perf_counter()
         fitted, best_params = fit_fold(family, task, table, row_roles, resources)
-        seconds.append(time.perf_counter() - began)
+        seconds.append(fitted.seconds or 0.0)
         tested, response = compute_responses(fitted, table, row_roles == TEST, task)
         y = table.y[tested]
         values.append([metric.score(y, response, RowMetadata()) for metric in metrics])
@@ -142,31 +146,58 @@ class TableTrainingPart:
 
 def fit_fold(
     family: Family, task: Task, table: LargeTable, row_roles: Array, resources: TrainingResources
-) -> tuple[FittedFold, tuple[dict[str, float], int] | None]:
+) -> tuple[FittedFold, BestParams | None]:
     """The family fitted on the training rows of one fold, and what it chose."""
+    began = time.perf_counter()
     train = (row_roles == TRAIN) | (row_roles == VALIDATION) | (row_roles == EMBARGO)
     part = TableTrainingPart(table.fit_preprocessor(train), train, row_roles)
-    if family.name == "boosting":
-        estimator, best_params = fit_xgboost(task, table, part, resources)
-        return FittedFold(part.preprocessor, estimator), best_params
-    return FittedFold(part.preprocessor, _fit_on_sample(family, task, table, part, resources)), None
+    return _fit_part(family, task, table, part, resources, began)
 
 
 def fit_all(
-    family: Family, task: Task, table: LargeTable, best_params: tuple[dict[str, float], int] | None, resources: TrainingResources
+    family: Family, task: Task, table: LargeTable, best_params: BestParams | None, resources: TrainingResources
 ) -> FittedFold:
     """The family fitted on all rows, boosting with the shape and the rounds that were chosen on the last fold."""
     train = np.ones(len(table), dtype=bool) if table.trainable is None else table.trainable
     part = TableTrainingPart(table.fit_preprocessor(table.trainable), train)
     if family.name == "boosting" and best_params is not None:
         resources = replace(resources, shape=best_params[0], rounds=best_params[1])
-        return FittedFold(part.preprocessor, fit_xgboost(task, table, part, resources)[0])
-    return FittedFold(part.preprocessor, _fit_on_sample(family, task, table, part, resources))
+    return _fit_part(family, task, table, part, resources, time.perf_counter())[0]
+
+
+TableFit = tuple[BaseEstimator, BestParams | None]
+"""A fitted estimator, and the shape and rounds that boosting chose or was given."""
+
+
+def _fit_part(
+    family: Family, task: Task, table: LargeTable, part: TableTrainingPart, resources: TrainingResources, began: float
+) -> tuple[FittedFold, BestParams | None]:
+    """The family fitted on a part's rows, and what it chose; read where a training that was interrupted left it."""
+
+    def compute_digest(environment: bytes) -> str:
+        setting = replace(resources, scratch=Path())
+        how = (family.name, LearningProblem.of(task), setting, table.digest)
+        return sha256(b"table", environment, repr(how).encode(), *list_array_bytes(part.train, part.row_roles))
+
+    def fit() -> TableFit:
+        if family.name == "boosting":
+            return fit_xgboost(task, table, part, resources)
+        return _fit_on_sample(family, task, table, part, resources), None
+
+    def write(fitted: TableFit) -> StoredFit:
+        return StoredFit(fitted[0].files(), facts={"best_params": fitted[1]})
+
+    def read(stored: StoredFit) -> TableFit:
+        best_params = stored.facts["best_params"]
+        return family.restore(stored.files), None if best_params is None else (best_params[0], best_params[1])
+
+    fitted = fit_once(compute_digest, fit, FitForm(write, read), began)
+    return FittedFold(part.preprocessor, fitted.value[0], fitted.seconds), fitted.value[1]
 
 
 def fit_xgboost(
     task: Task, table: LargeTable, part: TableTrainingPart, resources: TrainingResources
-) -> tuple[BaseEstimator, tuple[dict[str, float], int]]:
+) -> tuple[BaseEstimator, BestParams]:
     """Boosting on the part's rows, through one quantised matrix; its shape and rounds as set, else found by the rows' roles."""
     sample = select_sample(task, table, part)
     model, matrix = build_matrix(task, table, part, sample, resources)

@@ -16,7 +16,8 @@ import numpy as np
 
 from epic22.core.data.folds import Fold
 from epic22.core.errors import NotInstalledError
-from epic22.core.lineage import canonical_json
+from epic22.core.fit_store import list_array_bytes
+from epic22.core.lineage import canonical_json, sha256
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.value_scale import IDENTITY, ValueScale
 from epic22.core.targets import KINDS
@@ -53,6 +54,12 @@ class FoldData:
         if name not in self.cache:
             self.cache[name] = build()
         return cast(T, self.cache[name])
+
+    @property
+    def digest(self) -> str:
+        """The hash of all rows, made once."""
+        arrays = (self.X, self.y, self.X_valid, self.y_valid, self.exposure, self.exposure_valid)
+        return self.get_cached("digest", lambda: sha256(*list_array_bytes(*arrays)))
 
 
 def never_expires() -> bool:

@@ -196,9 +196,9 @@ def _refit_members(
         trial = ensemble_trials[i].trial
         params = {**trial.params, **_combine_best_params(data, trial)}
         family = runner.get_family(trial.family)
-        estimator = data.build_estimator(family, params, data.seed + trial.number + 1000 * seed, threads)
-        estimator.fit_with_validation(all_rows)
-        return estimator
+        request = data.build_request(family, params, data.seed + trial.number + 1000 * seed, threads, all_rows)
+        fitted = request.fit() if family.capabilities.reports_epochs else request.fit_once().value
+        return fitted.estimator
 
     first = fit(jobs[0])
     with ThreadPoolExecutor(n_at_once) as pool:

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from epic22.core.data.folds import Fold
+from epic22.core.fit_store import TimedFit
 from epic22.core.models.base import BaseEstimator, Family, FoldData
+from epic22.core.models.fit_request import ValidatedFit, ValidatedFitRequest
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.networks.jobs import is_behind
 from epic22.core.models.target_transform import unwrap_target_transform
@@ -101,9 +103,11 @@ class SearchData:
         """Positions of all validation rows, fold after fold."""
         return np.concatenate([fold.test for fold in self.folds])
 
-    def build_estimator(self, family: Family, params: Mapping[str, Any], seed: int, threads: int) -> BaseEstimator:
-        """An unfitted estimator for these rows."""
-        return family.build(self.problem, seed=seed, threads=threads, **{**family.defaults_for(len(self.y)), **params})
+    def build_request(
+        self, family: Family, params: Mapping[str, Any], seed: int, threads: int, rows: FoldData
+    ) -> ValidatedFitRequest:
+        """The fit of a family on some of these rows."""
+        return ValidatedFitRequest(family, self.problem, rows, seed, threads, {**family.defaults_for(len(self.y)), **params})
 
 
 def slice_folds(X: Array, y: Array, folds: Sequence[Fold]) -> Callable[[int], FoldData]:
@@ -127,11 +131,12 @@ class FittedTrial:
 
 @dataclass(frozen=True)
 class _FoldFit:
-    """A fold's model, its scores of the validation rows, and how long it took; their losses by epoch where it reports them, and
-    whether it was ended for falling behind."""
+    """A fold's model, its scores of the validation rows, what it chose, and how long it took; their losses by epoch where it
+    reports them, and whether it was ended for falling behind."""
 
     estimator: BaseEstimator
     raw: Array
+    best_params: Mapping[str, float]
     seconds: float
     losses: tuple[float, ...] = ()
     is_behind: bool = False
@@ -163,7 +168,7 @@ class TrialRunner:
             suggestion.family,
             suggestion.params,
             tuple(self._score_folds(fits)),
-            tuple(_select_best_params(one.estimator, suggestion.params) for one in fits),
+            tuple(_select_best_params(one, suggestion.params) for one in fits),
             self._compute_busy_seconds(fits),
             pruned,
             tuple(one.losses for one in fits if one.losses),
@@ -187,12 +192,14 @@ class TrialRunner:
         own_bars = bars if family.capabilities.reports_epochs else ()
 
         def fit(number: int) -> _FoldFit:
-            began, bar = time.perf_counter(), own_bars[number] if own_bars else ()
+            bar = own_bars[number] if own_bars else ()
             params = {**suggestion.params, **({"bar": bar} if bar else {})}
-            estimator = self.data.build_estimator(family, params, seed, self.executor.threads_per_fit)
-            raw = estimator.fit_with_validation(self.data.get_fold(number), lambda: deadline.is_over or self.executor.closed)
-            losses = tuple(getattr(unwrap_target_transform(estimator), "losses_", ()))
-            return _FoldFit(estimator, raw, time.perf_counter() - began, losses, is_behind(losses, bar))
+            fold = self.data.get_fold(number)
+            request = self.data.build_request(family, params, seed, self.executor.threads_per_fit, fold)
+            fitted = self._fit(request, lambda: deadline.is_over or self.executor.closed)
+            one = fitted.value
+            losses = tuple(getattr(unwrap_target_transform(one.estimator), "losses_", ()))
+            return _FoldFit(one.estimator, one.raw, one.best_params, fitted.seconds, losses, is_behind(losses, bar))
 
         fits = (self.executor.submit(number, partial(fit, number)) for number in numbers)
         if not own_bars:
@@ -203,6 +210,13 @@ class TrialRunner:
             if finished[-1].is_behind:
                 break
         return finished
+
+    def _fit(self, request: ValidatedFitRequest, expired: Callable[[], bool]) -> TimedFit[ValidatedFit]:
+        """The fit; kept in a store where the ensemble may need the model itself, and no checkpoint knows of it."""
+        if self.data.refit or request.family.capabilities.reports_epochs:
+            began = time.perf_counter()
+            return TimedFit(request.fit(expired), time.perf_counter() - began)
+        return request.fit_once(expired)
 
     def _score_folds(self, fits: Sequence[_FoldFit]) -> list[float]:
         """The metric of the first folds' fits."""
@@ -222,10 +236,9 @@ def _build_fitted_trial(trial: Trial, fits: Sequence[_FoldFit]) -> FittedTrial:
     return FittedTrial(trial, tuple(one.estimator for one in fits), np.concatenate([one.raw for one in fits]))
 
 
-def _select_best_params(estimator: BaseEstimator, params: Mapping[str, Any]) -> dict[str, float]:
+def _select_best_params(fit: _FoldFit, params: Mapping[str, Any]) -> dict[str, float]:
     """What early stopping and the like chose beside the parameters given, as far as it is numbers."""
-    best_params = unwrap_target_transform(estimator).best_params()
-    return {name: value for name, value in best_params.items() if name not in params and isinstance(value, int | float)}
+    return {name: value for name, value in fit.best_params.items() if name not in params}
 
 
 def _is_below_median(values: Sequence[float], complete: Sequence[Trial], gain: Callable[[float, float], float]) -> bool:

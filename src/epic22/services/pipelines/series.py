@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 import polars as pl
@@ -17,7 +16,7 @@ from epic22.core.evaluation.challenge import Challenge, challenge_forecaster
 from epic22.core.evaluation.forecast_metrics import COVERAGE_80, MIN_BLOCKS, SKILL, ScoredRows
 from epic22.core.evaluation.held_out import HeldOutPredictions, VersionEvaluation
 from epic22.core.lineage import ModelVersion
-from epic22.core.models.panel.base import Forecaster
+from epic22.core.models.panel.base import Forecaster, ForecasterSetup
 from epic22.core.models.panel.catalog import get_panel_family
 from epic22.core.progress import Progress
 from epic22.core.selection.anomaly_choice import DetectorChoice, choose_detector
@@ -109,8 +108,7 @@ class SeriesPipeline:
         blocks = progress.enter_step()
         for name in names:
             blocks.begin(f"{name}: {len(plan.origins.origins)} origins", len(plan.origins.split_blocks()), "fold")
-            build = partial(get_panel_family(name).build, self.data.season, self.config.seed, self.threads)
-            backtests.append(backtest(name, build, plan.examples, plan.origins, blocks.step))
+            backtests.append(backtest(self._set_up(name), plan.examples, plan.origins, blocks.step))
             progress.step()
         return build_board(plan, backtests)
 
@@ -158,10 +156,13 @@ class SeriesPipeline:
         progress.begin("fitting on all of the data", len(used))
         forecasters = {}
         for name in used:
-            forecaster = get_panel_family(name).build(self.data.season, self.config.seed, self.threads)
-            forecasters[name] = forecaster.fit(now, plan.origins.horizon)
+            forecasters[name] = self._set_up(name).fit(now, plan.origins.horizon).value
             progress.step()
         return FittedForecasters(forecasters, now, self._choose_detector(now, progress))
+
+    def _set_up(self, family: str) -> ForecasterSetup:
+        """The family of that name as it is trained here."""
+        return ForecasterSetup(get_panel_family(family), self.data.season, self.config.seed, self.threads)
 
     def _choose_detector(self, now: Histories, progress: Progress) -> DetectorChoice:
         """The detector of anomalies, by what it finds before the periods that are reported."""

@@ -5,13 +5,17 @@ handed, so nothing of it can leak. It then forecasts from any histories, of the 
 learned unchanged ("rolled forward").
 """
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from typing import Protocol, Self
 
 import numpy as np
 
+from epic22.core.fit_store import FitForm, StoredFit, TimedFit, fit_once, list_array_bytes
+from epic22.core.lineage import sha256
 from epic22.core.time_series import Array, Histories
 
 QUANTILE_LEVELS: tuple[float, ...] = (0.1, 0.25, 0.5, 0.75, 0.9)
@@ -60,6 +64,35 @@ class PanelFamily:
     def is_installed(self) -> bool:
         """Whether its library is there, if it needs one."""
         return self.needs is None or find_spec(self.needs) is not None
+
+
+@dataclass(frozen=True)
+class ForecasterSetup:
+    """A family with what its forecasters are built by."""
+
+    family: PanelFamily
+    season: int
+    seed: int
+    threads: int
+
+    def fit(self, past: Histories, horizon: int) -> TimedFit[Forecaster]:
+        """A forecaster fitted on these histories; read where a training that was interrupted left it."""
+        if self.family.needs == "torch":
+            # A network's training keeps checkpoints of its own, which know how far it is.
+            began = time.perf_counter()
+            return TimedFit(self._build().fit(past, horizon), time.perf_counter() - began)
+        form = FitForm[Forecaster](lambda one: StoredFit(one.files()), lambda stored: self.family.restore(stored.files))
+        return fit_once(partial(self._compute_digest, past, horizon), lambda: self._build().fit(past, horizon), form)
+
+    def _build(self) -> Forecaster:
+        return self.family.build(self.season, self.seed, self.threads)
+
+    def _compute_digest(self, past: Histories, horizon: int, environment: bytes) -> str:
+        """The hash of all that decides a fit; what lies beyond the ends of histories decides nothing."""
+        how = (self.family.name, self.season, self.seed, self.threads, horizon, past.first, past.frequency.name)
+        names = [str(name) for name in past.entity]
+        rows = list_array_bytes(past.known_values(), past.end)
+        return sha256(b"forecaster", environment, repr((how, names)).encode(), *rows)
 
 
 def sort_quantiles(quantiles: Array) -> Array:
