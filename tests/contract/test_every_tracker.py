@@ -1,10 +1,12 @@
 """What every place of MLflow's runs must do: a home, and a server's schema with files in a folder or object storage."""
 
+import json
 import os
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -23,9 +25,12 @@ from epic22.adapters.tracking.mlflow_database import MlflowDatabase
 from epic22.adapters.tracking.mlflow_store import MlflowStore
 from epic22.core.errors import StorageError
 from epic22.core.lineage import DataVersion, ModelVersion
-from epic22.core.ports import FamilyRecord, RunRecord
+from epic22.core.run_record import FamilyRecord, InputRecord, RunRecord, TrialRecord
 from epic22.core.selection.study import StudyConfig
 from epic22.core.tables.erasure import TenantIdentity
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
 
 pytestmark = pytest.mark.slow
 
@@ -37,14 +42,23 @@ def build_run(folder: Path, number: str) -> RunRecord:
     (bundle / "model.json").write_text("{}")
     (bundle / "trees" / "0.ubj").write_bytes(b"\0")
     (folder / "report.html").write_text("<html></html>")
-    version = ModelVersion("toy", number, "boosting", number * 64, "v0", "proven", "2024-01-01T00:00:00+00:00")
+    version = ModelVersion("toy", number, "boosting", number * 64, "v0", "proven", "2024-01-01T00:00:00Z")
+    trials = (
+        TrialRecord(0, "fold 1", "boosting", {"depth": "3"}, "auc", 0.8, (0.7, 0.9), 2.0),
+        TrialRecord(1, "fold 1", "linear", {"depth": "6"}, "auc", 0.6, (0.6,), 1.0, "after 1 inner folds"),
+    )
     board = (
-        FamilyRecord("boosting", {"auc": (0.8, 0.7, 0.9)}, {"auc_fold": (0.7, 0.9)}, 1.5, 0.2),
+        FamilyRecord("boosting", {"auc": (0.8, 0.7, 0.9)}, {"auc_fold": (0.7, 0.9)}, 1.5, 0.2, trials),
         FamilyRecord("constant", {"auc": (0.5, float("nan"), 0.5)}, {}, 0.1, 0.01),
     )
-    data = DataVersion("v0", (("a.csv", "0" * 64),))
-    metrics = {"device_utilisation": 0.87}
-    return RunRecord(version, data, {"seed": "7"}, board, bundle, folder / "report.html", {"shap": b"png"}, metrics)
+    data = DataVersion("v" * 64, (("https://me:secret@example.org/a.csv?key=secret", "0" * 64),))
+    metrics, environment = {"device_utilisation": 0.87}, {"epic22.code_version": "0.1"}
+    figures, inputs = {"shap": b"png"}, InputRecord({"age": True, "note": False}, {"age": 1.5, "note": None})
+    task_file = folder / "task.yaml"
+    task_file.write_text("task: toy\n")
+    report, parameters = folder / "report.html", {"seed": "7", "rows": "100"}
+    facts = (version, data, parameters, board, bundle, report, figures, metrics, environment)
+    return RunRecord(*facts, started_at=1_700_000_000.5, task_file=task_file, inputs=inputs)
 
 
 def open_place(kind: str, folder: Path) -> TrackingStore:
@@ -80,7 +94,9 @@ def test_a_training_is_a_run_with_its_families_below_it(tracker: MlflowTracker) 
     parents = {r.info.run_name: r for r in runs if "mlflow.parentRunId" not in r.data.tags}
     assert set(parents) == {"toy v1", "toy v2"}
     parent = parents["toy v1"]
-    assert parent.data.params == {"seed": "7"}
+    assert parent.data.params == {"seed": "7", "rows": "100"}
+    assert parent.info.start_time == 1_700_000_000_500
+    assert parent.data.tags["epic22.code_version"] == "0.1"
     assert parent.data.metrics["auc"] == 0.8
     assert parent.data.metrics["device_utilisation"] == 0.87, "of the training as a whole"
     assert (parent.data.metrics["auc_low"], parent.data.metrics["auc_high"]) == (0.7, 0.9)
@@ -89,6 +105,39 @@ def test_a_training_is_a_run_with_its_families_below_it(tracker: MlflowTracker) 
     assert sorted(r.info.run_name for r in children) == ["boosting", "constant"]
     assert not any("device_utilisation" in r.data.metrics for r in children)
     assert {r.info.status for r in runs} == {"FINISHED"}
+
+
+def list_children(client: "MlflowClient", experiment: str, parent: str) -> list[Any]:
+    runs = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent}'")
+    return sorted(runs, key=lambda run: str(run.info.run_name))
+
+
+def test_the_trials_of_a_search_are_runs_below_its_family(tracker: MlflowTracker) -> None:
+    client = tracker._client()
+    (experiment,) = [e for e in client.search_experiments() if e.name == "toy"]
+    runs = {r.info.run_name: r for r in client.search_runs([experiment.experiment_id])}
+    family = runs["boosting"].info.run_id
+    first, second = list_children(client, experiment.experiment_id, family)
+    assert first.data.params == {"depth": "3", "family": "boosting", "search_part": "fold 1", "state": "complete"}
+    assert first.data.metrics["auc"] == 0.8
+    assert first.info.end_time - first.info.start_time == 2000
+    folds = client.get_metric_history(first.info.run_id, "auc_inner_fold")
+    assert sorted((m.step, m.value) for m in folds) == [(0, 0.7), (1, 0.9)]
+    assert second.data.params["state"] == "pruned after 1 inner folds"
+
+
+def test_a_run_names_what_it_learned_from_without_what_lets_anybody_in(tracker: MlflowTracker) -> None:
+    client = tracker._client()
+    (experiment,) = [e for e in client.search_experiments() if e.name == "toy"]
+    parents = [r for r in client.search_runs([experiment.experiment_id]) if r.info.run_name.startswith("toy v")]
+    for parent in parents:
+        inputs: Any = client.get_run(parent.info.run_id).inputs
+        (read,) = inputs.dataset_inputs
+        assert (read.dataset.name, read.dataset.digest) == ("a.csv", "v" * 36)
+        assert "example.org/a.csv" in read.dataset.source
+        assert "secret" not in read.dataset.source
+        assert json.loads(read.dataset.profile) == {"data_version": "v" * 64, "rows": "100"}
+        assert [(tag.key, tag.value) for tag in read.tags] == [("mlflow.data.context", "training")]
 
 
 def test_folds_are_steps_and_undefined_scores_are_left_out(tracker: MlflowTracker) -> None:
@@ -111,11 +160,16 @@ def test_the_champion_is_the_version_that_carries_its_number(tracker: MlflowTrac
 
 def test_bundle_report_and_pictures_are_files_of_the_run_where_mlflow_looks_for_them(tracker: MlflowTracker) -> None:
     names = list(tracker.store.files.list_files("toy"))
-    assert len(names) == 8
+    assert len(names) == 18
     assert {name.split("/", 3)[3] for name in names} == {
-        "bundle/model.json",
-        "bundle/trees/0.ubj",
+        "model/MLmodel",
+        "model/version.json",
+        "model/requirements.txt",
+        "model/bundle/model.json",
+        "model/bundle/trees/0.ubj",
+        "model/input_example.json",
         "report.html",
+        "task.yaml",
         "pictures/shap.png",
     }
     client = tracker._client()
@@ -125,7 +179,12 @@ def test_bundle_report_and_pictures_are_files_of_the_run_where_mlflow_looks_for_
         # MLflow reads object storage through boto3, which is not among our dependencies.
         assert parent.info.artifact_uri == tracker.store.files.locate(f"toy/{parent.info.run_id}/artifacts")
     else:
-        assert sorted(file.path for file in client.list_artifacts(parent.info.run_id)) == ["bundle", "pictures", "report.html"]
+        assert sorted(file.path for file in client.list_artifacts(parent.info.run_id)) == [
+            "model",
+            "pictures",
+            "report.html",
+            "task.yaml",
+        ]
     (default,) = [e for e in client.search_experiments() if e.name == "Default"]
     assert default.artifact_location == experiment.artifact_location.replace("/toy", "/Default")
 

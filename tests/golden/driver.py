@@ -48,8 +48,12 @@ ENVIRONMENT = {
 }
 """What makes a run repeatable: one thread, one kernel of linear algebra, one user, one width of the terminal."""
 
-VOLATILE = {"fit_seconds", "row_ms", "made_at", "tracking_id", "runId", "eventTime", "seal", "made_with"}
-"""Keys whose values differ from run to run; the last two name the versions that wrote a bundle."""
+VOLATILE = {"fit_seconds", "row_ms", "made_at", "tracking_id", "runId", "eventTime", "seal", "made_with"} | {
+    *("elapsed_seconds", "processor_seconds", "peak_memory_mb")
+}
+"""Keys whose values differ from run to run; `seal` and `made_with` name the versions that wrote a bundle."""
+ELSEWHERE = ("mlflow.", "epic22.environment.", "epic22.code_version")
+"""What the tags of a run begin with that say where it ran."""
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:\+00:00|Z)?")
 INSTEAD = re.compile(r"(?<=<duration> instead of )[\d.]+")
@@ -214,11 +218,13 @@ def _without_times(table: "re.Match[str]") -> str:
 
 
 def _runs(database: Path) -> list[str]:
-    """The random ids of the tracking's runs, in their order."""
+    """The random ids of the tracking's runs, in their order; without those of trials, whose results the report has."""
     if not database.exists():
         return []
     with contextlib.closing(sqlite3.connect(database)) as connection:
-        return [str(row[0]) for row in connection.execute("select run_uuid from runs order by start_time, name")]
+        trials = "select run_uuid from tags where key = 'epic22.trial'"
+        query = f"select run_uuid from runs where run_uuid not in ({trials}) order by start_time, name"
+        return [str(row[0]) for row in connection.execute(query)]
 
 
 def _tracking(database: Path) -> dict[str, Any]:
@@ -232,7 +238,7 @@ def _tracking(database: Path) -> dict[str, Any]:
             str(number): {
                 "metrics": [row for row in of(run, "metrics") if row[0] not in VOLATILE],
                 "params": of(run, "params"),
-                "tags": [row for row in of(run, "tags") if not row[0].startswith("mlflow.")],
+                "tags": [row for row in of(run, "tags") if not row[0].startswith(ELSEWHERE)],
             }
             for number, run in enumerate(_runs(database))
         }

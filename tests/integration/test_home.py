@@ -32,7 +32,7 @@ from epic22.config import Settings
 from epic22.core.errors import BundleError, StorageError
 from epic22.core.evaluation.held_out import HeldOutPredictions, VersionEvaluation
 from epic22.core.lineage import DataVersion, ModelVersion
-from epic22.core.ports import FamilyRecord, RunRecord
+from epic22.core.run_record import FamilyRecord, RunRecord
 from epic22.core.statistics import Interval
 from epic22.services.challenge import open_serving_model
 
@@ -138,7 +138,7 @@ def test_a_moved_home_keeps_everything_inside_itself(tmp_path: Path) -> None:
     assert len(versions) == 2
     for version in versions:
         assert str(version.source).startswith(after.as_uri())
-        assert [file.path for file in client.list_artifacts(str(version.run_id))] == ["bundle", "report.html"]
+        assert [file.path for file in client.list_artifacts(str(version.run_id))] == ["model", "report.html"]
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ from epic22.core.data.task_data import TaskData
 from epic22.core.errors import BundleError
 from epic22.core.evaluation.fairness import PromotionDecision
 from epic22.core.lineage import ModelVersion
-from epic22.core.ports import RunRecord
+from epic22.core.run_record import RunRecord
 from epic22.core.serialization import to_json
 from epic22.reports.json import VIEWS
 from epic22.services.pipelines.rows import RowPipeline

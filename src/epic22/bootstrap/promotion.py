@@ -14,7 +14,7 @@ from epic22.core.errors import UnknownTaskError, UserError
 from epic22.core.evaluation.fairness import Override, PromotionDecision
 from epic22.core.evaluation.significance import Verdict
 from epic22.core.lineage import Dataset, ModelVersion, Provenance, Trace
-from epic22.core.ports import RunRecord
+from epic22.core.run_record import RunRecord
 from epic22.core.serialization import to_json
 from epic22.reports.json import VIEWS, VersionedExplanation
 from epic22.services.lineage import trace_lineage

@@ -9,13 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from epic22.adapters.scratch import scratch_folder
 from epic22.bootstrap.comparison import AblationResult, ComparisonResult, ablate_file, compare_file
 from epic22.bootstrap.components import Components, assemble
-from epic22.bootstrap.frame_file import is_frame, is_pandas, reword_errors, store_frame, write_frame
+from epic22.bootstrap.frame_file import is_frame, reword_errors, store_frame, write_frame
 from epic22.bootstrap.ingest_and_audit import audit_file
+from epic22.bootstrap.prediction_frame import build_prediction_frame
 from epic22.bootstrap.predictions import RequestFile
 from epic22.bootstrap.promotion import promote_version
 from epic22.bootstrap.training import TrainingResult, train_file, train_panel_file
@@ -55,16 +54,7 @@ class LoadedModel:
         far as the task has them; a frame of pandas has the index of the rows that it answers. Without a table a forecast goes on
         from the last known values. Raises UserError for a table that lacks the task's columns.
         """
-        predictions = self.predict_rows(table, reasons)
-        frame = pl.DataFrame([row for prediction in predictions for row in _list_values(prediction)], infer_schema_length=None)
-        known = frame.select(column for column in frame if column.null_count() < len(column))
-        if not is_pandas(table):
-            return known
-        result = known.to_pandas()
-        # A prediction of rows has one a row, in their order; one of series has no row of its own.
-        if not self.model.capabilities.needs_sequences:
-            result.index = table.index.repeat([len(prediction.values) for prediction in predictions])
-        return result
+        return build_prediction_frame(self.model, self.predict_rows(table, reasons), table)
 
     def predict_rows(self, table: Any = None, reasons: bool = True) -> tuple[Prediction, ...]:
         """The answers as records, with interval, reasons and receipt; they are kept in the log of predictions."""
@@ -290,26 +280,3 @@ def _readable_file(table: Any, home: Path) -> Iterator[Path | None]:
         path.write_bytes(write_frame(table))
         with reword_errors(path):
             yield path
-
-
-def _list_values(prediction: Prediction) -> Iterator[dict[str, Any]]:
-    """A row for each value."""
-    for value in prediction.values:
-        interval = value.interval
-        yield {
-            "entity": prediction.entity,
-            "at": prediction.at,
-            "target": value.target,
-            "horizon": value.horizon,
-            "value": value.value,
-            "low": None if interval is None else interval.low,
-            "high": None if interval is None else interval.high,
-            "set": None if value.set is None else list(value.set),
-            "probabilities": dict(value.probabilities) or None,
-            "expected_loss": value.expected_loss,
-            "act": value.act,
-            "band": value.risk_band,
-            "interval_note": value.interval_note,
-            "reasons": [reason.text for reason in prediction.reasons] or None,
-            "receipt": prediction.receipt,
-        }

@@ -13,10 +13,12 @@ from epic22.adapters.checkpoints import CHECKPOINTS, open_checkpoints
 from epic22.adapters.fit_files import FITS, open_fit_files
 from epic22.adapters.home import refuse_unwritable_home, translate_storage_faults
 from epic22.adapters.lake import is_delta, list_delta_files
+from epic22.adapters.resource_use import ResourceMeter
 from epic22.adapters.scratch import scratch_folder
 from epic22.bootstrap.components import Components
 from epic22.bootstrap.doctor import train_on_device
 from epic22.bootstrap.promotion import save_explanation, track_and_promote
+from epic22.bootstrap.tracking import build_run_record
 from epic22.bootstrap.tuning import build_tuning
 from epic22.core.data.batches import ParquetBatches, estimate_file_memory, open_batches
 from epic22.core.data.folds import SplitRequest
@@ -28,9 +30,7 @@ from epic22.core.evaluation.crossval_large import TrainingResources
 from epic22.core.evaluation.fairness import Override
 from epic22.core.lineage import DataVersion
 from epic22.core.models.catalog import name_families
-from epic22.core.models.networks.device_use import find_used_device
 from epic22.core.models.panel.catalog import name_panel_families
-from epic22.core.ports import RunRecord
 from epic22.core.progress import Progress, follow_inner_work
 from epic22.core.tables.canonical import describe_refused_rents
 from epic22.core.task import Task
@@ -97,7 +97,7 @@ def train_file(components: Components, spec: TrainingSpec, progress: Progress = 
         tuning = build_tuning(components.settings, spec)
         pipelines, device = _open_file_pipeline(components, spec, tuning, progress), spec.run.device
         with train_on_device(components.settings, device, progress), pipelines as pipeline:
-            result = save_task_file(components, train_and_promote(components, pipeline, progress), spec)
+            result = train_and_promote(components, pipeline, progress, spec)
     if write_to is not None:
         write_task_file(result.spec, write_to)
     return result
@@ -273,14 +273,14 @@ def select_rows_above_cap(data: TaskData, cap: int) -> DataFrame | None:
 
 
 def train_and_promote(
-    components: Components, pipeline: AnyPipeline[RunT], progress: Progress = Progress()
+    components: Components, pipeline: AnyPipeline[RunT], progress: Progress = Progress(), spec: TrainingSpec | None = None
 ) -> TrainingResult[RunT]:
     """Train, report, track, and only then promote: a killed process leaves the old champion in place.
 
     A model that the fairness gate refuses, or that is not shown to be as good as the one that serves, is registered and reported,
-    but not promoted.
+    but not promoted. What was asked of a table of one's own, its `spec`, is written beside the version with what was inferred.
     """
-    data = pipeline.data
+    data, meter = pipeline.data, ResourceMeter.start()
     inputs = list_data_datasets(data.data_version, components.table_store)
     home, inner_work = components.settings.home, follow_inner_work(progress)
     with (
@@ -292,7 +292,7 @@ def train_and_promote(
     ):
         run = train(pipeline, components.registry, progress, promotion)
         try:
-            result = _report_and_promote(components, run, progress)
+            result = _report_and_promote(components, run, progress, meter, spec)
         except BaseException:
             # Nobody has seen the version yet, unless it is champion already.
             if components.registry.find_champion(run.version.task) != run.version:
@@ -304,28 +304,24 @@ def train_and_promote(
     return result
 
 
-def _report_and_promote(components: Components, run: RunT, progress: Progress) -> TrainingResult[RunT]:
+def _report_and_promote(
+    components: Components, run: RunT, progress: Progress, meter: ResourceMeter, spec: TrainingSpec | None
+) -> TrainingResult[RunT]:
     """Report and track a run, then promote its model if the gate lets it pass."""
     folder = components.registry.folder(run.version.task, run.version.version)
     progress.begin("report and tracking", 2)
     report = write_run_report(run, folder / "report.html")
     save_explanation(components, run, report.explanation_figures)
     progress.step()
-    device = find_used_device()
-    record = RunRecord(
-        version=run.version,
-        data_version=run.data_version,
-        parameters={**run.describe_parameters(), **({} if device is None else device.parameters)},
-        leaderboard=run.record_families(),
-        bundle=folder / "bundle",
-        report=report.path,
-        figures={**report.figures, **report.explanation_figures},
-        metrics={} if device is None else device.metrics,
-    )
+    written = None if spec is None else write_run_task_file(run, spec, folder / TASK_FILE)
+    figures = {**report.figures, **report.explanation_figures}
+    record = build_run_record(run, folder, figures, meter, None if written is None else folder / TASK_FILE)
     components.registry.save_files(run.version.task, run.version.version)
     tracking_id = track_and_promote(components, record, run.verdicts, run.promotion)
     progress.step()
-    return TrainingResult(run, report.path, tracking_id)
+    if written is None:
+        return TrainingResult(run, report.path, tracking_id)
+    return TrainingResult(run, report.path, tracking_id, written, folder / TASK_FILE)
 
 
 @dataclass(frozen=True)
@@ -366,14 +362,13 @@ def _write_series_report(run: SeriesRun, path: Path) -> WrittenReport:
     return WrittenReport(path, render_pngs(figures), {})
 
 
-def save_task_file(components: Components, result: TrainingResult[RowRun], spec: TrainingSpec) -> TrainingResult[RowRun]:
-    """The result with the task file, which is written beside the version: what was asked and inferred."""
-    run = result.run
+def write_run_task_file(run: TrainingRun, spec: TrainingSpec, path: Path) -> TrainingSpec:
+    """What was asked and inferred, which is written to the path. Raises InternalError for a run that is not of rows."""
+    if not isinstance(run, RowRun):
+        raise InternalError(f"task {run.task.name}: a run of {run.data_type} has no task file.")
     full_spec = add_inferred(spec, Inferred(run.task, run.examples.X, run.audit, run.notes))
-    path = components.registry.folder(run.version.task, run.version.version) / TASK_FILE
     write_task_file(full_spec, path)
-    components.registry.save_files(run.version.task, run.version.version)
-    return replace(result, spec=full_spec, task_file=path)
+    return full_spec
 
 
 def _build_gate(components: Components, override: Override | None = None) -> PromotionGate:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,13 +11,13 @@ from polars import DataFrame, LazyFrame
 
 from epic22.core.artifact.model import Model
 from epic22.core.data.point_in_time import Tables
-from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.evaluation.fairness import PromotionDecision
 from epic22.core.evaluation.gate_finding import GateFinding
 from epic22.core.evaluation.held_out import HeldOutPredictions, VersionEvaluation
 from epic22.core.evaluation.significance import Verdict
-from epic22.core.lineage import Dataset, DataVersion, ModelVersion, Node, PredictionRecord, Provenance
+from epic22.core.lineage import Dataset, ModelVersion, Node, PredictionRecord, Provenance
 from epic22.core.prediction import Prediction
+from epic22.core.run_record import RunRecord
 from epic22.core.selection.study import Study, StudyConfig
 from epic22.core.tables.canonical import CanonicalTable
 from epic22.core.tables.event_memory import EventMemory
@@ -298,40 +298,6 @@ class Registry(Protocol):
 
     def save_files(self, task: str, version: str) -> None:
         """Keep what was written in a version's folder since it was saved: reports, pictures, the task file."""
-
-
-@dataclass(frozen=True)
-class FamilyRecord:
-    """A family's figures for a tracker: `scores` by name with value, low and high; `steps` a score's values fold by fold, or
-    horizon by horizon."""
-
-    family: str
-    scores: Mapping[str, tuple[float, float, float]]
-    steps: Mapping[str, tuple[float, ...]]
-    fit_seconds: float
-    ms_per_row: float
-
-    @classmethod
-    def of(cls, evaluation: Evaluation) -> "FamilyRecord":
-        """Of an evaluation on folds."""
-        scores = {s.metric: (s.value, s.low, s.high) for s in evaluation.scores}
-        folds = {f"{s.metric}_fold": s.folds for s in evaluation.scores}
-        return cls(evaluation.family, scores, folds, evaluation.fit_seconds, evaluation.ms_per_row)
-
-
-@dataclass(frozen=True)
-class RunRecord:
-    """What a tracker writes down of a training: one run for each family, below one for the training, whose own `metrics` stand
-    beside the scores."""
-
-    version: ModelVersion
-    data_version: DataVersion
-    parameters: Mapping[str, str]
-    leaderboard: tuple[FamilyRecord, ...]
-    bundle: Path
-    report: Path
-    figures: Mapping[str, bytes]
-    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 class Tracker(Protocol):

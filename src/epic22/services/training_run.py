@@ -18,8 +18,9 @@ from epic22.core.evaluation.fairness import PromotionDecision
 from epic22.core.evaluation.forecast_metrics import ForecastScore, Horizon, ScoredRows
 from epic22.core.evaluation.significance import Verdict
 from epic22.core.lineage import DataVersion, ModelVersion
+from epic22.core.models.catalog import ENSEMBLE
 from epic22.core.models.panel.catalog import get_panel_family
-from epic22.core.ports import FamilyRecord
+from epic22.core.run_record import FamilyRecord, TrialRecord
 from epic22.core.selection.anomaly_choice import DetectorChoice
 from epic22.core.selection.feature_selection import ColumnPlan
 from epic22.core.selection.search_result import SearchResult
@@ -113,7 +114,7 @@ class RowRun(TrainingRun, RowSelection):
     """A training on rows: what was chosen, and on what.
 
     `n_table_rows` is set where `examples` are a sample of a larger table. `column_plan` says which columns the champion got, and
-    why, where they were planned.
+    why, where they were planned. `trials` are those of all searches that took part, the ones that judge the search among them.
     """
 
     data_type = "rows"
@@ -124,6 +125,7 @@ class RowRun(TrainingRun, RowSelection):
     n_table_rows: int | None = None
     column_plan: ColumnPlan | None = None
     search_result: SearchResult | None = None
+    trials: tuple[TrialRecord, ...] = ()
 
     @property
     def n_rows(self) -> int:
@@ -146,8 +148,11 @@ class RowRun(TrainingRun, RowSelection):
         }
 
     def record_families(self) -> tuple[FamilyRecord, ...]:
-        """Every score, and its values fold by fold."""
-        return tuple(FamilyRecord.of(evaluation) for evaluation in self.leaderboard)
+        """Every score, and its values fold by fold; of a search also its trials."""
+        return tuple(
+            FamilyRecord.of(evaluation, self.trials if evaluation.family == ENSEMBLE.name else ())
+            for evaluation in self.leaderboard
+        )
 
 
 @dataclass(frozen=True)

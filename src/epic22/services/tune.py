@@ -20,6 +20,7 @@ from epic22.core.models.base import Family
 from epic22.core.models.catalog import add_log_mean_families, default_search_families, get_family
 from epic22.core.ports import StudyStore
 from epic22.core.progress import Progress
+from epic22.core.run_record import TrialRecord
 from epic22.core.selection.budget import Budget, Deadline
 from epic22.core.selection.search import TrialWorkers, prepare_part, search
 from epic22.core.selection.search_result import SearchResult
@@ -228,6 +229,26 @@ class NestedSearch:
         n_scored = len(self.experiment.plan.folds) - len(self.results) if self.tuning.nested else 0
         last = 0.0 if self.last_is_scored else FINAL_SEARCH_FACTOR
         return self.tuning.deadline.take_share(1.0 if n_scored <= 0 else 1.0 / (n_scored + last))
+
+    def record_trials(self) -> tuple[TrialRecord, ...]:
+        """All trials of all parts for a tracker, part by part in their order; the last part is the champion's."""
+        folds = {fold.train.tobytes(): f"fold {number}" for number, fold in enumerate(self.experiment.plan.folds, start=1)}
+        metric = self.experiment.task.target.metric.name
+        return tuple(
+            TrialRecord(
+                trial.number,
+                folds.get(key, "all rows"),
+                trial.family,
+                {name: str(value) for name, value in trial.params.items()},
+                metric,
+                trial.value,
+                trial.fold_scores,
+                trial.seconds,
+                trial.end,
+            )
+            for key, result in self.results.items()
+            for trial in result.trials
+        )
 
     def remove_studies(self) -> None:
         """Remove the studies: the report has what came of them."""

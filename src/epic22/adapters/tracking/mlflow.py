@@ -4,20 +4,21 @@ Each training is a run with the champion's metrics, a step a fold, its parameter
 is a nested run. The registered model's alias `champion` mirrors the registry's pointer; serving never reads MLflow.
 """
 
-import math
-import time
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import TYPE_CHECKING, Protocol
 
 from epic22.adapters.file_store import FileStore
+from epic22.adapters.tracking.mlflow_model import MODEL
 from epic22.adapters.tracking.mlflow_store import locate_files
+from epic22.adapters.tracking.run_tables import Experiment, insert_runs
+from epic22.adapters.tracking.run_tree import HASH, VERSION, build_run_tree
+from epic22.adapters.tracking.stored_run import RunTree, read_content
 from epic22.core.errors import StorageError
 from epic22.core.lineage import ModelVersion
-from epic22.core.ports import FamilyRecord, RunRecord
+from epic22.core.run_record import RunRecord
 
 if TYPE_CHECKING:
-    from mlflow.entities import Metric as MlflowMetric
     from mlflow.tracking import MlflowClient
 
 
@@ -54,58 +55,32 @@ class MlflowTracker:
         self.store.prepare()
 
     def log_run(self, run: RunRecord) -> str:
-        """Write the training and its families down, one training at a time.
+        """Write the training, its families and the trials of its search down, one training at a time.
 
-        Raises StorageError where the database cannot be opened.
+        Raises StorageError where the tables or the files cannot be written; then nothing of it is left.
         """
-        with self.store.lock():
-            return self._log_run(self._client(), run)
-
-    def _log_run(self, client: "MlflowClient", run: RunRecord) -> str:
-        experiment = self._find_or_create_experiment(client, run.version.task)
-        tags = {
-            "epic22.model_hash": run.version.model_hash,
-            "epic22.data_version": run.data_version.id,
-            "epic22.version": run.version.version,
-            "epic22.status": run.version.status,
-        }
-        name = f"{run.version.task} v{run.version.version}"
-        parent = str(client.create_run(experiment, run_name=name, tags=tags).info.run_id)
-        runs = [parent]
-        try:
-            self._log_evaluation(client, parent, run.leaderboard[0], run.parameters, run.metrics)
-            self._add_files(parent, run)
-            for evaluation in run.leaderboard:
-                nested = {"mlflow.parentRunId": parent}
-                child = str(client.create_run(experiment, run_name=evaluation.family, tags=nested).info.run_id)
-                runs.append(child)
-                self._log_evaluation(client, child, evaluation, {"family": evaluation.family}, {})
-                client.set_terminated(child)
-            client.set_terminated(parent)
-            self._register_version(client, run.version, parent)
-        except BaseException:
-            self._discard_runs(client, run.version.task, runs)
-            raise
-        return parent
-
-    def _discard_runs(self, client: "MlflowClient", task: str, runs: Sequence[str]) -> None:
-        """Take back what was half-written of runs: their files, and as far as the disk lets it, their rows."""
-        from mlflow.exceptions import MlflowException
-
-        with suppress(StorageError):
-            for run in runs:
-                self.store.files.remove(f"{task}/{run}")
-        with suppress(MlflowException):
-            for run in runs:
-                client.delete_run(run)
+        tree = build_run_tree(run)
+        with self._write() as client:
+            self._write_tree(client, tree)
+            try:
+                self._register_version(client, run.version, tree.id)
+            except BaseException:
+                self._discard(client, tree)
+                raise
+        return tree.id
 
     def mark_champion(self, version: ModelVersion) -> None:
         """Point the alias `champion` at the model version that carries this registry version."""
-        with self.store.lock():
-            client = self._client()
+        with self._write() as client:
             for stored in client.search_model_versions(f"name = '{version.task}'"):
-                if stored.tags.get("epic22.version") == version.version:
+                if stored.tags.get(VERSION) == version.version:
                     client.set_registered_model_alias(version.task, "champion", stored.version)
+
+    @contextmanager
+    def _write(self) -> Iterator["MlflowClient"]:
+        """The client, while no other process writes."""
+        with self.store.lock():
+            yield self._client()
 
     def _client(self) -> "MlflowClient":
         """The client; to be called under the lock."""
@@ -113,58 +88,39 @@ class MlflowTracker:
             self._cached_client = self.store.open()
         return self._cached_client
 
-    def _find_or_create_experiment(self, client: "MlflowClient", task: str) -> str:
+    def _write_tree(self, client: "MlflowClient", tree: RunTree) -> None:
+        """Write the files, then all runs in one transaction; nothing of both is left where that fails."""
+        experiment = self._find_or_create_experiment(client, tree.task)
+        try:
+            for name, content in tree.files.items():
+                self.store.files.write(f"{tree.task}/{tree.id}/artifacts/{name}", read_content(content))
+            insert_runs(client, experiment, tree.runs)
+        except BaseException:
+            self._remove_files(tree)
+            raise
+
+    def _discard(self, client: "MlflowClient", tree: RunTree) -> None:
+        """Take back a tree that was written: its files, and as far as the disk lets it, its rows."""
+        from mlflow.exceptions import MlflowException
+
+        self._remove_files(tree)
+        with suppress(MlflowException):
+            for run in tree.runs:
+                client.delete_run(run.id)
+
+    def _remove_files(self, tree: RunTree) -> None:
+        with suppress(StorageError):
+            self.store.files.remove(f"{tree.task}/{tree.id}")
+
+    def _find_or_create_experiment(self, client: "MlflowClient", task: str) -> Experiment:
         experiment = client.get_experiment_by_name(task)
         if experiment is not None:
-            return str(experiment.experiment_id)
-        return str(client.create_experiment(task, artifact_location=locate_files(self.store.files, task)))
-
-    def _log_evaluation(
-        self,
-        client: "MlflowClient",
-        run_id: str,
-        evaluation: FamilyRecord,
-        parameters: Mapping[str, str],
-        more: Mapping[str, float],
-    ) -> None:
-        from mlflow.entities import Param
-
-        client.log_batch(
-            run_id,
-            metrics=_build_metrics(evaluation, more),
-            params=[Param(name, value[:6000]) for name, value in parameters.items()],
-        )
-
-    def _add_files(self, run_id: str, run: RunRecord) -> None:
-        """Put bundle, report and pictures where MLflow looks for a run's files."""
-        place = f"{run.version.task}/{run_id}/artifacts"
-        paths = {f"bundle/{path.relative_to(run.bundle).as_posix()}": path for path in run.bundle.rglob("*") if path.is_file()}
-        for name, path in (paths | {run.report.name: run.report}).items():
-            self.store.files.write(f"{place}/{name}", path.read_bytes())
-        for name, picture in run.figures.items():
-            self.store.files.write(f"{place}/pictures/{name}.png", picture)
+            return Experiment(str(experiment.experiment_id), str(experiment.artifact_location))
+        location = locate_files(self.store.files, task)
+        return Experiment(str(client.create_experiment(task, artifact_location=location)), location)
 
     def _register_version(self, client: "MlflowClient", version: ModelVersion, run_id: str) -> None:
         if not client.search_registered_models(f"name = '{version.task}'"):
             client.create_registered_model(version.task)
-        source = f"{client.get_run(run_id).info.artifact_uri}/bundle"
-        tags = {"epic22.version": version.version, "epic22.model_hash": version.model_hash}
-        client.create_model_version(version.task, source, run_id, tags=tags)
-
-
-def _build_metrics(evaluation: FamilyRecord, more: Mapping[str, float]) -> list["MlflowMetric"]:
-    """Each score with its interval, its steps, and more metrics; undefined ones are left out."""
-    from mlflow.entities import Metric
-
-    now = int(time.time() * 1000)
-    points: list[tuple[str, float, int]] = [
-        ("fit_seconds", evaluation.fit_seconds, 0),
-        ("row_ms", evaluation.ms_per_row, 0),
-        *((name, value, 0) for name, value in more.items()),
-    ]
-    for name, (value, low, high) in evaluation.scores.items():
-        points += [(name, value, 0), (f"{name}_low", low, 0), (f"{name}_high", high, 0)]
-    for name, values in evaluation.steps.items():
-        points += [(name, value, step) for step, value in enumerate(values)]
-    metrics: list[Any] = [Metric(name, value, now, step) for name, value, step in points if math.isfinite(value)]
-    return metrics
+        source = f"{client.get_run(run_id).info.artifact_uri}/{MODEL}"
+        client.create_model_version(version.task, source, run_id, tags={VERSION: version.version, HASH: version.model_hash})

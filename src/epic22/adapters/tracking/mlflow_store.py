@@ -83,11 +83,30 @@ class MlflowStore:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Wait until no other process writes to the store, which is said where it lasts."""
+        """Wait until no other process writes to the store, which is said where it lasts.
+
+        Raises StorageError, one sentence, for what the database refuses MLflow inside.
+        """
         self.home.mkdir(parents=True, exist_ok=True)
         with (self.home / LOCK).open("a") as lock:
             wait_for_lock(lock, "the tracking of a training")
+            with self._translate_faults():
+                yield
+
+    @contextmanager
+    def _translate_faults(self) -> Iterator[None]:
+        try:
             yield
+        except Exception as error:
+            # Who never imported MLflow has no error of it.
+            exceptions = sys.modules.get("mlflow.exceptions")
+            if exceptions is None or not isinstance(error, exceptions.MlflowException):
+                raise
+            reason = describe_storage_fault(error) or " ".join(str(error).split())[:200]
+            raise StorageError(
+                f"{self.database}: the run was refused ({reason}); mend it, or move it away: "
+                "a new one is made, and no model needs it."
+            ) from error
 
     def mend(self) -> None:
         """Set a database aside that was never whole or cannot be read, and move whole paths into the home as it is now.

@@ -189,6 +189,7 @@ class RowPipeline:
             promotion=package.promotion,
             column_plan=None if planner is None else planner.plan(prepared.champion_rows),
             search_result=search_result,
+            trials=() if search is None else search.record_trials(),
         )
 
 
