@@ -129,7 +129,7 @@ def test_mlflow_keeps_the_run_in_its_own_database(trained: Trained) -> None:
     best = result["leaderboard"][0]["metrics"]["average_precision"]["value"]
     assert kept.data.metrics["average_precision"] == pytest.approx(best)
     assert len(client.get_metric_history(run_id, "average_precision_fold")) == 5
-    assert {f.path for f in client.list_artifacts(run_id)} == {"model", "pictures", "report.html"}
+    assert {f.path for f in client.list_artifacts(run_id)} == {"model", "pictures", "report.html", "task.yaml"}
 
 
 @pytest.mark.slow
