@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from epic22.adapters.file_store import FileStore
 from epic22.adapters.tracking.mlflow_model import MODEL
 from epic22.adapters.tracking.mlflow_store import locate_files
-from epic22.adapters.tracking.run_tables import Experiment, insert_runs
+from epic22.adapters.tracking.run_tables import RunFolder, insert_runs
 from epic22.adapters.tracking.run_tree import HASH, VERSION, build_run_tree
 from epic22.adapters.tracking.stored_run import RunTree, read_content
 from epic22.core.errors import StorageError
@@ -112,12 +112,12 @@ class MlflowTracker:
         with suppress(StorageError):
             self.store.files.remove(f"{tree.task}/{tree.id}")
 
-    def _find_or_create_experiment(self, client: "MlflowClient", task: str) -> Experiment:
+    def _find_or_create_experiment(self, client: "MlflowClient", task: str) -> RunFolder:
         experiment = client.get_experiment_by_name(task)
         if experiment is not None:
-            return Experiment(str(experiment.experiment_id), str(experiment.artifact_location))
+            return RunFolder(str(experiment.experiment_id), str(experiment.artifact_location))
         location = locate_files(self.store.files, task)
-        return Experiment(str(client.create_experiment(task, artifact_location=location)), location)
+        return RunFolder(str(client.create_experiment(task, artifact_location=location)), location)
 
     def _register_version(self, client: "MlflowClient", version: ModelVersion, run_id: str) -> None:
         if not client.search_registered_models(f"name = '{version.task}'"):

@@ -19,14 +19,14 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Experiment:
+class RunFolder:
     """Where runs are added: MLflow's id of it, and the address below which the files of its runs are."""
 
     id: str
     location: str
 
 
-def insert_runs(client: "MlflowClient", experiment: Experiment, runs: Sequence[StoredRun]) -> None:
+def insert_runs(client: "MlflowClient", experiment: RunFolder, runs: Sequence[StoredRun]) -> None:
     """Add runs that have ended, all or none."""
     from mlflow.store.tracking.dbmodels import models
     from sqlalchemy import insert
@@ -53,7 +53,7 @@ def open_session(client: "MlflowClient", read_only: bool = True) -> Any:
     return store.ManagedSessionMaker(read_only=read_only)
 
 
-def _build_run_row(experiment: Experiment, run: StoredRun) -> Row:
+def _build_run_row(experiment: RunFolder, run: StoredRun) -> Row:
     return {
         "run_uuid": run.id,
         "name": run.name,
