@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from epic22.adapters.unfinished_work import count_unfinished_work as count_unfinished_work
     from epic22.bootstrap.comparison import AblationResult as AblationResult
     from epic22.bootstrap.comparison import ComparisonResult as ComparisonResult
     from epic22.bootstrap.comparison import ablate_feature as ablate_feature
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     from epic22.spec.task_yaml import read_spec as read_spec
 
 NAMES = {
+    "epic22.adapters.unfinished_work": ("count_unfinished_work",),
     "epic22.bootstrap.comparison": (
         "AblationResult",
         "ComparisonResult",

@@ -8,6 +8,7 @@ import typer
 
 from epic22 import bootstrap
 from epic22.cli.forecast_result import print_forecast
+from epic22.cli.interruption import explain_interruption
 from epic22.cli.options import Json, with_spec_options
 from epic22.cli.terminal import print_json, print_line, show_progress
 from epic22.cli.training_result import print_assessment, print_training
@@ -66,16 +67,17 @@ def train(
     of_forecasts = [field.key.option for field in unused if job == "table" and field.key.is_used_by("feature")]
     _refuse_options(of_forecasts, FORECASTS_ONLY)
     _refuse_options([field.key.option for field in unused], REFUSALS[job])
-    if feature is not None:
-        train_features(feature, bootstrap.read_spec(given), data, override_reason, json)
-        return
     own = {"--data": data, "--override-reason": override_reason}
-    _refuse_options([option for option, value in own.items() if value is not None], "only with a feature of the stored tables.")
-    if job == "panel":
-        _require_table({"csv", "label"} <= set(given))
-        train_forecast(bootstrap.read_spec(given), json)
-    else:
-        train_table(bootstrap.read_spec(given), json)
+    if feature is None:
+        _refuse_options([name for name, value in own.items() if value is not None], "only with a feature of the stored tables.")
+    with explain_interruption():
+        if feature is not None:
+            train_features(feature, bootstrap.read_spec(given), data, override_reason, json)
+        elif job == "panel":
+            _require_table({"csv", "label"} <= set(given))
+            train_forecast(bootstrap.read_spec(given), json)
+        else:
+            train_table(bootstrap.read_spec(given), json)
 
 
 def _refuse_options(unused: Sequence[str], why: str) -> None:
