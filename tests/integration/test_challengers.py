@@ -158,6 +158,16 @@ def test_the_command_says_who_serves_and_the_way_out(
     code, out, _ = shell("promote", TASK, "2", "--reason", "a test")
     assert (code, "version 2" in out) == (0, True)
     assert [one["state"] for one in shell.json("models", TASK)] == ["former champion", "champion"]
+    shown = shell.json("models", "show", TASK, "2")
+    assert {gate["gate"]: gate["outcome"] for gate in shown["gates"]}["champion"] == "refused"
+    assert "8 gates:" in shell("models", "show", TASK)[1]
+    assert shell.json("models", "rollback", TASK)["champion"]["version"] == "1"
+    assert shell.json("models", "list", TASK)[0]["champion"] is True
+    history = [(one["version"], one["status"]) for one in shell.json("models", "history", TASK)]
+    assert history == [("1", "proven"), ("2", "challenger"), ("2", "promoted"), ("1", "promoted")]
+    assert "version 1 promoted: rolled back from version 2: it served before" in shell("models", "history", TASK)[1]
+    code, out, _ = shell("models", "promote", TASK, "2", "--reason", "a test")
+    assert (code, "version 2" in out) == (0, True)
     code, _, err = shell("promote", TASK, "9", "--reason", "a test")
     assert (code, "no version '9'" in err) == (2, True)
 

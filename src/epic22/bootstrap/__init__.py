@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from epic22.bootstrap.promotion import load_explanation as load_explanation
     from epic22.bootstrap.promotion import override_by_key as override_by_key
     from epic22.bootstrap.promotion import promote_version as promote_version
+    from epic22.bootstrap.promotion import roll_back as roll_back
     from epic22.bootstrap.promotion import trace_back as trace_back
     from epic22.bootstrap.quality import assess_version as assess_version
     from epic22.bootstrap.quality import read_gate_options as read_gate_options
@@ -67,6 +68,8 @@ if TYPE_CHECKING:
     from epic22.services.consume import BatchPolicy as BatchPolicy
     from epic22.services.consume import Waiting as Waiting
     from epic22.services.forecast_findings import compute_forecast_coverage as compute_forecast_coverage
+    from epic22.services.promote import describe_model as describe_model
+    from epic22.services.promote import list_history as list_history
     from epic22.services.promote import list_models as list_models
     from epic22.services.training_run import RowRun as RowRun
     from epic22.services.training_run import SeriesRun as SeriesRun
@@ -101,7 +104,7 @@ NAMES = {
     ),
     "epic22.bootstrap.panel_extract": ("PanelWritten", "ingest_panel", "names_panel"),
     "epic22.bootstrap.predictions": ("decide_feature", "predict_file", "read_feature_rows"),
-    "epic22.bootstrap.promotion": ("load_explanation", "override_by_key", "promote_version", "trace_back"),
+    "epic22.bootstrap.promotion": ("load_explanation", "override_by_key", "promote_version", "roll_back", "trace_back"),
     "epic22.bootstrap.quality": ("assess_version", "read_gate_options"),
     "epic22.bootstrap.sample": ("write_sample",),
     "epic22.bootstrap.training": (
@@ -118,7 +121,7 @@ NAMES = {
     "epic22.reports.quality_document": ("build_quality_document",),
     "epic22.services.consume": ("BatchPolicy", "Waiting"),
     "epic22.services.forecast_findings": ("compute_forecast_coverage",),
-    "epic22.services.promote": ("list_models",),
+    "epic22.services.promote": ("describe_model", "list_history", "list_models"),
     "epic22.services.training_run": ("RowRun", "SeriesRun"),
     "epic22.spec.task_yaml": ("read_spec",),
 }

@@ -2,10 +2,13 @@
 
 import hashlib
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import structlog
 
 from epic22 import __version__
 from epic22.adapters.home import translate_storage_faults
@@ -19,7 +22,13 @@ from epic22.core.serialization import to_json
 from epic22.reports.json import VIEWS, VersionedExplanation
 from epic22.services.lineage import trace_lineage
 from epic22.services.lineage_events import build_model_dataset, emit_lineage
-from epic22.services.promote import decide_by_hand, needs_override, refuse_other_champion
+from epic22.services.promote import (
+    HandReason,
+    choose_previous_champion,
+    decide_by_hand,
+    needs_override,
+    refuse_other_champion,
+)
 from epic22.services.training_run import TrainingRun
 
 
@@ -50,8 +59,22 @@ def _promote(
         # Opened where it lies: what cannot be opened never takes the place of what can.
         components.registry.load(version.task, version.version)
         components.registry.promote(version.task, version.version, verdicts, decision)
-        components.tracker.mark_champion(version)
+        _mirror_champion(components, version)
         work.outputs.append(Dataset("champion", version.task, version.version, version.model_hash))
+
+
+def _mirror_champion(components: Components, version: ModelVersion) -> None:
+    """Tell the tracker; where it is away that is said, and the next promotion tells it anew: serving never asks it."""
+    try:
+        components.tracker.mark_champion(version)
+    except Exception as error:  # noqa: BLE001 - whatever the tracker's libraries raise, the version serves already
+        log = structlog.wrap_logger(structlog.PrintLogger(sys.stderr))
+        log.warning(
+            "the tracking store does not name the champion; the version serves, and the next promotion mends it",
+            task=version.task,
+            version=version.version,
+            reason=str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}",
+        )
 
 
 def promote_version(components: Components, task: str, version: str, reason: str) -> ModelVersion:
@@ -61,10 +84,32 @@ def promote_version(components: Components, task: str, version: str, reason: str
     says nothing, for a version that is refused, and where another came to serve meanwhile, UnknownTaskError where there is none,
     BundleError where it cannot be opened.
     """
+    return _promote_by_hand(components, task, version, HandReason(reason), components.registry.find_champion(task))
+
+
+def roll_back(components: Components, task: str, version: str | None = None, reason: str = "") -> ModelVersion:
+    """The champion before the present one, or that `version` which was champion before, serves from now on; kept in the log.
+
+    Under the same conditions as `promote_version`, but a reason may be left out. Raises UserError where there was no such
+    champion, else as that does.
+    """
+    serving = components.registry.find_champion(task)
+    chosen = choose_previous_champion(components.registry, task, version)
+    what = "rolled back" if serving is None else f"rolled back from version {serving.version}"
+    return _promote_by_hand(components, task, chosen, HandReason(reason.strip() or SERVED_BEFORE, what), serving)
+
+
+SERVED_BEFORE = "it served before"
+"""The reason of a rollback for which none is stated."""
+
+
+def _promote_by_hand(
+    components: Components, task: str, version: str, reason: HandReason, serving: ModelVersion | None
+) -> ModelVersion:
+    """The version that serves from now on in place of `serving`, opened first, with its own gate of fairness."""
     registry = components.registry
-    serving = registry.find_champion(task)
     chosen = registry.load(task, version).version
-    override = override_by_key(reason) if needs_override(registry, task, version) else None
+    override = override_by_key(reason.text) if needs_override(registry, task, version) else None
     decision = decide_by_hand(chosen, reason, override, components.settings.authorised)
     with translate_storage_faults(components.settings.home), registry.lock_champion(task):
         refuse_other_champion(task, serving, registry.find_champion(task))

@@ -32,7 +32,7 @@ VERBS = {
     "export": "Write the network of MODEL as a file for other programs, and what its inputs and outputs mean beside it.",
     "lineage": "Trace X back to its table versions and source files, and forward to the models and predictions it led to.",
     "serve": "Answer predictions over HTTP: /health, /v1/tasks, /v1/tasks/TASK/predictions, /docs.",
-    "models": "List the registered models: scores, champions, challengers.",
+    "models": "The registered models: list, show, promote, rollback, history.",
     "promote": "Let VERSION of TASK serve from now on: a challenger, or an earlier champion.",
     "demo": "Simulate a portfolio, ingest, audit, train the five features, decide in money, ask the API, show the fairness gate.",
     "doctor": "Look at this machine: whether its devices compute networks right and how fast, what is wrong, what to do.",

@@ -1,95 +1,129 @@
-"""`epic22 models`: what is registered."""
+"""`epic22 models`: what is registered, which version serves, and how another comes to."""
 
-import sys
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from epic22 import bootstrap
+from epic22.cli.model_listing import describe_registered, list_registered
 from epic22.cli.options import Json
+from epic22.cli.promote import promote
 from epic22.cli.terminal import format_interval, print_json, print_line, print_table
 from epic22.config import Settings
+from epic22.core.evaluation.gate_finding import count_outcomes
 from epic22.core.serialization import to_json
+from epic22.core.text import format_figure
 
 if TYPE_CHECKING:
-    from epic22.services.promote import RegisteredModel, State
+    from epic22.core.evaluation.gate_finding import GateFinding
+    from epic22.core.lineage import Provenance
+
+LIST = "list"
 
 
-REMARKS: Mapping["State", str] = {
-    "challenger": "is a challenger",
-    "promotion unfinished": "was to serve, and its process ended before it did",
-}
-"""What is said of versions that a person may want to let serve, by their state."""
+class ListByDefault(TyperGroup):
+    """A group whose first command is meant where none is named: `models churn` is `models list churn`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """The arguments, with the command that they leave out."""
+        first = next((word for word in args if not word.startswith("-")), None)
+        is_help = first is None and "--help" in args
+        return super().parse_args(ctx, args if is_help or first in self.commands else [LIST, *args])
 
 
-def models(
-    task: Annotated[str | None, typer.Argument(help="One task; all otherwise.")] = None,
+models = typer.Typer(
+    name="models",
+    cls=ListByDefault,
+    help="The registered models: list, show, promote, rollback, history.",
+    add_completion=False,
+)
+models.command(LIST)(list_registered)
+models.command()(promote)
+Task = Annotated[str, typer.Argument(help="The task.")]
+
+
+@models.command()
+def show(
+    task: Task,
+    version: Annotated[str | None, typer.Argument(help="A version; the champion otherwise.")] = None,
     json: Json = False,
 ) -> None:
-    """List the registered models: scores, champions, challengers.
-
-    A challenger is a version that was not shown to be as good as the champion; epic22 promote lets it serve. What is damaged of a
-    task is said on standard error, with the way out, and hides no other.
-    """
-    settings = Settings.read()
-    registry = bootstrap.assemble(settings).registry
-    names = sorted({v.task for v in registry.list_all_versions()} | set(registry.list_tasks())) if task is None else [task]
-    registered = [model for name in names for model in bootstrap.list_models(registry, name)]
-    faults = {name: registry.list_faults(name) for name in names}
-    if task is not None and not registered and not faults[task]:
-        # Says which tasks there are.
-        registry.champion(task)
+    """Show a version: its score, where it comes from, and what each gate said of it when it was trained."""
+    details = bootstrap.describe_model(bootstrap.assemble(Settings.read()).registry, task, version)
     if json:
-        print_json([_describe_model(one) for one in registered])
-    elif not registered and not any(faults.values()):
-        print_line(_describe_emptiness(settings))
-    else:
-        _print_models(registered)
-    for name, sentences in faults.items():
-        for sentence in sentences:
-            sys.stderr.write(f"epic22: task {name}: {sentence}\n")
+        more = {"gates": to_json(details.gates), "provenance": to_json(details.provenance)}
+        print_json(describe_registered(details.model) | more)
+        return
+    model, own = details.model, details.model.version
+    made_at = own.made_at[:16].replace("T", " ")
+    print_line(f"{own.task} version {own.version}: {model.state}; {own.family}, {own.status}, made {made_at} UTC.", "bold")
+    if model.why:
+        print_line(f"  {model.why}.")
+    if model.evaluation is not None:
+        print_line(f"{model.evaluation.metric} {format_interval(model.evaluation.score)} on {model.evaluation.rows:,} rows.")
+    print_line(f"Model {own.model_hash[:12]}{_describe_provenance(details.provenance)}.")
+    _print_gates(details.gates)
 
 
-def _describe_emptiness(settings: Settings) -> str:
-    """What to say where no model is registered, with the way to those that a database lacks and the home has."""
-    n_left = bootstrap.count_models_left_in_files(settings)
-    if not n_left:
-        return "No models yet; train one with 'epic22 train'."
-    return (
-        f"No models yet in the database of EPIC22_DATABASE_URL. The files of {settings.home} hold {n_left:,}: copy them with "
-        "'epic22 store copy --to ADDRESS', EPIC22_DATABASE_URL and EPIC22_ARTIFACTS unset; or train one with 'epic22 train'."
-    )
+def _describe_provenance(provenance: "Provenance | None") -> str:
+    if provenance is None:
+        return ""
+    number = "" if provenance.data_number is None else f" {provenance.data_number}"
+    return f", of data version{number} {provenance.data_version[:12]}, seed {provenance.seed}"
 
 
-def _print_models(registered: "Sequence[RegisteredModel]") -> None:
-    rows = [
-        [
-            one.version.task,
-            one.version.version,
-            one.state,
-            one.version.family,
-            one.version.status,
-            one.version.made_at[:16].replace("T", " "),
-        ]
-        for one in registered
-    ]
-    print_table("Models", ["task", "version", "state", "family", "status", "made at, UTC"], rows)
-    for one in registered:
-        # In the table it would leave the other columns no width in a terminal of 80 columns.
-        if one.evaluation is not None:
-            score, model = format_interval(one.evaluation.score), one.version.model_hash[:12]
-            print_line(f"{one.version.task} version {one.version.version}: {one.evaluation.metric} {score}; model {model}.")
-        remark = REMARKS.get(one.state)
-        if remark is not None:
-            why = f": {one.why}" if one.why else ""
-            print_line(f"{one.version.task} version {one.version.version} {remark}{why}.")
-            print_line(f"  To let it serve: epic22 promote {one.version.task} {one.version.version} --reason …", "dim")
+def _print_gates(gates: "tuple[GateFinding, ...]") -> None:
+    if not gates:
+        print_line("What its gates said was not kept: an earlier release trained it.", "dim")
+        return
+    rows = [[one.gate, one.outcome, format_interval(one.value), _format_limit(one), one.why] for one in gates]
+    print_table(count_outcomes(gates), ["gate", "outcome", "value", "limit", "finding"], rows)
 
 
-def _describe_model(model: "RegisteredModel") -> dict[str, Any]:
-    """A version with its state and score, as JSON."""
-    evaluation = model.evaluation
-    score = None if evaluation is None else {"metric": evaluation.metric, **to_json(evaluation.score), "rows": evaluation.rows}
-    state = {"champion": model.state == "champion", "state": model.state, "why": model.why, "score": score}
-    return dict(to_json(model.version)) | state
+def _format_limit(finding: "GateFinding") -> str:
+    return "–" if finding.limit is None else format_figure(finding.limit)
+
+
+@models.command()
+def rollback(
+    task: Task,
+    version: Annotated[str | None, typer.Argument(help="A version that was champion before; the one before otherwise.")] = None,
+    reason: Annotated[str, typer.Option(help="Why; kept in the log of promotions.")] = "",
+    json: Json = False,
+) -> None:
+    """Let the champion before the present one serve again, or VERSION, if that was champion before.
+
+    It is opened first, and answers its golden rows; the serving process goes over with the next request. A version that the
+    fairness gate refused needs an authorised key in EPIC22_KEY.
+    """
+    components = bootstrap.assemble(Settings.read())
+    before = components.registry.find_champion(task)
+    now = bootstrap.roll_back(components, task, version, reason)
+    if json:
+        print_json({"champion": to_json(now), "before": None if before is None else to_json(before)})
+        return
+    instead = "" if before is None else f", instead of version {before.version}"
+    print_line(f"Champion of task {task}: version {now.version} ({now.family}, {now.status}){instead}.", "bold green")
+    refusing = [one.gate for one in components.registry.load_gates(task, now.version) if one.outcome == "refused"]
+    if refusing:
+        print_line(f"When it was trained, it was refused by: {', '.join(refusing)}.", "bold yellow")
+
+
+@models.command()
+def history(task: Task, json: Json = False) -> None:
+    """Show every decision on the task's versions, oldest first: when, which version, as what, why."""
+    registry = bootstrap.assemble(Settings.read()).registry
+    records, champion = bootstrap.list_history(registry, task), registry.find_champion(task)
+    if json:
+        document: list[dict[str, Any]] = [dict(to_json(record)) for record in records]
+        print_json(document)
+        return
+    if not records:
+        print_line(f"Nothing was decided of task {task} yet.")
+    for record in records:
+        unfinished = " (its process ended before it served)" if record.is_unfinished else ""
+        print_line(
+            f"{record.at[:19].replace('T', ' ')} version {record.version} {record.status}{unfinished}: {record.why or '–'}"
+        )
+    print_line("No version serves now." if champion is None else f"Version {champion.version} serves now.", "bold")

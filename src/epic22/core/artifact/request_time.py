@@ -5,8 +5,8 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from pydantic import ValidationError
-from scipy.stats import binom
 
 from epic22.core.artifact.model import Model
 from epic22.core.artifact.prediction_request import RowsRequest
@@ -59,5 +59,5 @@ def compute_median_interval(values: Array) -> Interval:
     Interval(value=7.0, low=3.0, high=11.0)
     """
     ordered, n = np.sort(values), len(values)
-    rank = max(int(binom.ppf((1 - CONFIDENCE) / 2, n, 0.5)), 1) - 1
+    rank = max(int(scipy.stats.binom.ppf((1 - CONFIDENCE) / 2, n, 0.5)), 1) - 1
     return Interval(float(np.median(ordered)), float(ordered[rank]), float(ordered[n - 1 - rank]))

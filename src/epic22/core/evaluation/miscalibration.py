@@ -12,8 +12,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from scipy.special import expit, logit
-from scipy.stats import f as f_distribution
 
 from epic22.core.evaluation.logistic import fit_logistic
 from epic22.core.evaluation.metrics import MIN_PROBABILITY
@@ -82,7 +82,7 @@ def _trace_region(center: Array, covariance: Array, n_clusters: int) -> _Region 
     if not np.isfinite(values).all() or values.min() <= 0:
         return None
     degrees = n_clusters - 2
-    radius = math.sqrt(2 * (n_clusters - 1) / degrees * float(f_distribution.ppf(CONFIDENCE, 2, degrees)))
+    radius = math.sqrt(2 * (n_clusters - 1) / degrees * float(scipy.stats.f.ppf(CONFIDENCE, 2, degrees)))
     angles = np.linspace(0, 2 * math.pi, DIRECTIONS, endpoint=False)
     circle = np.column_stack([np.cos(angles), np.sin(angles)]) * radius
     from_identity = ((np.array([1.0, 0.0]) - center) @ vectors) / np.sqrt(values)
