@@ -74,8 +74,7 @@ def print_place(run: "TrainingRun", why: str = "") -> None:
     else:
         print_line(f"Refused: {name}{why}.", "bold red")
     if decision is not None and decision.gates:
-        refusing = ", ".join(gate.gate for gate in decision.gates if gate.outcome == "refused")
-        print_line(f"{count_outcomes(decision.gates)}{f' ({refusing})' if refusing else ''}.", "dim")
+        print_line(f"{count_outcomes(decision.gates)}.", "dim")
 
 
 def _describe_certainty(verdict: "Verdict") -> str:

@@ -30,10 +30,15 @@ class GateFinding:
 
 
 def count_outcomes(results: Sequence[GateFinding]) -> str:
-    """How many gates said what, in words.
+    """How many gates said what, in words; those that did not pass by name.
 
     >>> count_outcomes([GateFinding("a", "passed", ""), GateFinding("b", "passed", ""), GateFinding("c", "not applicable", "")])
     '3 gates: 2 passed, 1 not applicable'
     """
-    counts = {outcome: sum(one.outcome == outcome for one in results) for outcome in OUTCOMES}
-    return f"{len(results)} gates: {', '.join(f'{count} {outcome}' for outcome, count in counts.items() if count)}"
+    names = {outcome: [one.gate for one in results if one.outcome == outcome] for outcome in OUTCOMES}
+    words = [_count_outcome(outcome, gates) for outcome, gates in names.items() if gates]
+    return f"{len(results)} gates: {', '.join(words)}"
+
+
+def _count_outcome(outcome: GateOutcome, gates: Sequence[str]) -> str:
+    return f"{len(gates)} {outcome}" + (f" ({', '.join(gates)})" if outcome in ("refused", "inconclusive") else "")
