@@ -13,7 +13,7 @@ from epic22.config import Settings
 from epic22.core.errors import BundleError, StorageError, UserError
 from epic22.core.evaluation.fairness import PromotionDecision
 from epic22.core.lineage import ModelVersion
-from epic22.core.ports import RunRecord
+from epic22.core.run_record import RunRecord
 
 pytestmark = pytest.mark.slow
 
