@@ -1,58 +1,35 @@
-"""What is left when a training is killed: the old champion answers, every version listed opens, the next training works."""
+"""kill -9 in any step of a training: the old champion answers, every version listed opens, and the next training goes on."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 from tests.boilers import simulate_boilers
+from tests.killed_training import KilledTraining, count_repetition
 
 from epic22.adapters.model_store import ModelStore
 
-COMMAND = [sys.executable, "-c", "from epic22.cli.main import run; run()", "train"]
-
-
-def start(folder: Path) -> "subprocess.Popen[bytes]":
-    """A training of the boilers in a process of its own."""
-    roles = ["--label", "failed_within_30_days", "--time", "read_at", "--horizon", "30", "--task", "boilers", "--folds", "2"]
-    return subprocess.Popen(
-        [*COMMAND, "--csv", str(folder / "boilers.csv"), *roles],
-        env={**os.environ, "EPIC22_HOME": str(folder / "home")},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-
-
-def registered(store: ModelStore, training: "subprocess.Popen[bytes]") -> float:
-    """The moment at which the training has registered one more version; before it nothing is written."""
-    known = len(store.list_versions("boilers"))
-    while len(store.list_versions("boilers")) == known and training.poll() is None:
-        time.sleep(0.005)
-    return time.monotonic()
+KILLS = (("evaluate", 0.7), ("fit", 0.5), ("record", 0.3))
+"""Steps, and how far into them the training is killed; `make kills` does it 30 times, at random."""
 
 
 @pytest.mark.slow
-def test_a_killed_training_leaves_the_old_champion_and_no_half_version(tmp_path: Path) -> None:
-    simulate_boilers(boilers=25, months=12).rows.write_csv(tmp_path / "boilers.csv")
-    store = ModelStore(tmp_path / "home" / "models")
-    undisturbed = start(tmp_path)
-    since = registered(store, undisturbed)
-    assert undisturbed.wait(300) == 0
-    writing = time.monotonic() - since
-    for share in (0.0, 0.3, 0.6):
-        training = start(tmp_path)
-        registered(store, training)
-        time.sleep(writing * share)
-        training.send_signal(signal.SIGKILL)
-        training.wait(60)
-        before = store.champion("boilers")
-        assert store.load("boilers").version == before
+def test_a_training_killed_in_any_step_ends_in_the_undisturbed_model_and_makes_no_fit_twice(tmp_path: Path) -> None:
+    simulate_boilers(boilers=40, months=14).rows.write_csv(tmp_path / "boilers.csv")
+    roles = ("--label", "failed_within_30_days", "--time", "read_at", "--horizon", "30", "--task", "boilers", "--folds", "2")
+    home = tmp_path / "home"
+    training = KilledTraining(("--csv", str(tmp_path / "boilers.csv"), *roles), home, {"EPIC22_THREADS": "1"})
+    store, undisturbed = ModelStore(home / "models"), training.finish()
+    seconds, steps = training.measure_steps(), []
+    for step, share in KILLS:
+        steps.append(training.kill(step, share, seconds))
+        champion = store.champion("boilers")
+        assert store.load("boilers").version == champion
         assert all(store.load("boilers", version.version) for version in store.list_versions("boilers"))
-    known = len(store.list_versions("boilers"))
-    assert start(tmp_path).wait(300) == 0
-    assert known >= 2, "most kills came too early to leave anything"
-    assert store.champion("boilers").version == str(known + 1)
-    assert store.champion("boilers").model_hash == store.list_versions("boilers")[0].model_hash
+    assert {"evaluate", "record"} <= set(steps), f"the kills hit {steps}"
+    assert training.finish()["model_hash"] == undisturbed["model_hash"]
+    repetition = count_repetition(training.read_log())
+    assert repetition.seconds_again < 0.1 * repetition.fits_again, f"only fits of less than 0.1 s are made again: {repetition}"
+    assert not (home / "fits").exists()
+    known = store.list_versions("boilers")
+    assert store.champion("boilers") == known[-1]
+    assert {version.model_hash for version in known} == {undisturbed["model_hash"]}
