@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from epic22.core.errors import UserError
+from epic22.core.job import ATTEMPT_SETTING, AttemptId
 from epic22.core.machine import read_limits
 
 ONNX_PROVIDERS = ("cpu", "coreml", "auto")
@@ -28,7 +29,8 @@ class Settings:
     the files that belong to it are, models and tables: a folder on a disk that all its machines share, or s3://bucket/folder; a
     folder below `home` otherwise. `onnx_provider` (EPIC22_ONNX_PROVIDER: cpu, coreml or auto; default cpu) is what computes
     networks that serve, where it answers as the processor does. `redis_url` (EPIC22_REDIS_URL) is a Redis server that several
-    processes share for what is embedded otherwise; it may hold a password, so it is never shown.
+    processes share for what is embedded otherwise; it may hold a password, so it is never shown. `attempt` (EPIC22_ATTEMPT) is
+    set by a worker for the process that carries a job out.
     """
 
     home: Path
@@ -41,6 +43,7 @@ class Settings:
     artifacts: str | None = None
     redis_url: str | None = field(default=None, repr=False)
     event_keys: frozenset[str] = frozenset()
+    attempt: AttemptId | None = None
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -65,7 +68,9 @@ class Settings:
         redis = environment.get("EPIC22_REDIS_URL") or None
         if redis is not None:
             check_redis_url(redis, "EPIC22_REDIS_URL")
-        return cls(home, int(text), keys, url, cap, database, provider, artifacts, redis, event_keys)
+        attempt = environment.get(ATTEMPT_SETTING) or None
+        fenced = None if attempt is None else AttemptId.parse(attempt)
+        return cls(home, int(text), keys, url, cap, database, provider, artifacts, redis, event_keys, fenced)
 
     def embed(self, home: Path) -> "Settings":
         """These settings with everything in the files of that home, and nothing where other machines look."""

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from epic22.adapters.attempt_fence import UNFENCED, Fence
 from epic22.adapters.home import append_line, wait_for_lock, write_atomically
 from epic22.adapters.model_records import (
     REGISTRY_VIEWS,
@@ -58,11 +59,13 @@ ABANDONED_SECONDS = 24 * 3600
 class ModelStore:
     """A registry in a folder; several processes may save at once.
 
-    A version is copied beside its place first and moved in with one rename, so a killed process leaves no half version.
+    A version is copied beside its place first and moved in with one rename, so a killed process leaves no half version. `fence`
+    is around what an attempt at a job makes visible.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, fence: Fence = UNFENCED) -> None:
         self.root = root
+        self.fence = fence
 
     def folder(self, task: str, version: str) -> Path:
         """Where a version's files are."""
@@ -90,7 +93,9 @@ class ModelStore:
             version = ModelVersion(task, str(number), family, model_hash, data_version, status, made_at)
             (incoming / VERSION).write_text(json.dumps(to_json(version), indent=2))
             try:
-                os.rename(incoming, self.folder(task, version.version))
+                with self.fence.hold() as work:
+                    os.rename(incoming, self.folder(task, version.version))
+                    work.add_version(task, version.version)
             except OSError:
                 if not self.folder(task, version.version).exists():
                     raise
@@ -135,14 +140,18 @@ class ModelStore:
 
     def promote(self, task: str, version: str, verdicts: Sequence[Verdict], decision: PromotionDecision | None = None) -> None:
         """Make a version champion; the reasons are kept in the pointer, and every promotion in a log beside it."""
-        at = self._log_promotion(task, version, decision)
-        why = "" if decision is None else decision.why
-        content = {"version": version, "because": to_json(verdicts, REGISTRY_VIEWS), "at": at, "why": why}
-        write_json(self._task_folder(task) / POINTER, content)
+        with self.fence.hold() as work:
+            at = self._log_promotion(task, version, decision)
+            why = "" if decision is None else decision.why
+            content = {"version": version, "because": to_json(verdicts, REGISTRY_VIEWS), "at": at, "why": why}
+            write_json(self._task_folder(task) / POINTER, content)
+            work.decide_version(task, version)
 
     def refuse(self, task: str, version: str, decision: PromotionDecision) -> None:
         """Leave the pointer as it is, and keep the refusal in the same log."""
-        self._log_promotion(task, version, decision)
+        with self.fence.hold() as work:
+            self._log_promotion(task, version, decision)
+            work.decide_version(task, version)
 
     def _log_promotion(self, task: str, version: str, decision: PromotionDecision | None) -> str:
         """Add a line to the log of promotions; gives its moment."""
@@ -159,7 +168,9 @@ class ModelStore:
         folder = self.folder(task, version)
         if folder.is_dir():
             # Renamed first: nobody lists a version that is half removed.
-            os.rename(folder, leaving := self._task_folder(task) / f"{INCOMING_PREFIX}{uuid.uuid4().hex}")
+            with self.fence.hold() as work:
+                os.rename(folder, leaving := self._task_folder(task) / f"{INCOMING_PREFIX}{uuid.uuid4().hex}")
+                work.remove_version(task, version)
             shutil.rmtree(leaving, ignore_errors=True)
 
     def list_decisions(self, task: str) -> tuple[PromotionRecord, ...]:

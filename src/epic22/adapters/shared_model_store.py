@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
 from epic22.adapters.artifacts import Artifacts
+from epic22.adapters.attempt_fence import UNFENCED, Fence
 from epic22.adapters.metadata.database import Database
 from epic22.adapters.metadata.locks import hold_lock, lock_in_transaction
 from epic22.adapters.metadata.schema import CHAMPIONS, MODEL_DOCUMENTS, MODEL_VERSIONS, PROMOTIONS
@@ -63,12 +64,14 @@ class Notices(Protocol):
 
 
 class SharedModelStore:
-    """The registry in a database and artifacts; `notices` tell other processes of promotions, where there are any."""
+    """The registry in a database and artifacts; `notices` tell other processes of promotions, where there are any, and `fence`
+    is around what an attempt at a job changes."""
 
-    def __init__(self, database: Database, artifacts: Artifacts, notices: Notices | None = None) -> None:
+    def __init__(self, database: Database, artifacts: Artifacts, notices: Notices | None = None, fence: Fence = UNFENCED) -> None:
         self.database = database
         self.artifacts = artifacts
         self.notices = notices
+        self.fence = fence
 
     def folder(self, task: str, version: str) -> Path:
         """Where a version's files are, on this machine."""
@@ -93,6 +96,7 @@ class SharedModelStore:
             content = {name: value for name, value in to_json(version).items() if name != "version"}
             place = {"artifact": key, "manifest": digest_manifest(folder)}
             connection.execute(insert(MODEL_VERSIONS).values(number=number, **content, **place))
+            self.fence.join(connection).add_version(version.task, str(number))
         return replace(version, version=str(number))
 
     @contextmanager
@@ -100,6 +104,7 @@ class SharedModelStore:
         """A transaction that changes what is said of a task; those of one task come one after the other."""
         with self.database.write() as connection:
             lock_in_transaction(self.database, connection, f"task/{task}")
+            self.fence.join(connection)
             yield connection
 
     def load(self, task: str, version: str | None = None) -> Model:
@@ -144,6 +149,7 @@ class SharedModelStore:
             changed = connection.execute(update(CHAMPIONS).where(CHAMPIONS.c.task == task).values(**content)).rowcount
             if not changed:
                 connection.execute(insert(CHAMPIONS).values(task=task, **content))
+            self.fence.join(connection).decide_version(task, version)
         if self.notices is not None:
             self.notices.announce(task)
 
@@ -152,6 +158,7 @@ class SharedModelStore:
         number = int(self._read_version(task, version).version)
         with self._write(task) as connection:
             _log_promotion(connection, task, number, decision)
+            self.fence.join(connection).decide_version(task, version)
 
     def discard(self, task: str, version: str) -> None:
         """Remove a version that was saved and not promoted; its number is given to no other."""
@@ -160,6 +167,7 @@ class SharedModelStore:
             where = (MODEL_VERSIONS.c.task == task) & (MODEL_VERSIONS.c.number == int(version))
             with self._write(task) as connection:
                 connection.execute(update(MODEL_VERSIONS).where(where).values(discarded=True))
+                self.fence.join(connection).remove_version(task, version)
             self.artifacts.remove(row.artifact)
 
     def list_decisions(self, task: str) -> tuple[PromotionRecord, ...]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from epic22.adapters.attempt_fence import UNFENCED, Fence
 from epic22.adapters.home import write_atomically
 
 VERSIONS, LOCK = "versions", ".lock"
@@ -49,6 +50,7 @@ class VersionFiles:
     """Manifests `versions/00000042.json` in a folder."""
 
     root: Path
+    fence: Fence = UNFENCED
 
     def list_numbers(self) -> list[int]:
         """The numbers of all versions, ascending."""
@@ -75,7 +77,8 @@ class VersionFiles:
             stream.flush()
             os.fsync(stream.fileno())
         try:
-            os.link(fresh, place)
+            with self.fence.hold():
+                os.link(fresh, place)
         except FileExistsError:
             return False
         finally:

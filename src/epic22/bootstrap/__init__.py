@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from epic22.adapters.unfinished_work import count_unfinished_work as count_unfinished_work
+    from epic22.bootstrap.attempt import begin_training as begin_training
     from epic22.bootstrap.comparison import AblationResult as AblationResult
     from epic22.bootstrap.comparison import ComparisonResult as ComparisonResult
     from epic22.bootstrap.comparison import ablate_feature as ablate_feature
@@ -35,6 +36,11 @@ if TYPE_CHECKING:
     from epic22.bootstrap.ingest_and_audit import ingest_address as ingest_address
     from epic22.bootstrap.ingest_and_audit import ingest_folder as ingest_folder
     from epic22.bootstrap.ingest_and_audit import ingest_objects as ingest_objects
+    from epic22.bootstrap.jobs import find_log as find_log
+    from epic22.bootstrap.jobs import list_other_programs as list_other_programs
+    from epic22.bootstrap.jobs import name_worker as name_worker
+    from epic22.bootstrap.jobs import open_job_stores as open_job_stores
+    from epic22.bootstrap.jobs import open_worker_parts as open_worker_parts
     from epic22.bootstrap.panel_extract import PanelWritten as PanelWritten
     from epic22.bootstrap.panel_extract import ingest_panel as ingest_panel
     from epic22.bootstrap.panel_extract import names_panel as names_panel
@@ -70,13 +76,17 @@ if TYPE_CHECKING:
     from epic22.services.forecast_findings import compute_forecast_coverage as compute_forecast_coverage
     from epic22.services.promote import describe_model as describe_model
     from epic22.services.promote import list_history as list_history
+    from epic22.services.jobs import add_schedule as add_schedule
+    from epic22.services.jobs import submit_job as submit_job
     from epic22.services.promote import list_models as list_models
     from epic22.services.training_run import RowRun as RowRun
     from epic22.services.training_run import SeriesRun as SeriesRun
+    from epic22.services.work import Worker as Worker
     from epic22.spec.task_yaml import read_spec as read_spec
 
 NAMES = {
     "epic22.adapters.unfinished_work": ("count_unfinished_work",),
+    "epic22.bootstrap.attempt": ("begin_training",),
     "epic22.bootstrap.comparison": (
         "AblationResult",
         "ComparisonResult",
@@ -102,6 +112,7 @@ NAMES = {
         "ingest_folder",
         "ingest_objects",
     ),
+    "epic22.bootstrap.jobs": ("find_log", "list_other_programs", "name_worker", "open_job_stores", "open_worker_parts"),
     "epic22.bootstrap.panel_extract": ("PanelWritten", "ingest_panel", "names_panel"),
     "epic22.bootstrap.predictions": ("decide_feature", "predict_file", "read_feature_rows"),
     "epic22.bootstrap.promotion": ("load_explanation", "override_by_key", "promote_version", "roll_back", "trace_back"),
@@ -122,7 +133,10 @@ NAMES = {
     "epic22.services.consume": ("BatchPolicy", "Waiting"),
     "epic22.services.forecast_findings": ("compute_forecast_coverage",),
     "epic22.services.promote": ("describe_model", "list_history", "list_models"),
+    "epic22.services.jobs": ("add_schedule", "submit_job"),
+    "epic22.services.promote": ("list_models",),
     "epic22.services.training_run": ("RowRun", "SeriesRun"),
+    "epic22.services.work": ("Worker",),
     "epic22.spec.task_yaml": ("read_spec",),
 }
 """What there is to use, by its module; for type checkers the same is imported above."""

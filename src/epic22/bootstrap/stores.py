@@ -4,11 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
+from epic22.adapters.attempt_fence import UNFENCED, Fence
 from epic22.adapters.file_store import FolderFiles, open_file_store
 from epic22.adapters.lake import Lake
 from epic22.adapters.model_store import ModelStore
 from epic22.adapters.prediction_log import FilePredictionLog, ReceiptStore
 from epic22.adapters.tracking.mlflow_store import MlflowStore
+from epic22.adapters.version_files import VersionFiles
+from epic22.bootstrap.jobs_database import open_jobs_database
 from epic22.config import Settings
 from epic22.core.ports import Registry
 
@@ -38,18 +41,34 @@ class Stores:
 
 def open_stores(settings: Settings) -> Stores:
     """The stores that the settings name; nothing is made or asked before it is used."""
+    fence = open_fence(settings)
     if settings.database_url is None:
-        return open_home_stores(settings.home)
-    return open_shared_stores(settings.database_url, get_artifacts(settings), settings.home, settings.redis_url)
+        return open_home_stores(settings.home, fence)
+    return open_shared_stores(settings.database_url, get_artifacts(settings), settings.home, settings.redis_url, fence=fence)
 
 
-def open_home_stores(home: Path) -> Stores:
-    """The stores in the files of a home."""
-    return Stores(str(home), ModelStore(home / "models"), Lake(home / "lake"), FilePredictionLog(home / "receipts"))
+def open_home_stores(home: Path, fence: Fence = UNFENCED) -> Stores:
+    """The stores in the files of a home; `fence` is around what an attempt at a job makes visible."""
+    lake = Lake(home / "lake", VersionFiles(home / "lake", fence))
+    return Stores(str(home), ModelStore(home / "models", fence), lake, FilePredictionLog(home / "receipts"))
+
+
+def open_fence(settings: Settings) -> Fence:
+    """The fence around the attempt at a job that this process is; none where it is none."""
+    if settings.attempt is None:
+        return UNFENCED
+    from epic22.adapters.metadata.fence import AttemptFence
+
+    return AttemptFence(open_jobs_database(settings), settings.attempt)
 
 
 def open_shared_stores(
-    database_url: str, artifacts: str, home: Path, redis_url: str | None = None, is_served: bool = False
+    database_url: str,
+    artifacts: str,
+    home: Path,
+    redis_url: str | None = None,
+    is_served: bool = False,
+    fence: Fence = UNFENCED,
 ) -> Stores:
     """The stores whose facts are in a database, and whose files are in a folder or object storage; what is fetched from there, or
     still being written, is in the home. For a server, which asks at every request, champions are in memory (`is_served`).
@@ -70,10 +89,10 @@ def open_shared_stores(
     if is_served:
         registry: SharedModelStore = ServedModelStore(database, model_files, notices=notices)
     else:
-        registry = SharedModelStore(database, model_files, notices)
+        registry = SharedModelStore(database, model_files, notices, fence)
     files = open_file_store(f"{artifacts}/lake")
     staging = files.root if isinstance(files, FolderFiles) else home / "cache" / "lake"
-    lake = Lake(staging, VersionRecords(database), files)
+    lake = Lake(staging, VersionRecords(database, fence), files)
     return Stores(database.place, registry, lake, PredictionRecords(database), database, link)
 
 

@@ -14,7 +14,8 @@ import typer
 from typer.core import TyperCommand
 
 from epic22 import __version__
-from epic22.core.errors import UserError, describe_storage_fault
+from epic22.core.errors import PASSING_FAULTS, StorageError, UserError, describe_storage_fault
+from epic22.core.job import ATTEMPT_SETTING, MAY_PASS_EXIT_CODE
 
 EXIT_OK, EXIT_INTERNAL_ERROR, EXIT_USER_ERROR, EXIT_INTERRUPTED = 0, 1, 2, 130
 
@@ -30,6 +31,10 @@ VERBS = {
     "predict": "Predict every row of FILE, with an interval or a set of classes and reasons that sum to the score.",
     "explain": "Say what a task's model looks at: columns, pairs and shapes, each with its interval, out of fold.",
     "export": "Write the network of MODEL as a file for other programs, and what its inputs and outputs mean beside it.",
+    "submit": "Have a worker carry out train, ingest or predict: queued, limited, taken over where its worker dies.",
+    "work": "Carry out jobs, one at a time, until Ctrl-C: what dead workers had under way too.",
+    "jobs": "Jobs that were submitted: list, show, logs, watch, cancel, retry.",
+    "schedule": "Jobs that workers submit by the clock: add, list, remove. What was missed is caught up once.",
     "lineage": "Trace X back to its table versions and source files, and forward to the models and predictions it led to.",
     "serve": "Answer predictions over HTTP: /health, /v1/tasks, /v1/tasks/TASK/predictions, /docs.",
     "models": "The registered models: list, show, promote, rollback, history.",
@@ -109,7 +114,7 @@ def run() -> None:
         app()
     except UserError as error:
         sys.stderr.write(f"epic22: {error}\n")
-        sys.exit(EXIT_USER_ERROR)
+        sys.exit(_choose_exit_code(error))
     except KeyboardInterrupt:
         sys.stderr.write("epic22: stopped; nothing half-written was left.\n")
         sys.exit(EXIT_INTERRUPTED)
@@ -119,9 +124,15 @@ def run() -> None:
     except Exception as error:
         if (fault := describe_storage_fault(error)) is not None:
             sys.stderr.write(f"epic22: {fault}; free some space there, or give another folder.\n")
-            sys.exit(EXIT_USER_ERROR)
+            sys.exit(_choose_exit_code(StorageError(fault)))
         sys.stderr.write(f"epic22: our mistake ({type(error).__name__}); please report it with {_write_traceback()}\n")
         sys.exit(EXIT_INTERNAL_ERROR)
+
+
+def _choose_exit_code(error: UserError) -> int:
+    """The exit code for a mistake in the input; to a worker another says that the fault may pass."""
+    may_pass = ATTEMPT_SETTING in os.environ and isinstance(error, PASSING_FAULTS)
+    return MAY_PASS_EXIT_CODE if may_pass else EXIT_USER_ERROR
 
 
 def _write_traceback() -> Path | str:

@@ -30,6 +30,7 @@ REFUSALS: Mapping[Job, str] = {
     "feature": "only with a table of your own; a feature is trained on the stored tables.",
 }
 """The message for options that a job has no use for."""
+FINISHED = "{tasks}: an earlier attempt at this job finished it."
 FORECASTS_ONLY = "only where series are forecast, with --panel wide or --panel long or a feature that forecasts; leave it out."
 """The message for options of panels, and of features that forecast, beside a table."""
 
@@ -95,8 +96,12 @@ def _require_table(is_complete: bool) -> None:
 def train_table(spec: TrainingSpec, json: bool) -> None:
     """Train on a table of one's own and print the result."""
     _require_table(spec.data.file is not None and spec.roles.label is not None)
-    with show_progress() as bars:
-        result = bootstrap.train_file(bootstrap.assemble(read_settings(spec)), spec, bars)
+    settings = read_settings(spec)
+    with bootstrap.begin_training(settings, spec.run.device) as decided, show_progress() as bars:
+        if decided:
+            print_line(FINISHED.format(tasks=", ".join(sorted(decided))))
+            return
+        result = bootstrap.train_file(bootstrap.assemble(settings), spec, bars)
     if json:
         run = to_json(result.run, bootstrap.VIEWS)
         print_json(run | {"report": str(result.report), "task_file": str(result.task_file)})
@@ -114,8 +119,12 @@ def read_settings(spec: TrainingSpec) -> Settings:
 
 def train_forecast(spec: TrainingSpec, json: bool) -> None:
     """Train on a panel and print the result."""
-    with show_progress() as bars:
-        result = bootstrap.train_panel_file(bootstrap.assemble(Settings.read()), spec, bars)
+    settings = Settings.read()
+    with bootstrap.begin_training(settings, spec.run.device) as decided, show_progress() as bars:
+        if decided:
+            print_line(FINISHED.format(tasks=", ".join(sorted(decided))))
+            return
+        result = bootstrap.train_panel_file(bootstrap.assemble(settings), spec, bars)
     print_result(result, json)
 
 
@@ -137,7 +146,10 @@ def train_features(name: str, spec: TrainingSpec, data: int | None, reason: str 
     rows_only = replace(config, detectors=(), also=())
     configs = {f.name: config if f.task.frequency else rows_only for f in bootstrap.FEATURES} if name == ALL else {name: config}
     for feature_name, own_config in configs.items():
-        with show_progress() as bars:
+        with bootstrap.begin_training(settings, spec.run.device) as decided, show_progress() as bars:
+            if feature_name in decided:
+                print_line(FINISHED.format(tasks=feature_name))
+                continue
             result = bootstrap.train_feature(components, feature_name, data, bars, own_config)
         print_result(result, json)
         refusals += explain_refusal(result)

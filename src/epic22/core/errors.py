@@ -14,6 +14,7 @@ Epic22Error
 │   ├── LakeError         no data version of that number, or one that cannot be changed now
 │   │   └── LakeBusyError another process is changing the tables
 │   ├── QualityError      tables so unlike those before that they are not stored unasked
+│   ├── AttemptError      an attempt at a job that another has replaced, or whose job was cancelled
 │   ├── StorageError      a folder or disk of ours that cannot be written, or a store in it that cannot be opened
 │   └── UnavailableError  a server that does not answer now, and may later
 │       └── QueueFullError as many events wait as may
@@ -89,6 +90,10 @@ class QualityError(UserError):
     """What an ingest brings is so unlike what is stored that it is not stored unasked."""
 
 
+class AttemptError(UserError):
+    """An attempt at a job may change nothing any more: another has replaced it, or the job was cancelled."""
+
+
 class StorageError(UserError):
     """A folder or disk where this program keeps things cannot be written, or a store in it cannot be opened."""
 
@@ -104,6 +109,9 @@ class QueueFullError(UnavailableError):
 class InternalError(Epic22Error):
     """A promise that this program makes to itself was broken."""
 
+
+PASSING_FAULTS: tuple[type[UserError], ...] = (StorageError, UnavailableError, SourceError, LakeBusyError)
+"""What may pass without a change of ours: a server that is away, a full disk, another process at work."""
 
 STORAGE_FAULTS = {
     errno.ENOSPC: "the disk is full",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import insert, select, update
 
+from epic22.adapters.attempt_fence import UNFENCED, Fence
 from epic22.adapters.metadata.database import Database
 from epic22.adapters.metadata.locks import lock_in_transaction, try_lock
 from epic22.adapters.metadata.schema import DATA_VERSIONS
@@ -17,6 +18,7 @@ class VersionRecords:
     """A row a version, with its manifest."""
 
     database: Database
+    fence: Fence = UNFENCED
 
     def list_numbers(self) -> list[int]:
         """The numbers of all versions, ascending."""
@@ -38,6 +40,7 @@ class VersionRecords:
         """Add the row. False where the number is taken."""
         with self.database.write() as connection:
             lock_in_transaction(self.database, connection, "data-version/log")
+            self.fence.join(connection)
             if connection.execute(select(DATA_VERSIONS.c.number).where(DATA_VERSIONS.c.number == number)).first():
                 return False
             connection.execute(insert(DATA_VERSIONS).values(number=number, id=identity, manifest=content.decode()))

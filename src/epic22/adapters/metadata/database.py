@@ -34,11 +34,12 @@ class Database:
     """The metadata database at a URL. Its tables are made, or brought up to date, when it is first used.
 
     `read` and `write` give a connection in a transaction. Both raise StorageError, one sentence without the password, where the
-    server or file cannot be used; NotInstalledError without psycopg.
+    server or file cannot be used; NotInstalledError without psycopg. `setting` is what a person changes to use another.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, setting: str = SETTING) -> None:
         self._url = url
+        self._setting = setting
         self.is_sqlite = url.startswith("sqlite:")
         self._is_current = False
 
@@ -96,7 +97,7 @@ class Database:
         except DBAPIError as error:
             reason = str(error.orig).strip().partition("\n")[0] or type(error.orig).__name__
             fault = "no connection to" if isinstance(error, OperationalError) else "it was refused by"
-            raise StorageError(f"{SETTING}: {fault} {self.place}: {reason}; mend or unset it.") from error
+            raise StorageError(f"{self._setting}: {fault} {self.place}: {reason}; mend or unset it.") from error
 
     def _open_server(self) -> Engine:
         if find_spec("psycopg") is None:

@@ -9,8 +9,8 @@ from sqlalchemy import make_url
 from epic22.adapters.metadata.database import Database
 from epic22.adapters.metadata.locks import lock_in_transaction
 
-RUNS, STUDIES = "epic22_mlflow", "epic22_optuna"
-"""The schemas of MLflow and of Optuna: prefixed, for a company may have an MLflow of its own in the same database."""
+RUNS, STUDIES, QUEUE = "epic22_mlflow", "epic22_optuna", "epic22_dbos"
+"""The schemas of MLflow, Optuna and DBOS: prefixed, for a company may have an MLflow of its own in the same database."""
 
 
 def open_schema(database: Database, schema: str) -> str:

@@ -4,6 +4,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ForeignKey,
     ForeignKeyConstraint,
     Index,
     Integer,
@@ -94,3 +95,69 @@ PREDICTIONS = Table(
     Index("predictions_by_model", "task", "version"),
 )
 """A row an answer that was given; `row_from` is where its row was read, as JSON."""
+
+JOBS = Table(
+    "jobs",
+    METADATA,
+    Column("id", NUMBER, primary_key=True),
+    Column("request", Text, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("program", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("faults", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("submitted_at", String(40), nullable=False),
+    Column("not_before", String(40), nullable=False),
+    Column("worker", String(64)),
+    Column("started_at", String(40)),
+    Column("ended_at", String(40)),
+    Column("schedule", String(64)),
+    Index("jobs_by_state", "state", "priority", "id"),
+)
+"""A row a job. `attempt` is the number of the newest attempt: who has an older one may change nothing."""
+
+JOB_ATTEMPTS = Table(
+    "job_attempts",
+    METADATA,
+    Column("job", NUMBER, ForeignKey("jobs.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("worker", String(64), nullable=False),
+    Column("host", Text, nullable=False),
+    Column("process", Integer),
+    Column("began_at", String(40), nullable=False),
+    Column("ended_at", String(40)),
+    Column("outcome", Text, nullable=False),
+)
+
+JOB_VERSIONS = Table(
+    "job_versions",
+    METADATA,
+    Column("job", NUMBER, ForeignKey("jobs.id"), primary_key=True),
+    Column("task", String(64), primary_key=True),
+    Column("version", String(16), primary_key=True),
+    Column("is_decided", Boolean, nullable=False),
+)
+"""The model versions that a job registered, written in the transaction that made each visible; `is_decided` once one was promoted
+or refused."""
+
+WORKERS = Table(
+    "workers",
+    METADATA,
+    Column("id", String(64), primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("program", String(64), nullable=False),
+    Column("beats", Integer, nullable=False),
+    Column("began_at", String(40), nullable=False),
+)
+
+SCHEDULES = Table(
+    "schedules",
+    METADATA,
+    Column("name", String(64), primary_key=True),
+    Column("cron", Text, nullable=False),
+    Column("zone", String(64), nullable=False),
+    Column("request", Text, nullable=False),
+    Column("next_at", String(40), nullable=False),
+    Column("last_at", String(40)),
+)

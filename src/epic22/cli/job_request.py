@@ -1,0 +1,85 @@
+"""A verb with its arguments as a job: read from the command line, and refused at once where no worker could carry it out."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from click import Context
+
+from epic22 import bootstrap
+from epic22.cli.main import load_verb
+from epic22.config import Settings, parse_memory
+from epic22.core.errors import UserError
+from epic22.core.job import JOB_VERBS, USUAL_PRIORITY, JobRequest
+
+PASS_ON = {"ignore_unknown_options": True, "allow_interspersed_args": True}
+"""For a command whose arguments are those of another verb."""
+Words = Annotated[list[str], typer.Argument(metavar="VERB …", help=f"{', '.join(JOB_VERBS)}, with the arguments of that verb.")]
+Priority = Annotated[int, typer.Option(help="From 1, the most urgent, to 9.")]
+Memory = Annotated[str | None, typer.Option(help="End the job where it takes more memory than this, such as 4GB.")]
+Threads = Annotated[int | None, typer.Option(min=1, max=1024, help="Threads to train with; EPIC22_THREADS otherwise.")]
+PASSWORD = re.compile(r"://[^/@\s:]*:[^/@\s]+@")
+
+
+def build_request(
+    words: Sequence[str], priority: int = USUAL_PRIORITY, memory: str | None = None, threads: int | None = None
+) -> JobRequest:
+    """The job of these words. Raises UserError for a verb that no worker carries out, for one that names no task, and for a
+    password, which would be stored; the verb's own mistakes are said as the verb says them."""
+    verb, arguments = words[0], tuple(words[1:])
+    if verb not in CHECKS:
+        raise UserError(f"a worker does not carry out {verb[:40]!r}; give one of {', '.join(JOB_VERBS)}, with its arguments.")
+    if any(PASSWORD.search(word) for word in arguments):
+        raise UserError("an address with a password would be stored with the job; name a variable that workers have: env:NAME.")
+    command = load_verb(verb)
+    with command.make_context(verb, list(arguments)) as context:
+        CHECKS[verb](context)
+    limit = None if memory is None else parse_memory(memory, "--memory")
+    return JobRequest(verb, arguments, Path.cwd(), threads or Settings.read().threads, priority, limit)
+
+
+def _check_training(context: Context) -> None:
+    """Raise UserError for a training that names no task, and for a key, which a worker has not."""
+    values = context.params
+    if values.get("override_reason") is not None:
+        raise UserError("--override-reason needs a person's key, which no worker has; promote the version with 'epic22 promote'.")
+    feature, names = values.get("feature"), [feature.name for feature in bootstrap.FEATURES]
+    if feature is None and not values.get("task_file") and not (values.get("csv") and values.get("label")):
+        raise UserError(
+            f"the job names no task: name a feature ({', '.join(names)}, or all), or give --csv FILE and --label COLUMN, or "
+            "--task-file FILE."
+        )
+    if feature is not None and feature not in (*names, "all"):
+        raise UserError(f"there is no feature {feature[:40]!r}; the features are {', '.join(names)}, or all.")
+    _require_files(values, "csv", "task_file")
+
+
+def _check_ingest(context: Context) -> None:
+    """Raise UserError for an ingest that names no place, or never ends."""
+    if context.params.get("follow"):
+        raise UserError("--follow never ends; schedule an ingest with 'epic22 schedule add' instead.")
+    if context.params.get("folder") is None and context.params.get("source") is None and context.params.get("mapping") is None:
+        raise UserError("the job names nothing to ingest; give FOLDER, or --source ADDRESS.")
+    _require_files(context.params, "folder", "mapping")
+
+
+def _check_prediction(context: Context) -> None:
+    """Raise UserError where the file is not there."""
+    _require_files(context.params, "file")
+
+
+def _require_files(values: Mapping[str, Any], *names: str) -> None:
+    for name in names:
+        path = values.get(name)
+        if path is not None and "://" not in str(path) and not Path(path).exists():
+            raise UserError(f"{path}: no such file or folder; paths are relative to {Path.cwd()}, for the worker too.")
+
+
+CHECKS: Mapping[str, Callable[[Context], None]] = {
+    "train": _check_training,
+    "ingest": _check_ingest,
+    "predict": _check_prediction,
+}
+"""What is checked of each verb when it is submitted."""

@@ -1,0 +1,126 @@
+"""`epic22 jobs`: how jobs stand, and what can be done about them."""
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from epic22 import bootstrap
+from epic22.cli.options import Json
+from epic22.cli.terminal import print_json, print_line, print_table
+from epic22.config import Settings
+from epic22.core.errors import UserError
+
+if TYPE_CHECKING:
+    from epic22.core.job import JobRecord
+
+jobs = typer.Typer(
+    name="jobs",
+    help="Jobs that were submitted: list, show, logs, watch, cancel, retry.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+Job = Annotated[int, typer.Argument(help="The number of the job.")]
+LOOK_SECONDS = 0.5
+MAX_SHOWN = 50
+
+
+@jobs.command("list")
+def list_jobs(
+    every: Annotated[bool, typer.Option("--all", help=f"All jobs; the newest {MAX_SHOWN} otherwise.")] = False, json: Json = False
+) -> None:
+    """List the jobs, the newest first."""
+    found = bootstrap.open_job_stores(Settings.read()).records.list_jobs(limit=None if every else MAX_SHOWN)
+    if json:
+        print_json(found)
+    elif found:
+        _print_jobs(found)
+    else:
+        print_line("No jobs yet; 'epic22 submit' makes one.")
+
+
+def _print_jobs(found: "Sequence[JobRecord]") -> None:
+    rows = [
+        [str(job.id), job.state, str(job.request), f"{job.submitted_at:%Y-%m-%d %H:%M}", _describe_state(job)] for job in found
+    ]
+    print_table("Jobs", ["job", "state", "what", "submitted, UTC", "since or why"], rows)
+
+
+def _describe_state(job: "JobRecord") -> str:
+    if job.state == "running" and job.started_at is not None:
+        return f"attempt {job.attempt}, since {job.started_at:%H:%M:%S}, on {job.worker}"
+    if job.state == "done" and job.started_at is not None and job.ended_at is not None:
+        return f"in {(job.ended_at - job.started_at).total_seconds():,.1f} s"
+    return job.reason
+
+
+@jobs.command()
+def show(job: Job, json: Json = False) -> None:
+    """Show a job: its state, its attempts, the model versions that it registered."""
+    records = bootstrap.open_job_stores(Settings.read()).records
+    found, attempts, versions = records.get(job), records.list_attempts(job), records.list_versions(job)
+    if json:
+        print_json({"job": found, "attempts": attempts, "versions": versions})
+        return
+    print_line(f"Job {job}: {found.request}")
+    print_line(f"{found.state}. {_describe_state(found)}".rstrip(". ") + ".")
+    request = found.request
+    limit = "no memory limit" if request.memory is None else f"at most {request.memory / 1e9:g} GB of memory"
+    print_line(
+        f"{request.threads} threads, priority {request.priority}, {limit}; in {request.directory}; epic22 {found.program}."
+    )
+    if attempts:
+        rows = [[str(a.number), a.worker, f"{a.began_at:%Y-%m-%d %H:%M:%S}", a.outcome or "under way"] for a in attempts]
+        print_table("Attempts", ["number", "worker", "began, UTC", "ended"], rows)
+    for version in versions:
+        print_line(f"{version.task} version {version.version}{'' if version.is_decided else ', not decided yet'}.")
+
+
+@jobs.command()
+def logs(job: Job) -> None:
+    """Print what a job has written so far."""
+    settings = Settings.read()
+    found = bootstrap.open_job_stores(settings).records.get(job)
+    path = bootstrap.find_log(settings, job)
+    if not path.is_file():
+        where = f"it runs or ran on {found.worker}" if found.worker else f"it is {found.state}"
+        raise UserError(f"job {job} has no log in {settings.home}: {where}; logs are in the home of the worker that wrote them.")
+    sys.stdout.write(path.read_text(errors="replace"))
+
+
+@jobs.command()
+def cancel(job: Job) -> None:
+    """End a job for good; its process, if any, is ended within seconds."""
+    records = bootstrap.open_job_stores(Settings.read()).records
+    if not records.cancel(job):
+        raise UserError(f"job {job} is {records.get(job).state} already.")
+    print_line(f"Job {job} is cancelled; 'epic22 jobs retry {job}' has it wait again.")
+
+
+@jobs.command()
+def retry(job: Job) -> None:
+    """Have a dead or cancelled job wait again; what it had finished, folds and trials, is not done again."""
+    found = bootstrap.open_job_stores(Settings.read()).records.retry(job)
+    print_line(f"Job {job} waits again: {found.request}.")
+
+
+@jobs.command("watch")
+def follow_job(job: Job) -> None:
+    """Follow a job until it ends; Ctrl-C ends the following alone. The exit code is 0 where it is done, 1 otherwise."""
+    settings = Settings.read()
+    records, path, position, state = bootstrap.open_job_stores(settings).records, bootstrap.find_log(settings, job), 0, ""
+    while True:
+        found = records.get(job)
+        if path.is_file():
+            with path.open("rb") as log:
+                log.seek(position)
+                sys.stdout.write(log.read().decode(errors="replace"))
+                position = log.tell()
+        if found.state != state:
+            print_line(f"job {job}: {found.state}. {_describe_state(found)}", "dim")
+            state = found.state
+        if not found.is_open:
+            raise typer.Exit(0 if state == "done" else 1)
+        time.sleep(LOOK_SECONDS)

@@ -1,0 +1,60 @@
+"""Schedules: jobs that are submitted at the times of a cron line, in a time zone."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from epic22.core.errors import UserError
+from epic22.core.job import JobRequest
+
+LONGEST_WAIT = timedelta(days=366 * 8 + 1)
+"""29 February comes again after eight years at most: what does not fire within them never fires."""
+CHANCE = re.compile(r"(?<![A-Za-z])[RrHh](?![A-Za-z])")
+"""What some programs read as a time of their own choice: every worker would choose another."""
+CRON_EXAMPLE = "give five fields, such as '0 3 * * 1' for Mondays at three"
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A job that is submitted whenever a cron line says so on the clocks of a time zone, next at `next_at` (UTC)."""
+
+    name: str
+    cron: str
+    zone: str
+    request: JobRequest
+    next_at: datetime
+    last_at: datetime | None = None
+
+
+def compute_next_time(cron: str, zone: str, after: datetime) -> datetime:
+    """The first moment after another at which a cron line fires, in UTC. Raises UserError for a line or zone that is none, and
+    for a line that never fires.
+
+    >>> compute_next_time("0 3 * * 1", "Europe/Berlin", datetime(2026, 3, 28, tzinfo=UTC)).isoformat()
+    '2026-03-30T01:00:00+00:00'
+    """
+    from croniter import CroniterBadDateError, CroniterError, croniter
+
+    place = read_zone(zone)
+    if CHANCE.search(cron):
+        raise UserError(f"the cron line {cron[:60]!r} cannot be read (it leaves a time to chance); {CRON_EXAMPLE}.")
+    if len(cron.split()) != 5:
+        raise UserError(f"the cron line {cron[:60]!r} has {len(cron.split())} fields; {CRON_EXAMPLE}.")
+    try:
+        moment: datetime = croniter(cron, after.astimezone(place), max_years_between_matches=9).get_next(datetime)
+    except CroniterBadDateError:
+        raise UserError(f"the cron line {cron[:60]!r} never fires; name a day that its month has.") from None
+    except (CroniterError, ValueError, KeyError) as error:
+        raise UserError(f"the cron line {cron[:60]!r} cannot be read ({error}); {CRON_EXAMPLE}.") from None
+    if moment - after > LONGEST_WAIT:
+        raise UserError(f"the cron line {cron[:60]!r} never fires; name a day that its month has.")
+    return moment.astimezone(UTC)
+
+
+def read_zone(name: str) -> ZoneInfo:
+    """The time zone of that name. Raises UserError where there is none."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise UserError(f"there is no time zone {name[:60]!r}; give one such as Europe/Berlin or UTC.") from None
