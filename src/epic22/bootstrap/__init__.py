@@ -74,10 +74,10 @@ if TYPE_CHECKING:
     from epic22.services.consume import BatchPolicy as BatchPolicy
     from epic22.services.consume import Waiting as Waiting
     from epic22.services.forecast_findings import compute_forecast_coverage as compute_forecast_coverage
-    from epic22.services.promote import describe_model as describe_model
-    from epic22.services.promote import list_history as list_history
     from epic22.services.jobs import add_schedule as add_schedule
     from epic22.services.jobs import submit_job as submit_job
+    from epic22.services.promote import describe_model as describe_model
+    from epic22.services.promote import list_history as list_history
     from epic22.services.promote import list_models as list_models
     from epic22.services.training_run import RowRun as RowRun
     from epic22.services.training_run import SeriesRun as SeriesRun
@@ -132,9 +132,8 @@ NAMES = {
     "epic22.reports.quality_document": ("build_quality_document",),
     "epic22.services.consume": ("BatchPolicy", "Waiting"),
     "epic22.services.forecast_findings": ("compute_forecast_coverage",),
-    "epic22.services.promote": ("describe_model", "list_history", "list_models"),
     "epic22.services.jobs": ("add_schedule", "submit_job"),
-    "epic22.services.promote": ("list_models",),
+    "epic22.services.promote": ("describe_model", "list_history", "list_models"),
     "epic22.services.training_run": ("RowRun", "SeriesRun"),
     "epic22.services.work": ("Worker",),
     "epic22.spec.task_yaml": ("read_spec",),
