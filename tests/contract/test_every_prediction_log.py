@@ -13,7 +13,7 @@ from epic22.adapters.metadata.database import Database
 from epic22.adapters.metadata.predictions import PredictionRecords
 from epic22.adapters.prediction_log import BufferedPredictionLog, FilePredictionLog, ReceiptStore
 from epic22.core.errors import StorageError
-from epic22.core.lineage import ModelVersion, Node, PredictionRecord
+from epic22.core.lineage import ModelVersion, Node, PredictionRecord, ReceiptBatch
 from epic22.core.ports import PredictionLog
 from epic22.core.prediction import Prediction, PredictionScore
 
@@ -87,6 +87,14 @@ def test_receipts_are_read_in_the_order_in_which_they_were_written_batch_by_batc
     log.add_receipts(receipts[4:])
     log.add_receipts([])
     assert list(log.iterate_receipts()) == receipts == list(log.find_receipts(""))
+
+
+def test_a_batch_of_receipts_is_written_as_each_of_them_would_be(log: ReceiptStore) -> None:
+    entities = ["a", 'b "c" \\u0001', "\x01", "ü\u2028", "d,e\n"]
+    batch = ReceiptBatch(MODEL, [str(n) * 64 for n in range(5)], entities, AT, Node("data version", "3", "data version 3"))
+    log.add_batch(batch)
+    log.add_receipts(list(batch))
+    assert list(log.iterate_receipts()) == [*batch, *batch]
 
 
 def test_receipts_that_cannot_be_added_are_said_in_a_sentence(tmp_path: Path) -> None:

@@ -67,7 +67,8 @@ def test_a_capped_training_says_what_it_did_otherwise(finished: tuple[Result, Pa
 @pytest.mark.slow
 def test_a_capped_model_answers_like_any_other(finished: tuple[Result, Path], file: Path) -> None:
     parts = assemble(Settings(finished[1], 1))
-    version, answers = predict_file(parts, "toy", file)
+    predicted = predict_file(parts, "toy", file)
+    version, answers = predicted.model, predicted.predictions
     assert version.model_hash == finished[0].run.version.model_hash
     assert len(answers) == 900
     assert not list((finished[1] / "scratch").iterdir())

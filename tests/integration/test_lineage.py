@@ -100,7 +100,7 @@ def test_a_prediction_from_a_flat_file_leads_back_to_its_bytes(
     parts = parts_in(tmp_path / "home")
     learned, asked = table(tmp_path, "binary"), table(tmp_path, "binary", 20, seed=5)
     finished = train_file(parts, build_spec(csv=learned, label="y", id="who", task="toy", seed=3, repeats=1))
-    _, predictions = predict_file(parts, "toy", asked)
+    predictions = predict_file(parts, "toy", asked).predictions
     found = trace_back(parts, predictions[0].receipt)
     assert {node.id for node in found.list_nodes("source")} == {sha256(learned), sha256(asked)}
     (trained_run,) = found.list_nodes("run")

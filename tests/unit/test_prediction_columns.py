@@ -11,12 +11,16 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 from tests.predictions import predict_columns, predict_frame, predict_rows
 from tests.toy import inputs
 from tests.trained import NAMES, opened, trained
 from tests.unit.test_hazard import served
 
+from epic22.core.artifact.answer_frame import ANSWER_SCHEMA, build_answer_frame
 from epic22.core.artifact.bundle import Bundle
+from epic22.core.artifact.prediction_request import FrameRequest
+from epic22.core.artifact.row_model import RowModel
 from epic22.core.evaluation.calibration import Calibration
 from epic22.core.evaluation.conformal import AdaptiveInterval
 from epic22.core.evaluation.risk_bands import RiskBands
@@ -106,6 +110,26 @@ def test_columns_hold_what_each_prediction_says(tmp_path: Path, name: str) -> No
         )
         listed = [None] * len(told) if stated is None else [None if x != x else x for x in stated.tolist()]
         assert found == [x if known is None or known[i] else None for i, x in enumerate(listed)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BUNDLES)
+def test_a_frame_of_answers_has_the_bits_of_the_records(tmp_path: Path, name: str) -> None:
+    version, bundle = BUNDLES[name](tmp_path)
+    request = FrameRequest(rows_for(bundle), first=7)
+    model = RowModel(version, bundle)
+    frame = model.predict_frame(request)
+    assert frame.schema == ANSWER_SCHEMA
+    assert_frame_equal(frame, build_answer_frame(model.predict(request)), check_exact=True)
+    assert_frame_equal(
+        model.predict_frame(request, with_reasons=False),
+        frame.with_columns(pl.lit(None, ANSWER_SCHEMA["reasons"]).alias("reasons")),
+        check_exact=True,
+    )
+    alone = [model.predict_frame(FrameRequest(row, first=7 + i)) for i, row in enumerate(request.frame.iter_slices(1))]
+    assert_frame_equal(pl.concat(alone), frame, check_exact=True)
+    assert frame["entity"][0] == "7"
+    assert model.predict_frame(FrameRequest(request.frame.head(0))).schema == ANSWER_SCHEMA
 
 
 def _response(bundle: Bundle, prediction: Prediction) -> Any:

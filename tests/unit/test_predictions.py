@@ -87,7 +87,7 @@ def test_the_rest_of_reasons_that_are_an_approximation_says_so(
     _, store = trained(tmp_path)
     version, bundle = opened(store)
     family = replace(get_family(bundle.family), capabilities=Capabilities(exact_reasons=is_exact))
-    monkeypatch.setattr("epic22.core.artifact.row_model.get_family", lambda name: family)
+    monkeypatch.setattr("epic22.core.artifact.row_reasons.get_family", lambda name: family)
     row = {"wear": 3.0, "load <b>$kN$</b>": -2.0, "maker": "brook", "indoors": True, "fitted on": None}
     (prediction,) = predict_rows(version, bundle, [row])
     assert prediction.reasons[-1].text.endswith("all other columns together") == is_exact

@@ -11,7 +11,7 @@ from epic22.adapters.metadata.predictions import PredictionRecords
 from epic22.adapters.prediction_log import FilePredictionLog, ReceiptStore
 from epic22.adapters.receipt_copy import RECEIPTS_AT_ONCE, CopyCounts, copy_receipts
 from epic22.core.errors import StorageError
-from epic22.core.lineage import ModelVersion, Node, PredictionRecord
+from epic22.core.lineage import ModelVersion, Node, PredictionRecord, ReceiptBatch
 from epic22.core.prediction import Prediction
 from epic22.core.tables.erasure import TenantIdentity
 
@@ -40,6 +40,9 @@ class CountingLog:
 
     def write(self, receipts: Iterable[PredictionRecord]) -> None:
         raise AssertionError("what is not written would not be said")
+
+    def add_batch(self, batch: ReceiptBatch) -> None:
+        raise AssertionError
 
     def log_predictions(self, version: ModelVersion, predictions: Sequence[Prediction], row_from: Node | None = None) -> None:
         raise AssertionError

@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from epic22.adapters.unfinished_work import count_unfinished_work as count_unfinished_work
+    from epic22.bootstrap.answer_export import FileRequest as FileRequest
+    from epic22.bootstrap.answer_export import WrittenAnswers as WrittenAnswers
+    from epic22.bootstrap.answer_export import export_portfolio as export_portfolio
+    from epic22.bootstrap.answer_export import write_answers as write_answers
     from epic22.bootstrap.attempt import begin_training as begin_training
     from epic22.bootstrap.comparison import AblationResult as AblationResult
     from epic22.bootstrap.comparison import ComparisonResult as ComparisonResult
@@ -44,6 +48,10 @@ if TYPE_CHECKING:
     from epic22.bootstrap.panel_extract import PanelWritten as PanelWritten
     from epic22.bootstrap.panel_extract import ingest_panel as ingest_panel
     from epic22.bootstrap.panel_extract import names_panel as names_panel
+    from epic22.bootstrap.portfolio_predictions import PortfolioPredictions as PortfolioPredictions
+    from epic22.bootstrap.portfolio_predictions import predict_portfolio as predict_portfolio
+    from epic22.bootstrap.predictions import FeatureMoment as FeatureMoment
+    from epic22.bootstrap.predictions import FilePredictions as FilePredictions
     from epic22.bootstrap.predictions import decide_feature as decide_feature
     from epic22.bootstrap.predictions import predict_file as predict_file
     from epic22.bootstrap.predictions import read_feature_rows as read_feature_rows
@@ -86,6 +94,7 @@ if TYPE_CHECKING:
 
 NAMES = {
     "epic22.adapters.unfinished_work": ("count_unfinished_work",),
+    "epic22.bootstrap.answer_export": ("FileRequest", "WrittenAnswers", "export_portfolio", "write_answers"),
     "epic22.bootstrap.attempt": ("begin_training",),
     "epic22.bootstrap.comparison": (
         "AblationResult",
@@ -114,7 +123,8 @@ NAMES = {
     ),
     "epic22.bootstrap.jobs": ("find_log", "list_other_programs", "name_worker", "open_job_stores", "open_worker_parts"),
     "epic22.bootstrap.panel_extract": ("PanelWritten", "ingest_panel", "names_panel"),
-    "epic22.bootstrap.predictions": ("decide_feature", "predict_file", "read_feature_rows"),
+    "epic22.bootstrap.portfolio_predictions": ("PortfolioPredictions", "predict_portfolio"),
+    "epic22.bootstrap.predictions": ("FeatureMoment", "FilePredictions", "decide_feature", "predict_file", "read_feature_rows"),
     "epic22.bootstrap.promotion": ("load_explanation", "override_by_key", "promote_version", "roll_back", "trace_back"),
     "epic22.bootstrap.quality": ("assess_version", "read_gate_options"),
     "epic22.bootstrap.sample": ("write_sample",),

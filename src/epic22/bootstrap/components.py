@@ -4,6 +4,7 @@ import getpass
 from dataclasses import dataclass
 
 from epic22.adapters.prediction_log import ReceiptStore
+from epic22.adapters.prediction_tables import PredictionTables
 from epic22.adapters.search_processes import SearchProcesses
 from epic22.adapters.studies import StudyDatabase, StudyFiles
 from epic22.adapters.tracking.mlflow import MlflowTracker
@@ -25,6 +26,7 @@ class Components:
     table_store: TableStore
     lineage: LineageEmitter
     prediction_log: ReceiptStore
+    predictions: PredictionTables
 
 
 def assemble(settings: Settings) -> Components:
@@ -34,7 +36,7 @@ def assemble(settings: Settings) -> Components:
     graph_provider.CHOICE.name = settings.onnx_provider
     events = OpenLineageEvents(home / "lineage" / "events.jsonl", settings.openlineage_url)
     stores, tracker = open_stores(settings), MlflowTracker(open_tracking_store(settings))
-    return Components(settings, stores.registry, tracker, stores.table_store, events, stores.prediction_log)
+    return Components(settings, stores.registry, tracker, stores.table_store, events, stores.prediction_log, stores.predictions)
 
 
 def open_studies(settings: Settings) -> SearchBackend:

@@ -8,6 +8,8 @@ from epic22.adapters.erasure_places import CACHES, EventPlace, FilePlace, Receip
 from epic22.adapters.file_store import FolderFiles, open_file_store
 from epic22.adapters.fit_files import FITS
 from epic22.adapters.lake_erasure import LakeErasure
+from epic22.adapters.prediction_erasure import ExportPlace, PredictionPlace
+from epic22.adapters.prediction_tables import FOLDER as PREDICTIONS
 from epic22.bootstrap.components import current_user
 from epic22.bootstrap.events import SPOOL, open_redis_queue, open_spool
 from epic22.bootstrap.stores import ARTIFACTS, Stores, get_artifacts, open_stores
@@ -39,7 +41,10 @@ def list_erasures(settings: Settings) -> tuple[ErasureEntry, ...]:
 def _list_places(settings: Settings, stores: Stores) -> tuple[ErasurePlace, ...]:
     """All places beside the tables. A new one is one line here."""
     tables = {feature.name: feature.task.entities for feature in FEATURES if feature.task.entities is not None}
-    places: list[ErasurePlace] = [ReceiptPlace(stores.prediction_log, tables), EventPlace(open_spool(settings))]
+    # First: what is stored there is noted under its lock, and so before receipts are looked at.
+    places: list[ErasurePlace] = [PredictionPlace(stores.predictions, tables)]
+    places += [ReceiptPlace(stores.prediction_log, tables), EventPlace(open_spool(settings))]
+    places.append(ExportPlace(settings.home, tables))
     if settings.redis_url is not None:
         places.append(EventPlace(open_redis_queue(settings.redis_url), "events that wait in Redis"))
     places.append(UnfinishedTrainings(FolderFiles(settings.home), (CHECKPOINTS, FITS)))
@@ -63,7 +68,7 @@ def _list_places(settings: Settings, stores: Stores) -> tuple[ErasurePlace, ...]
 
 def _list_skipped(settings: Settings, stores: Stores) -> tuple[str, ...]:
     """What lies in the home and is a place of its own."""
-    own = ["lake", "receipts", ARTIFACTS, *(f"{SPOOL}{end}" for end in DATABASE_ENDS)]
+    own = ["lake", "receipts", PREDICTIONS, ARTIFACTS, *(f"{SPOOL}{end}" for end in DATABASE_ENDS)]
     if stores.database is not None and stores.database.is_sqlite and stores.database.path.is_relative_to(settings.home):
         path = stores.database.path.relative_to(settings.home).as_posix()
         own += [f"{path}{end}" for end in DATABASE_ENDS]

@@ -1,7 +1,7 @@
 """Answers of the champions: of a file's rows, of a panel's series, of a feature's entities at a moment."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Literal
 from polars import DataFrame
 
 from epic22.bootstrap.components import Components
+from epic22.core.artifact.model import Model
 from epic22.core.artifact.panel_bundle import PanelSchema
 from epic22.core.data.period_times import PanelReading
 from epic22.core.data.sequence_columns import add_sequence
@@ -17,9 +18,10 @@ from epic22.core.errors import UserError
 from epic22.core.lineage import DataVersion, ModelVersion, Node, file_sha256
 from epic22.core.prediction import Prediction
 from epic22.core.progress import Progress
+from epic22.core.tables.versions import LakeVersion
 from epic22.core.task import Column
 from epic22.core.time_series import Histories
-from epic22.features.catalog import get_feature
+from epic22.features.catalog import FeatureData, get_feature
 from epic22.services.decide import DecisionList, decide
 from epic22.services.lineage_events import (
     build_model_dataset,
@@ -30,8 +32,18 @@ from epic22.services.lineage_events import (
 )
 from epic22.spec.flat_file import read_rows
 from epic22.spec.panel_file import PanelFile, load_panel_task_data
+from epic22.spec.row_batches import count_parquet_rows, read_row_batches
 
 DEFAULT_CAPACITY = 10
+
+
+@dataclass(frozen=True)
+class FilePredictions:
+    """The answers to a file's rows or a panel's series, the version that gave them, and what their values are, in words."""
+
+    model: ModelVersion
+    predictions: tuple[Prediction, ...]
+    value_name: str
 
 
 def predict_file(
@@ -41,7 +53,7 @@ def predict_file(
     version: str | None = None,
     progress: Progress = Progress(),
     with_reasons: bool = True,
-) -> tuple[ModelVersion, tuple[Prediction, ...]]:
+) -> FilePredictions:
     """Predict every row of a file with a task's champion, or with a version of it.
 
     For a forecast the file is a panel as it was trained on; without one, every series is forecast from its last known value.
@@ -49,22 +61,16 @@ def predict_file(
     Raises UserError where rows are to be predicted and no file is named.
     """
     with emit_lineage(components.lineage, f"predict.{task}", ()) as work:
-        model, predictions = _predict(components, task, path, version, progress, with_reasons)
+        progress.begin(f"predicting {'all series' if path is None else path.name}", 1)
+        model = components.registry.load(task, version)
+        request = model.read_request(None if path is None else RequestFile(path, progress.note))
+        predictions = model.predict(request, with_reasons)
         row_from = None if path is None else Node("source", file_sha256(path), str(path))
         work.inputs += () if row_from is None else list_source_datasets([(row_from.label, row_from.id)])
-        work.inputs.append(build_model_dataset(model))
+        work.inputs.append(build_model_dataset(model.version))
         work.outputs.append(build_prediction_dataset(task, predictions))
-        components.prediction_log.log_predictions(model, predictions, row_from)
-    return model, predictions
-
-
-def _predict(
-    components: Components, task: str, path: Path | None, version: str | None, progress: Progress, with_reasons: bool
-) -> tuple[ModelVersion, tuple[Prediction, ...]]:
-    progress.begin(f"predicting {'all series' if path is None else path.name}", 1)
-    model = components.registry.load(task, version)
-    request = model.read_request(None if path is None else RequestFile(path, progress.note))
-    return model.version, model.predict(request, with_reasons)
+        components.prediction_log.log_predictions(model.version, predictions, row_from)
+    return FilePredictions(model.version, predictions, model.describe_value())
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,14 @@ class RequestFile:
     def read_rows(self, columns: tuple[Column, ...]) -> DataFrame:
         """Its rows, in the types of these columns."""
         return read_rows(self.path, columns, self.tell)
+
+    def read_row_batches(self, columns: tuple[Column, ...], n_at_once: int) -> Iterator[DataFrame]:
+        """Its rows, in the types of these columns, so many at a time; of Parquet no more are in memory."""
+        return read_row_batches(self.path, columns, n_at_once, self.tell)
+
+    def count_rows(self) -> int | None:
+        """How many rows it has, where that is known before they are read."""
+        return count_parquet_rows(self.path)
 
     def read_histories(self, schema: PanelSchema) -> Histories:
         """Its series as known at its end."""
@@ -130,19 +144,53 @@ def decide_feature(
 def _decide(
     components: Components, name: str, at: datetime | None, capacity: int | None, version_number: int | None, progress: Progress
 ) -> DecisionList:
-    feature = get_feature(name)
     progress.begin(f"{name}: reading the tables", 1)
-    version = components.table_store.resolve_version(version_number)
-    model = components.registry.load(name)
+    bound = bind_feature(components, FeatureMoment(name, at, version_number))
+    progress.step()
+    return decide(bound.model, bound.data, bound.at, capacity or bound.capacity, bound.in_sample)
+
+
+@dataclass(frozen=True)
+class FeatureMoment:
+    """A feature of the catalog at a moment, the end of the data where None, in a data version, the newest where None, by a
+    version of its model, the champion where None."""
+
+    name: str
+    at: datetime | None = None
+    data_number: int | None = None
+    model_version: str | None = None
+
+
+@dataclass(frozen=True)
+class BoundFeature:
+    """A feature's model, the tables that it is asked on and the moment. `capacity` is the task's own; `in_sample`: the model
+    learned from data after the moment."""
+
+    model: Model
+    data: FeatureData
+    stored: LakeVersion
+    at: datetime
+    capacity: int
+    in_sample: bool
+
+
+def bind_feature(components: Components, query: FeatureMoment) -> BoundFeature:
+    """What answers a feature at a moment.
+
+    Raises UnknownTaskError for a name that is no feature's or has no champion, UserError for a moment after the end of the data.
+    """
+    name, at = query.name, query.at
+    feature = get_feature(name)
+    version = components.table_store.resolve_version(query.data_number)
+    model = components.registry.load(name, query.model_version)
     task = add_sequence(feature.task, model.input_names)
     task_data = feature.bind(task, components.table_store.tables(version.number), DataVersion(version.id, ()))
     moment = version.end if at is None else at
     if moment > version.end:
         raise UserError(f"--at {moment:%Y-%m-%d} lies after the end of the data ({version.end:%Y-%m-%d}); ingest newer tables.")
-    limit = capacity or feature.task.policy.capacity or DEFAULT_CAPACITY
-    progress.step()
     trained_on = next((v for v in components.table_store.log() if model.bundle.data_version in v.ids), None)
-    return decide(model, task_data, moment, limit, in_sample=trained_on is not None and moment < trained_on.end)
+    in_sample = trained_on is not None and moment < trained_on.end
+    return BoundFeature(model, task_data, version, moment, feature.task.policy.capacity or DEFAULT_CAPACITY, in_sample)
 
 
 def read_feature_rows(

@@ -1,6 +1,7 @@
 """Where things are kept: files in EPIC22_HOME, or a database and artifacts that several machines share."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
@@ -9,6 +10,8 @@ from epic22.adapters.file_store import FolderFiles, open_file_store
 from epic22.adapters.lake import Lake
 from epic22.adapters.model_store import ModelStore
 from epic22.adapters.prediction_log import FilePredictionLog, ReceiptStore
+from epic22.adapters.prediction_tables import FOLDER as PREDICTIONS
+from epic22.adapters.prediction_tables import PredictionTables, lock_folder
 from epic22.adapters.tracking.mlflow_store import MlflowStore
 from epic22.adapters.version_files import VersionFiles
 from epic22.bootstrap.jobs_database import open_jobs_database
@@ -28,13 +31,14 @@ ARTIFACTS = "artifacts"
 
 @dataclass(frozen=True)
 class Stores:
-    """Models, tables and receipts; `place` says for people where they are, the database which files belong together, and the link
-    leads to a Redis that makes them quicker."""
+    """Models, tables, receipts and predictions of portfolios; `place` says for people where they are, the database which files
+    belong together, and the link leads to a Redis that makes them quicker."""
 
     place: str
     registry: Registry
     table_store: Lake
     prediction_log: ReceiptStore
+    predictions: PredictionTables
     database: "Database | None" = None
     link: "RedisLink | None" = None
 
@@ -50,7 +54,9 @@ def open_stores(settings: Settings) -> Stores:
 def open_home_stores(home: Path, fence: Fence = UNFENCED) -> Stores:
     """The stores in the files of a home; `fence` is around what an attempt at a job makes visible."""
     lake = Lake(home / "lake", VersionFiles(home / "lake", fence))
-    return Stores(str(home), ModelStore(home / "models", fence), lake, FilePredictionLog(home / "receipts"))
+    predictions = PredictionTables(FolderFiles(home / PREDICTIONS), partial(lock_folder, home / PREDICTIONS))
+    receipts = FilePredictionLog(home / "receipts")
+    return Stores(str(home), ModelStore(home / "models", fence), lake, receipts, predictions)
 
 
 def open_fence(settings: Settings) -> Fence:
@@ -79,6 +85,7 @@ def open_shared_stores(
     from epic22.adapters.champion_cache import ServedModelStore
     from epic22.adapters.metadata.data_versions import VersionRecords
     from epic22.adapters.metadata.database import Database
+    from epic22.adapters.metadata.locks import hold_lock
     from epic22.adapters.metadata.predictions import PredictionRecords
     from epic22.adapters.shared_model_store import SharedModelStore
 
@@ -93,7 +100,9 @@ def open_shared_stores(
     files = open_file_store(f"{artifacts}/lake")
     staging = files.root if isinstance(files, FolderFiles) else home / "cache" / "lake"
     lake = Lake(staging, VersionRecords(database, fence), files)
-    return Stores(database.place, registry, lake, PredictionRecords(database), database, link)
+    work = "predictions of a portfolio are being stored"
+    predictions = PredictionTables(open_file_store(f"{artifacts}/{PREDICTIONS}"), partial(hold_lock, database, PREDICTIONS, work))
+    return Stores(database.place, registry, lake, PredictionRecords(database), predictions, database, link)
 
 
 def _open_link(redis_url: str) -> "RedisLink":

@@ -2,16 +2,22 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import orjson
+
 NodeType = Literal["source", "table version", "data version", "run", "model", "prediction"]
 STAGES: tuple[NodeType, ...] = get_args(NodeType)
 """The kinds of things in the order in which one leads to the next."""
 
+
+MIN_PLAIN, MAX_PLAIN = 1e-4, 1e16
+"""Between these sizes every writer of shortest numbers writes the same digits; beyond them exponents have several forms."""
+NUMBER_TYPES = frozenset((float, type(None)))
 
 MIN_BULK_ROWS = 8
 """So few rows are written one by one sooner than column by column."""
@@ -45,8 +51,27 @@ def canonical_json_rows(columns: Mapping[str, list[Any]]) -> list[bytes]:
 
 def _to_json_texts(values: list[Any]) -> list[str]:
     """The JSON of each value. All are written at once: no line break within one is left as it is."""
+    if {*map(type, values)} <= NUMBER_TYPES:
+        return write_numbers(values)
     texts = json.dumps(values, sort_keys=True, separators=("\n", ":"), allow_nan=False, ensure_ascii=False)[1:-1].split("\n")
     return texts if len(texts) == len(values) else [canonical_json(value).decode() for value in values]
+
+
+def write_numbers(values: list[float | None]) -> list[str]:
+    """The JSON of each number as `canonical_json` writes it, in a tenth of its time. Raises ValueError for NaN and infinity.
+
+    >>> write_numbers([0.1, None, -0.0, 1e-5, 1e16])
+    ['0.1', 'null', '-0.0', '1e-05', '1e+16']
+    """
+    import numpy as np
+
+    texts = orjson.dumps(values).decode()[1:-1].split(",")
+    numbers = np.array(values, dtype=np.float64)
+    size = np.abs(numbers)
+    for place in np.flatnonzero(~((size >= MIN_PLAIN) & (size < MAX_PLAIN)) & (size != 0)).tolist():
+        # None is NaN among the numbers, and null in both.
+        texts[place] = json.dumps(values[place], allow_nan=False)
+    return texts
 
 
 def sha256(*parts: bytes | memoryview) -> str:
@@ -173,6 +198,23 @@ class PredictionRecord:
     entity: str
     at: datetime
     row_from: Node | None = None
+
+
+@dataclass(frozen=True)
+class ReceiptBatch:
+    """The receipts of answers that one model gave at once, each with whom it is about; all rows were read from one place."""
+
+    version: ModelVersion
+    receipts: Sequence[str]
+    entities: Sequence[str]
+    at: datetime
+    row_from: Node
+
+    def __iter__(self) -> Iterator[PredictionRecord]:
+        """Each by itself."""
+        v = self.version
+        for receipt, entity in zip(self.receipts, self.entities, strict=True):
+            yield PredictionRecord(receipt, v.task, v.version, v.model_hash, entity, self.at, self.row_from)
 
 
 @dataclass(frozen=True)

@@ -72,16 +72,22 @@ def decide(model: Model, data: BoundTask, at: datetime, capacity: int, in_sample
     ranked.
     """
     name = data.task.name
-    if model.data_type != data.data_type:
-        raise UserError(
-            f"task {name}: the champion is of another kind than the feature; train it again with 'epic22 train {name}'."
-        )
+    refuse_other_type(model, data)
     eligible = data.list_eligible(at)
     request = data.build_request(eligible)
     cases = EligibleCases(eligible, request, model.predict(FrameRequest(request)))
     listed = RANKINGS[data.data_type](model.costs, data.task, cases, capacity)
     saving = float(sum(case.saving or 0.0 for case in listed)) if model.costs else None
     return DecisionList(name, model.version, at, capacity, len(cases.predictions), listed, saving, in_sample)
+
+
+def refuse_other_type(model: Model, data: BoundTask) -> None:
+    """Raise UserError where the model predicts from another type of data than the task has."""
+    if model.data_type != data.data_type:
+        name = data.task.name
+        raise UserError(
+            f"task {name}: the champion is of another kind than the feature; train it again with 'epic22 train {name}'."
+        )
 
 
 def rank_by_saving(costs: Mapping[str, float], task: Task, cases: EligibleCases, capacity: int) -> tuple[ListedCase, ...]:
@@ -109,14 +115,18 @@ def decision_value(prediction: Prediction) -> PredictedValue:
 def rank_by_change(costs: Mapping[str, float], task: Task, cases: EligibleCases, capacity: int) -> tuple[ListedCase, ...]:
     """The series whose forecast departs most from the last value, relative to it, downwards first where figures tie."""
     last_values = cases.request["values"].list.last().to_list()
-    changes = [_relative_change(one, last) for one, last in zip(cases.predictions, last_values, strict=True)]
+    changes = [compute_relative_change(_shown_value(one), last) for one, last in zip(cases.predictions, last_values, strict=True)]
     order = sorted(range(len(changes)), key=lambda i: (-abs(changes[i]), changes[i]))[:capacity]
     return tuple(ListedCase(rank, cases.predictions[i], None, changes[i]) for rank, i in enumerate(order, start=1))
 
 
-def _relative_change(prediction: Prediction, last: float) -> float:
-    value = prediction.values[min(SHOWN_HORIZON, len(prediction.values)) - 1].value
-    return (float(value) - last) / abs(last) if last else 0.0
+def _shown_value(prediction: Prediction) -> float:
+    return float(prediction.values[min(SHOWN_HORIZON, len(prediction.values)) - 1].value)
+
+
+def compute_relative_change(value: float, last: float) -> float:
+    """How far a forecast departs from the last value, relative to it; 0 where that is 0."""
+    return (value - last) / abs(last) if last else 0.0
 
 
 RANKINGS: Mapping[str, Callable[[Mapping[str, float], Task, EligibleCases, int], tuple[ListedCase, ...]]] = {

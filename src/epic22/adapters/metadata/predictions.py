@@ -12,7 +12,7 @@ from epic22.adapters.metadata.database import Database
 from epic22.adapters.metadata.schema import PREDICTIONS
 from epic22.adapters.prediction_log import get_logger, redact_receipt
 from epic22.core.errors import StorageError
-from epic22.core.lineage import ModelVersion, Node, PredictionRecord
+from epic22.core.lineage import ModelVersion, Node, PredictionRecord, ReceiptBatch
 from epic22.core.prediction import Prediction
 from epic22.core.tables.erasure import TenantIdentity
 
@@ -52,6 +52,10 @@ class PredictionRecords:
         with self.database.write() as connection:
             for start in range(0, len(rows), BATCH_ROWS):
                 connection.execute(insert(PREDICTIONS), rows[start : start + BATCH_ROWS])
+
+    def add_batch(self, batch: ReceiptBatch) -> None:
+        """Add the receipts of many answers, all or none. Raises StorageError where they cannot be written."""
+        self.add_receipts(list(batch))
 
     def iterate_receipts(self) -> Iterator[PredictionRecord]:
         """All receipts in the order of their rows, a batch in memory at a time; a transaction a batch keeps nobody waiting."""

@@ -5,7 +5,6 @@ give the golden rows the scores that were written down with them. The training s
 """
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -207,13 +206,6 @@ def write_bundle(folder: Path, bundle: Bundle, golden: pl.DataFrame) -> None:
     raw = np.concatenate(alone, dtype=np.float64) if alone else np.zeros(0)
     golden_scores = {GOLDEN: canonical_json({"rows": to_json(rows.to_dicts()), "raw": raw.tolist()})}
     write_sealed_folder(folder, to_json(bundle, MANIFEST_VIEWS), bundle.files() | golden_scores)
-
-
-def value_to_json(value: Any) -> Any:
-    """A value as JSON has it: a time as ISO 8601, missing and NaN as null."""
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def open_bundle(folder: Path, manifest: dict[str, Any] | None = None) -> Bundle:

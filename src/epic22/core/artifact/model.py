@@ -1,15 +1,16 @@
 """What answers: an opened, registered model, whatever it was trained on."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from polars import DataFrame
 
+from epic22.core.artifact.answer_frame import build_answer_frame
 from epic22.core.artifact.panel_bundle import PanelSchema
 from epic22.core.artifact.portable_network import PortableNetwork
-from epic22.core.artifact.prediction_request import PredictionRequest
+from epic22.core.artifact.prediction_request import PredictionRequest, RowsRequest
 from epic22.core.artifact.request_model import RequestModel
 from epic22.core.artifact.sealed import ModelSchema, TrainedBundle
 from epic22.core.errors import ColumnError
@@ -37,6 +38,9 @@ class RequestSource(Protocol):
 
     def read_rows(self, columns: tuple[Column, ...]) -> DataFrame:
         """Its rows, in the types of these columns. Raises FileError, ColumnError."""
+
+    def read_row_batches(self, columns: tuple[Column, ...], n_at_once: int) -> Iterator[DataFrame]:
+        """Its rows likewise, so many at a time, where it can be read so; whole otherwise."""
 
     def read_histories(self, schema: PanelSchema) -> Histories:
         """Its series as known at its end, laid out as those that the schema was trained on. Raises FileError, ColumnError."""
@@ -85,6 +89,10 @@ class Model(ABC):
         """What is reported of its answers."""
 
     @abstractmethod
+    def describe_value(self) -> str:
+        """What the value of an answer is, in words."""
+
+    @abstractmethod
     def request_model(self) -> RequestModel:
         """How it is asked."""
 
@@ -96,9 +104,20 @@ class Model(ABC):
     def read_request(self, source: RequestSource | None) -> PredictionRequest:
         """What a table asks of it; without one, all that it knows by itself. Raises UserError where it needs one."""
 
+    def read_requests(self, source: RequestSource | None, n_at_once: int) -> Iterator[PredictionRequest]:
+        """The same, so many rows or series at a time."""
+        whole = self.read_request(source)
+        assert isinstance(whole, RowsRequest)
+        for start in range(0, len(whole), n_at_once):
+            yield RowsRequest(whole.rows[start : start + n_at_once], start + 1)
+
     @abstractmethod
     def predict(self, request: PredictionRequest, with_reasons: bool = True) -> tuple[Prediction, ...]:
         """One prediction a row, with its receipt. Raises RowError for a row that cannot be answered."""
+
+    def predict_frame(self, request: PredictionRequest, with_reasons: bool = True) -> DataFrame:
+        """The same answers as a frame, a row for each value (`ANSWER_SCHEMA`)."""
+        return build_answer_frame(self.predict(request, with_reasons))
 
     def compute_responses(self, X: DataFrame) -> Array:
         """What metrics judge of each of these rows of inputs, (n,) or (n, k), uncalibrated; the model may have more.

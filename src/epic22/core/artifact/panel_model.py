@@ -60,6 +60,10 @@ class PanelModel(Model):
         """What is reported of its answers."""
         return ModelDescription("quantiles")
 
+    def describe_value(self) -> str:
+        """The target."""
+        return self.bundle.schema.target
+
     def request_model(self) -> RequestModel:
         """Rows with a series each."""
         return build_panel_request_model(self.bundle.schema)

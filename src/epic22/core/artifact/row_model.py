@@ -1,36 +1,33 @@
 """A model of rows: each is answered by itself, with value, interval, reasons that sum to the score, and receipt."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
-from epic22.core.artifact.bundle import DATA_TYPE, Bundle, Schema, open_bundle, value_to_json
+from epic22.core.artifact.answer_frame import ANSWER_SCHEMA, AnsweredRows, build_row_frame
+from epic22.core.artifact.bundle import DATA_TYPE, Bundle, Schema, open_bundle
 from epic22.core.artifact.model import Model, ModelDescription, RequestSource
 from epic22.core.artifact.prediction_columns import PredictionColumns, compute_columns
 from epic22.core.artifact.prediction_request import FrameRequest, PredictionRequest
 from epic22.core.artifact.request_model import RequestModel, build_example_row, build_request_model
+from epic22.core.artifact.row_batch import RowBatch
 from epic22.core.artifact.row_network import RowNetwork, build_export_refusal
+from epic22.core.artifact.row_reasons import RowInputs, compute_reasons, describe_outcome, name_answer
 from epic22.core.column import Dtype
-from epic22.core.data.preprocess import MAX_LEVELS, Preprocessor, decode_level
+from epic22.core.data.preprocess import MAX_LEVELS
 from epic22.core.errors import ColumnError, UserError
-from epic22.core.lineage import ModelVersion, canonical_json, canonical_json_rows, sha256
+from epic22.core.lineage import ModelVersion, sha256
 from epic22.core.models.base import Capabilities, predict_response
 from epic22.core.models.catalog import get_family
 from epic22.core.models.ensemble import Ensemble
-from epic22.core.models.hazard import compute_interval_shares
 from epic22.core.models.networks.exportable import find_network
-from epic22.core.prediction import MAX_REASONS, PredictedValue, Prediction, PredictionScore, Reason
+from epic22.core.prediction import PredictedValue, Prediction, PredictionScore
 from epic22.core.statistics import Interval
-from epic22.core.task import Array, CellValue, Column
-from epic22.core.text import describe_amount, describe_odds, format_time, format_value
-
-HAZARD_AVERAGE = "the average over all rows, and what the days ahead add by themselves"
+from epic22.core.task import Array, CellValue
 
 
 @dataclass(frozen=True)
@@ -76,6 +73,15 @@ class RowModel(Model):
             return ModelDescription(schema.kind, schema.classes, coverage)
         return ModelDescription(schema.kind, schema.classes, coverage, schema.loss, schema.log)
 
+    def describe_value(self) -> str:
+        """The target with its unit; of classes the likeliest, or of two the probability of the one that is named."""
+        schema = self.bundle.schema
+        if schema.traits.has_score_per_class:
+            return f"likeliest {schema.target}"
+        if schema.traits.is_regression:
+            return schema.target if schema.unit is None else f"{schema.target}, {schema.unit}"
+        return f"probability of {name_answer(schema, describe_outcome(schema))}"
+
     def request_model(self) -> RequestModel:
         """Rows with a field a column."""
         return build_request_model(self.bundle.schema)
@@ -90,29 +96,53 @@ class RowModel(Model):
             raise UserError(f"task {self.bundle.schema.task} predicts rows: name the file they are in.")
         return FrameRequest(source.read_rows(self.bundle.schema.columns))
 
+    def read_requests(self, source: RequestSource | None, n_at_once: int) -> Iterator[PredictionRequest]:
+        """The same, so many rows at a time. Raises UserError without a table."""
+        if source is None:
+            yield self.read_request(source)
+            return
+        first = 1
+        for frame in source.read_row_batches(self.bundle.schema.columns, n_at_once):
+            yield FrameRequest(frame, first)
+            first += frame.height
+
     def predict(self, request: PredictionRequest, with_reasons: bool = True) -> tuple[Prediction, ...]:
         """One prediction a row. Reasons take most of the time; without them all else is the same."""
         n = len(request)
         if not n:
             return ()
-        X, batch = request.matrix(self.bundle.preprocessor), _RowBatch.of(self.bundle.schema, request.column, n)
-        answers = compute_columns(self.bundle, X, batch.stakes(self.bundle.schema.stake_column))
-        rows = zip(
-            batch.entities,
-            batch.at,
+        rows = self._answer(request, with_reasons)
+        answers, unit, version = rows.columns, self.bundle.schema.score_unit, self.version
+        predictions = zip(
+            rows.batch.entities,
+            rows.batch.at,
             _iterate_values(self.bundle.schema, answers),
             answers.score.tolist(),
-            _iterate_reasons(self.bundle, X, answers, batch) if with_reasons else repeat((), n),
-            batch.texts,
-            answers.raw,
+            repeat((), n) if rows.reasons is None else rows.reasons,
+            rows.receipts,
             _to_list(answers.median_days, n),
             strict=True,
         )
-        unit, version, model = self.bundle.schema.score_unit, self.version, self.version.model_hash.encode()
         return tuple(
-            Prediction(entity, at, values, PredictionScore(score, unit), why, version, sha256(model, text, raw.tobytes()), days)
-            for entity, at, values, score, why, text, raw, days in rows
+            Prediction(entity, at, values, PredictionScore(score, unit), why, version, receipt, days)
+            for entity, at, values, score, why, receipt, days in predictions
         )
+
+    def predict_frame(self, request: PredictionRequest, with_reasons: bool = True) -> pl.DataFrame:
+        """The same answers, without a record a row."""
+        if not len(request):
+            return pl.DataFrame(schema=ANSWER_SCHEMA)
+        rows = self._answer(request, with_reasons)
+        return build_row_frame(self.bundle.schema, rows)
+
+    def _answer(self, request: PredictionRequest, with_reasons: bool) -> AnsweredRows:
+        bundle = self.bundle
+        X, batch = request.matrix(bundle.preprocessor), RowBatch.of(bundle.schema, request)
+        columns = compute_columns(bundle, X, batch.stakes(bundle.schema.stake_column))
+        reasons = compute_reasons(bundle, RowInputs(X, batch.inputs), columns) if with_reasons else None
+        model = self.version.model_hash.encode()
+        receipts = [sha256(model, text, raw.tobytes()) for text, raw in zip(batch.texts, columns.raw, strict=True)]
+        return AnsweredRows(batch, columns, reasons, receipts)
 
     def compute_responses(self, X: pl.DataFrame) -> Array:
         """What metrics judge of each row."""
@@ -148,43 +178,6 @@ def _has_type(series: pl.Series, dtype: Dtype) -> bool:
     if dtype == "time":
         return is_time
     return not is_time and (dtype in ("category", "text") or not is_text)
-
-
-@dataclass(frozen=True)
-class _RowBatch:
-    """n rows as they were asked: whom each is about, when, its inputs by name as JSON has them, and these as canonical JSON."""
-
-    entities: Sequence[str]
-    at: Sequence[datetime | None]
-    inputs: Mapping[str, Sequence[CellValue]]
-    texts: Sequence[bytes]
-
-    @classmethod
-    def of(cls, schema: Schema, column: Callable[[str], Sequence[Any]], n: int) -> "_RowBatch":
-        """From the values (n,) of a column by name."""
-        inputs = {one.name: [value_to_json(value) for value in column(one.name)] for one in schema.inputs}
-        entities, times = (_read_role(schema, role, column, n) for role in ("id", "time"))
-        return cls(
-            entities=[str(i) if value is None else str(value) for i, value in enumerate(entities, start=1)],
-            at=[value if isinstance(value, datetime) else None for value in times],
-            inputs=inputs,
-            texts=canonical_json_rows(inputs) if inputs else [canonical_json({})] * n,
-        )
-
-    def row(self, i: int) -> Mapping[str, CellValue]:
-        """The inputs of a row."""
-        return {name: values[i] for name, values in self.inputs.items()}
-
-    def stakes(self, stake_column: str | None) -> Array | None:
-        """What is at stake in each row (n,), NaN where it does not say; None where none of them could."""
-        values = None if stake_column is None else self.inputs.get(stake_column)
-        return None if values is None else np.array([np.nan if value is None else float(value) for value in values])
-
-
-def _read_role(schema: Schema, role: str, column: Callable[[str], Sequence[Any]], n: int) -> Sequence[Any]:
-    """The values (n,) of the first column of a role; None where there is no such column."""
-    name = next((column.name for column in schema.columns if column.role == role), None)
-    return [None] * n if name is None else column(name)
 
 
 def _to_list(column: Array | None, n: int) -> list[Any]:
@@ -237,89 +230,3 @@ def _class_sets(schema: Schema, answers: PredictionColumns, n: int) -> Iterable[
     for row in answers.in_set:
         named.setdefault(row.tobytes(), tuple(name for name, in_set in zip(schema.classes, row, strict=True) if in_set))
     return [named[row.tobytes()] for row in answers.in_set]
-
-
-def _iterate_reasons(bundle: Bundle, X: Array, answers: PredictionColumns, batch: _RowBatch) -> Iterator[tuple[Reason, ...]]:
-    """Each row's reasons: of a likeliest class its own, of a hazard the mean up to the horizon that decides."""
-    schema, estimator, likeliest = bundle.schema, bundle.estimator, answers.likeliest_class
-    is_hazard = schema.traits.is_time_to_event
-    about = schema.classes[1] if schema.classes else schema.target.replace("_", " ") if is_hazard else ""
-    if likeliest is not None:
-        values = estimator.explain_outputs(X, np.eye(len(schema.classes))[likeliest])
-    elif is_hazard:
-        shares = compute_interval_shares(schema.horizons, schema.horizon)
-        values = estimator.explain_outputs(X, np.tile(shares, (len(X), 1)))
-    else:
-        values = estimator.shap_values(X)
-    for i, parts in enumerate(values):
-        about = about if likeliest is None else schema.classes[likeliest[i]]
-        row = _ScoredRow(float(answers.score[i]), float(answers.shift[i]), batch.row(i), X[i])
-        reasons = _build_reasons(bundle, row, parts, about)
-        yield (replace(reasons[0], text=HAZARD_AVERAGE), *reasons[1:]) if is_hazard else reasons
-
-
-@dataclass(frozen=True)
-class _ScoredRow:
-    """A row with its score and the part of it that is calibration's, its inputs by name, and its row of the matrix, (p,): there a
-    derived column has its value, and a category that training never saw has none."""
-
-    score: float
-    shift: float
-    inputs: Mapping[str, Any]
-    matrix: Array
-
-
-def _build_reasons(bundle: Bundle, row: _ScoredRow, parts: Array, about: str) -> tuple[Reason, ...]:
-    """The average, the strongest columns by size, what calibration shifts, and the rest, which closes the sum exactly."""
-    columns = bundle.preprocessor.outputs
-    strongest = [int(j) for j in np.argsort(-np.abs(parts[:-1]), kind="stable")[:MAX_REASONS] if parts[j] != 0]
-    offset = bundle.schema.offset
-    average = "the average over all rows" if offset is None else f"the average over all rows, where {offset} is 1"
-    reasons = [Reason(None, None, float(parts[-1]), average)]
-    for j in strongest:
-        column, part = columns[j], float(parts[j])
-        value = row.inputs.get(column.name)
-        if column.name not in row.inputs:
-            value = _decode_value(bundle.preprocessor, column, row.matrix[j])
-        unseen = column.dtype == "category" and value is not None and np.isnan(row.matrix[j])
-        text = f"{_describe_value(column, value, unseen)}: {_describe_effect(bundle.schema, part, about)}"
-        reasons.append(Reason(column.name, value, part, text))
-    if row.shift:
-        reasons.append(Reason(None, None, row.shift, "calibration: how often such scores came true"))
-    rest = row.score - sum(reason.contribution for reason in reasons)
-    is_exact = get_family(bundle.family).capabilities.exact_reasons
-    text = "all other columns together" if is_exact else "all other columns together, and what the reasons do not explain"
-    return (*reasons, Reason(None, None, rest, text))
-
-
-def _decode_value(preprocessor: Preprocessor, column: Column, value: np.float32) -> str | float | bool | None:
-    """What a derived column's number stands for, as JSON has it; a number is the shortest that names it."""
-    if np.isnan(value):
-        return None
-    if column.dtype == "category":
-        return decode_level(preprocessor, column, float(value))
-    if column.dtype == "time":
-        return format_time(preprocessor.restore_value(column, float(value)))
-    return bool(value) if column.dtype == "bool" else preprocessor.restore_value(column, float(str(value)))
-
-
-def _describe_value(column: Column, value: Any, unseen: bool) -> str:
-    text = f"{column.about or column.name} is {format_value(column, value)}"
-    return f"{text}, which training never saw" if unseen else text
-
-
-BARE_ANSWERS = ("0", "1", "yes", "no", "y", "n", "true", "false", "")
-"""Names of classes that say nothing without the label's name."""
-
-
-def _describe_effect(schema: Schema, part: float, about: str) -> str:
-    """What a part of the score does to the answer, in words."""
-    if schema.is_log_scale:
-        return f"× {np.exp(part):.3g}"
-    if schema.traits.is_regression:
-        return describe_amount(part, schema.unit)
-    what = f"{schema.target} = {about}" if about.lower() in BARE_ANSWERS else about
-    if not schema.traits.has_score_per_class:
-        return describe_odds(part, what)
-    # Among many classes a column moves the other scores too, so no single figure is the change of the odds.
-    return f"makes {what} {'likelier' if part > 0 else 'less likely'}"

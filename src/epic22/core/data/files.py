@@ -14,6 +14,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ import polars as pl
 from epic22.core.data.table_lines import count_footer_lines, describe_left_out, find_header
 from epic22.core.data.workbook import is_archive, unwrap_archive
 from epic22.core.errors import FileError
-from epic22.core.lineage import sha256
+from epic22.core.lineage import file_sha256, sha256
 
 MAX_LINE_BYTES = 16 * 2**20
 """A line longer than this is taken for damage."""
@@ -44,7 +45,8 @@ class RawTable:
     """A file's rows as they are: text for CSV and JSON, own types for Parquet. `sha256` is of its bytes, as sha256sum says.
 
     `format` is csv, json, jsonl or parquet; `separator` is None for all but CSV, `encoding` for Parquet. `content` is what ids
-    of data versions are made of: the hash of the length and the bytes. `notes` say which lines of the file are none of the table.
+    of data versions are made of: the hash of the length and the bytes. `notes` say which lines of the file are none of the table;
+    the rows begin with number `first` of the file's, from 0.
     """
 
     path: str
@@ -55,6 +57,7 @@ class RawTable:
     encoding: str | None
     content: str = ""
     notes: tuple[str, ...] = ()
+    first: int = 0
 
 
 def read_table(path: Path) -> RawTable:
@@ -83,17 +86,29 @@ def read_text(path: Path) -> tuple[str, str]:
     return _decode(path, _decompress(path, _read_bytes(path)))
 
 
+def hash_file(path: Path) -> str:
+    """The SHA-256 of a file's bytes, read in pieces. Raises FileError where it cannot be read."""
+    with _translate_faults(path):
+        return file_sha256(path)
+
+
 def _read_bytes(path: Path) -> bytes:
-    try:
+    with _translate_faults(path):
         content = path.read_bytes()
+    _refuse_empty(path, content)
+    return content
+
+
+@contextmanager
+def _translate_faults(path: Path) -> Iterator[None]:
+    try:
+        yield
     except FileNotFoundError:
         raise FileError(f"{path}: no such file; check the name and the folder.") from None
     except IsADirectoryError:
         raise FileError(f"{path} is a folder; name the file in it.") from None
     except OSError as error:
         raise FileError(f"{path} cannot be read ({error.strerror}); check its permissions.") from None
-    _refuse_empty(path, content)
-    return content
 
 
 def _refuse_empty(path: Path, content: bytes) -> None:

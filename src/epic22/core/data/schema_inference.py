@@ -236,7 +236,7 @@ def conform_frame(raw: RawTable, columns: tuple[Column, ...]) -> pl.DataFrame:
     series = [cast_column(raw.frame[column.name], column, problems) for column in present_columns]
     if problems:
         row, name, what = problems[0]
-        raise RowError(f"{raw.path}, row {row + 1}, column {name!r}: {what}.", tuple(problems[:MAX_PROBLEMS]))
+        raise RowError(f"{raw.path}, row {raw.first + row + 1}, column {name!r}: {what}.", tuple(problems[:MAX_PROBLEMS]))
     read, names = {one.name: one for one in series}, [c.name for c in columns]
     offsets = [read_offsets(raw.frame[name], read[name]) for name in read if name_offset(name) in names]
     return pl.DataFrame([*series, *(one for one in offsets if one.name not in read)])

@@ -1,0 +1,235 @@
+"""A million rows predicted with their reasons, from Parquet into Parquet: 500 trees of depth six over 40 columns, two threads.
+
+    OMP_NUM_THREADS=1 python benchmarks/batch_predictions.py [--minutes 3] [--only trees]
+
+The rows come as ten files of 100,000, each predicted by `epic22.bootstrap.write_answers`, which `epic22 predict TASK FILE --out`
+runs, in a process of its own: values, sets, reasons, receipts in the log, all written. A part that is in
+benchmarks/results/batch_predictions.json by the same source is not run again, and no part is begun after so many minutes. Beside
+the trees: an ensemble of two forests and a line, and a network. Seconds are of the clock and of the processor, without the start
+of the process; where others use the cores, the clock says little, and the processor's seconds say how many rows two free cores
+answer.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from page import write_section
+from single_row import table
+from stamp import ROOT, machine, source_stamp
+
+from epic22.bootstrap.answer_export import FileRequest, write_answers
+from epic22.bootstrap.components import assemble
+from epic22.config import Settings
+from epic22.core.artifact.bundle import Bundle, Schema, compute_model_hash, write_bundle
+from epic22.core.data.preprocess import Preprocessor
+from epic22.core.models.base import BaseEstimator
+from epic22.core.models.catalog import get_family
+from epic22.core.models.ensemble import Ensemble, Member
+from epic22.core.models.learning_problem import LearningProblem
+from epic22.core.task import Array, Column
+
+RESULTS = ROOT / "benchmarks" / "results" / "batch_predictions.json"
+PAGE = ROOT / "docs" / "benchmarks.md"
+HOME = Path(tempfile.gettempdir()) / "epic22-batch-predictions"
+"""Models and rows, made once; a process that was stopped goes on with them."""
+N_COLUMNS, TREES, DEPTH, THREADS, BAR = 40, 500, 6, 2, 3_000
+PART_ROWS = {"trees": 100_000, "ensemble": 50_000, "network": 20_000}
+N_PARTS = {"trees": 10, "ensemble": 1, "network": 1}
+COLUMNS = tuple(Column(f"c{i:02d}", "float", about=f"measure {i}") for i in range(N_COLUMNS))
+COSTS = {"miss": 900.0, "false_alarm": 60.0}
+PROBLEM = LearningProblem("binary", tuple(column.name for column in COLUMNS), (False,) * N_COLUMNS)
+
+
+def fit_trees(X: Array, y: Array, rounds: int = TREES, depth: int = DEPTH) -> BaseEstimator:
+    """A forest of so many trees."""
+    params = {"default_rounds": rounds, "max_depth": depth, "learning_rate": 0.05, "threads": THREADS}
+    return get_family("boosting").build(PROBLEM, **params).fit(X, y)
+
+
+def fit_ensemble(X: Array, y: Array) -> BaseEstimator:
+    """Two forests and a line, summed by weights."""
+    members = (
+        Member("boosting", 0.5, fit_trees(X, y)),
+        Member("boosting", 0.3, fit_trees(X, y, 300, 4)),
+        Member("linear", 0.2, get_family("linear").build(PROBLEM).fit(X, y)),
+    )
+    return Ensemble("binary", members)
+
+
+def fit_network(X: Array, y: Array) -> BaseEstimator:
+    """The network for rows as it comes, on fewer rows and epochs than it would take: its size counts here, not its skill."""
+    return get_family("mlp").build(PROBLEM, epochs=2).fit(X[:4000], y[:4000])
+
+
+MODELS: Mapping[str, tuple[str, Callable[[Array, Array], BaseEstimator]]] = {
+    "trees": ("boosting", fit_trees),
+    "ensemble": ("ensemble", fit_ensemble),
+    "network": ("mlp", fit_network),
+}
+
+
+def open_settings() -> Settings:
+    """A home of this benchmark's own."""
+    return Settings(HOME, threads=THREADS)
+
+
+def prepare_model(name: str) -> None:
+    """The champion of a task of that name, registered where it is not."""
+    registry = assemble(open_settings()).registry
+    if registry.find_champion(name) is not None:
+        return
+    X, y = table()
+    family, fit = MODELS[name]
+    preprocessor = Preprocessor(COLUMNS, {})
+    schema = Schema(name, "a benchmark", "overdue", COLUMNS, "binary", ("no", "yes"), 30.0, None)
+    bundle = Bundle(
+        schema, family, "proven", "", "0" * 64, 0, preprocessor, fit(X, y), None, costs={"miss": 900.0, "false_alarm": 60.0}
+    )
+    bundle = replace(bundle, model_hash=compute_model_hash(bundle))
+    with tempfile.TemporaryDirectory() as folder:
+        golden = pl.DataFrame({c.name: X[:8, i].astype(np.float64) for i, c in enumerate(COLUMNS)}).fill_nan(None)
+        write_bundle(Path(folder) / "bundle", bundle, golden)
+        version = registry.save(name, family, bundle.model_hash, "0" * 64, "proven", Path(folder) / "bundle")
+    registry.promote(name, version.version, ())
+
+
+def prepare_rows(name: str, part: int) -> Path:
+    """A Parquet file of rows of their own, in row groups of 16,384."""
+    path = HOME / "rows" / f"{name}-{part}.parquet"
+    if not path.exists():
+        rng = np.random.default_rng(1000 + part)
+        X = rng.normal(size=(PART_ROWS[name], N_COLUMNS))
+        X[rng.random(X.shape) < 0.05] = np.nan
+        path.parent.mkdir(parents=True, exist_ok=True)
+        frame = pl.DataFrame({c.name: X[:, i] for i, c in enumerate(COLUMNS)}).fill_nan(None)
+        frame.write_parquet(path.with_suffix(".new"), row_group_size=16_384)
+        os.replace(path.with_suffix(".new"), path)
+    return path
+
+
+def measure_part(name: str, part: int) -> dict[str, Any]:
+    """Predict one file, in this process: seconds, memory, bytes."""
+    components, path = assemble(open_settings()), prepare_rows(name, part)
+    out = HOME / f"{name}.answers.parquet"
+    warm = HOME / "rows" / f"{name}-warm.parquet"
+    if not warm.exists():
+        pl.read_parquet(path, n_rows=64).write_parquet(warm)
+    write_answers(components, FileRequest(name, warm), out)
+    load, peak_before = os.getloadavg()[0], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began, processor_began = time.perf_counter(), time.process_time()
+    written = write_answers(components, FileRequest(name, path), out)
+    seconds, processor = time.perf_counter() - began, time.process_time() - processor_began
+    return {
+        "rows": written.answers,
+        "seconds": round(seconds, 2),
+        "processor_seconds": round(processor, 2),
+        "load": round(load, 1),
+        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "peak_mb_before": round(peak_before / 1024),
+        "answer_mb": round(out.stat().st_size / 1e6, 1),
+    }
+
+
+def read_record() -> dict[str, Any]:
+    """What was measured of this source; of another nothing counts."""
+    stamp = source_stamp(Path(__file__), asked=(PART_ROWS, N_PARTS, THREADS))
+    record = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    return record if record.get("source") == stamp else {"source": stamp, "machine": machine(), "parts": {}}
+
+
+def run(minutes: float, only: str | None) -> None:
+    """Measure what is not measured yet, each part in a process of its own."""
+    record, began = read_record(), time.monotonic()
+    for name in MODELS if only is None else [only]:
+        for part in range(N_PARTS[name]):
+            key = f"{name}/{part}"
+            if key in record["parts"]:
+                continue
+            if time.monotonic() - began > 60 * minutes:
+                print(f"{key} and what follows waits for another run")
+                return
+            prepare_model(name)
+            prepare_rows(name, part)
+            done = subprocess.run([sys.executable, __file__, "--part", key], capture_output=True, text=True, check=True)
+            record["parts"][key] = json.loads(done.stdout.splitlines()[-1])
+            RESULTS.write_text(json.dumps(record, indent=1) + "\n")
+            write_section(PAGE, "batch_predictions", render(record))
+            print(key, record["parts"][key], flush=True)
+
+
+def render(record: Mapping[str, Any]) -> str:
+    """The section of the page."""
+    lines = [
+        "## Batch predictions: rows a second with reasons",
+        "",
+        "Written by `benchmarks/batch_predictions.py`: rows of 40 columns from Parquet, answers with reasons and receipts into "
+        f"Parquet, {THREADS} threads. {record['machine']}.",
+        "",
+        "| model | rows | seconds | processor seconds | rows a second by the clock (load) | by two free cores | peak, MB |",
+        "|---|---|---|---|---|---|---|",
+        *(_line(name, parts) for name in MODELS if (parts := _list_parts(record, name))),
+        "",
+        f"Trees: {TREES} of depth {DEPTH}. Ensemble: these, 300 of depth 4 and a line. Network: as its family comes. The load is",
+        "the machine's when a part began, mostly of other processes. Two free cores answer twice the rows of a processor second,",
+        "less what they wait for each other. The peak is of the whole process, most of it libraries; it does not grow with the",
+        "file.",
+        "",
+        _judge(record),
+    ]
+    return "\n".join(lines)
+
+
+def _list_parts(record: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    return [part for key, part in record["parts"].items() if key.startswith(f"{name}/")]
+
+
+def _sum(parts: list[dict[str, Any]], key: str) -> float:
+    return float(sum(part[key] for part in parts))
+
+
+def _line(name: str, parts: list[dict[str, Any]]) -> str:
+    rows, seconds, processor = (_sum(parts, key) for key in ("rows", "seconds", "processor_seconds"))
+    load = _sum(parts, "load") / len(parts)
+    return (
+        f"| {name} | {rows:,.0f} | {seconds:,.0f} | {processor:,.0f} | {rows / seconds:,.0f} ({load:.1f}) | "
+        f"{THREADS * rows / processor:,.0f} | {max(part['peak_mb'] for part in parts):,} |"
+    )
+
+
+def _judge(record: Mapping[str, Any]) -> str:
+    parts = _list_parts(record, "trees")
+    if not parts:
+        return "The trees are not measured yet."
+    rate = THREADS * _sum(parts, "rows") / _sum(parts, "processor_seconds")
+    verdict = "met" if rate >= BAR else "missed"
+    return f"Bar: {BAR:,} rows a second with reasons on two cores, by the trees' processor seconds: {verdict} ({rate:,.0f})."
+
+
+def main() -> None:
+    """Measure, or one part for the process that asked."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=3.0)
+    parser.add_argument("--only", choices=tuple(MODELS))
+    parser.add_argument("--part")
+    given = parser.parse_args()
+    if given.part is None:
+        run(given.minutes, given.only)
+    else:
+        name, _, part = given.part.partition("/")
+        print(json.dumps(measure_part(name, int(part))))
+
+
+if __name__ == "__main__":
+    main()
