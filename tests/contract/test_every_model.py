@@ -6,10 +6,12 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 from tests.forecast_runs import usual_run
 from tests.trained import trained
 
 from epic22.api.requests import read_rows
+from epic22.core.artifact.answer_frame import ANSWER_SCHEMA, build_answer_frame
 from epic22.core.artifact.model import Model
 from epic22.core.artifact.openers import OPENERS, open_model
 from epic22.core.artifact.prediction_request import FrameRequest, RowsRequest
@@ -67,6 +69,16 @@ def test_the_same_row_answers_alike_alone_and_in_a_frame(kind: str, tmp_path: Pa
         assert [one.receipt for one in batch] == [alone.receipt] * 2
     for one in batch:
         assert [value.value for value in one.values] == pytest.approx([value.value for value in alone.values], rel=1e-5)
+
+
+@kinds
+def test_a_frame_of_answers_says_what_the_records_say(kind: str, tmp_path: Path) -> None:
+    model, _ = OPENED[kind](tmp_path)
+    request = RowsRequest(read_rows(model.request_model(), json.dumps({"rows": [model.example_row()] * 2}).encode()))
+    frame = model.predict_frame(request)
+    assert frame.schema == ANSWER_SCHEMA
+    assert_frame_equal(frame, build_answer_frame(model.predict(request)), check_exact=True)
+    assert model.describe_value()
 
 
 @kinds

@@ -28,6 +28,7 @@ from epic22.bootstrap import (
     trace_back,
 )
 from epic22.bootstrap.erasure import erase_tenant
+from epic22.bootstrap.stores import open_stores
 from epic22.config import Settings
 from epic22.core.errors import LakeBusyError, LakeError
 from epic22.core.lineage import PredictionRecord
@@ -49,8 +50,8 @@ class Home:
             settings = {"EPIC22_DATABASE_URL": new_database(), "EPIC22_ARTIFACTS": self.bucket, **storage_environment()}
             for name, value in settings.items():
                 shell.monkeypatch.setenv(name, value)
-        parts = self.parts
-        take_in(parts.table_store, write_tables(shell.folder / "in", dict(feature_tables()), "parquet"))  # type: ignore[arg-type]
+        parts = open_stores(Settings.read())
+        take_in(parts.table_store, write_tables(shell.folder / "in", dict(feature_tables()), "parquet"))
         register_model(parts.registry, parts.table_store.tables(), shell.folder)
 
     @property
@@ -251,3 +252,16 @@ def test_what_cannot_be_asked_is_one_sentence(folder_home: Home, words: str, tol
     assert told in err.splitlines()[-1]
     assert err.splitlines()[-1].startswith("epic22: ")
     assert not (folder_home.shell.folder / "answers.csv").exists()
+
+
+def test_requests_are_copied_to_another_store_once_each(folder_home: Home) -> None:
+    rows = [folder_home.predict(at=at).rows for at in (MOMENT, EARLIER)]
+    target = folder_home.shell.folder / "copied"
+    for copied, present in ((2, 0), (0, 2)):
+        document = folder_home.shell.json("store", "copy", "--to", str(target))
+        assert document["predictions"] == {"copied": copied, "present": present}
+    folder_home.shell.monkeypatch.setenv("EPIC22_HOME", str(target))
+    for at, before in zip((MOMENT, EARLIER), rows, strict=True):
+        there = folder_home.predict(at=at)
+        assert not there.is_new
+        assert_frame_equal(there.rows, before, check_exact=True)

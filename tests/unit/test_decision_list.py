@@ -5,6 +5,7 @@ Broken once on purpose: with `abs` taken off the changes, a market that falls is
 
 from dataclasses import replace
 from datetime import datetime
+from typing import cast
 
 import polars as pl
 import pytest
@@ -12,12 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.toy import task as toy_task
 
+from epic22.core.artifact.answer_frame import build_answer_frame
+from epic22.core.data.task_data import BoundTask
 from epic22.core.errors import ColumnError
 from epic22.core.lineage import ModelVersion
 from epic22.core.prediction import PredictedValue, Prediction, PredictionScore
 from epic22.core.task import Column, Task
 from epic22.services.assess import build_cost_matrix
 from epic22.services.decide import SHOWN_HORIZON, EligibleCases, decision_value, rank_by_change, rank_by_saving
+from epic22.services.portfolio_predictions import RULES, RankedValues
 
 NOW = datetime(2024, 7, 1)
 VERSION = ModelVersion("toy", "1", "linear", "hash", "v0", "proven", "2024-07-01T00:00:00Z")
@@ -119,6 +123,19 @@ def test_series_are_ranked_by_how_much_they_are_to_change_either_way() -> None:
     assert [case.rank for case in found] == [1, 2, 3]
     assert {case.saving for case in found} == {None}
     assert SHOWN_HORIZON == 3
+
+
+def test_a_portfolio_s_forecasts_have_the_ranks_of_the_list() -> None:
+    eligible = forecasts(
+        {"still": (100.0, [100.0] * 6), "up": (0.0, [1.0] * 6), "down": (100.0, [99.0, 95.0, 90.0, 1.0, 1.0, 1.0])}
+    )
+    rule, answers = RULES["panel"], build_answer_frame(eligible.predictions)
+    acted_on = rule.select_values(answers)
+    values = RankedValues(answers["entity"].gather(acted_on).to_list(), answers["value"].gather(acted_on).to_list())
+    ranked = rule.rank({}, cast(BoundTask, None), eligible.request, values).with_columns(entity=pl.Series(values.entities))
+    found = rank_by_change({}, TASK, eligible, 3)
+    assert ranked.sort("rank")["entity"].to_list() == [case.prediction.entity for case in found]
+    assert ranked.sort("rank")["change"].to_list() == [case.change for case in found]
 
 
 def test_a_shorter_forecast_is_judged_by_its_end() -> None:

@@ -23,6 +23,7 @@ from epic22.adapters.home import wait_for_lock
 from epic22.adapters.lake_transaction import KEEP_ALL_VERSIONS, has_delta, open_delta
 from epic22.adapters.scratch import scratch_folder
 from epic22.core.artifact.portfolio_schema import PORTFOLIO_SCHEMA, REQUEST
+from epic22.core.errors import StorageError
 
 FOLDER = "predictions"
 LOCK, STAGING = ".lock", ".staging"
@@ -40,12 +41,25 @@ class PredictionTables:
         """Where they are, for people."""
         return self.files.place
 
+    def list_requests(self, task: str) -> dict[str, int]:
+        """The requests of a task, oldest first, each with the version of the table that its rows came with."""
+        if not has_delta(self.files, task):
+            return {}
+        commits = sorted(open_delta(self.files, task).history(), key=lambda commit: int(commit["version"]))
+        return {str(commit[REQUEST]): int(commit["version"]) for commit in commits if REQUEST in commit}
+
     def find_version(self, task: str, request_id: str) -> int | None:
         """The version of the task's table that a request's rows came with; None where they are not there."""
-        if not has_delta(self.files, task):
-            return None
-        commits = open_delta(self.files, task).history()
-        return next((int(commit["version"]) for commit in commits if commit.get(REQUEST) == request_id), None)
+        return self.list_requests(task).get(request_id)
+
+    def read_parts(self, task: str, request_id: str) -> Iterator[bytes]:
+        """The Parquet files of a request, one after another."""
+        paths = pl.DataFrame(open_delta(self.files, task).get_add_actions(flatten=True))["path"]
+        for path in sorted(path for path in paths if path.startswith(f"{REQUEST}={request_id}/")):
+            content = self.files.read(f"{task}/{path}")
+            if content is None:
+                raise StorageError(f"{self.files.place}/{task}/{path} is not there; restore it from a backup.")
+            yield content
 
     def add(self, task: str, request_id: str, parts: Sequence[Path]) -> int:
         """Move Parquet files in as a request's rows, in one commit, under the lock; gives the table's version."""

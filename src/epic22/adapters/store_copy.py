@@ -4,7 +4,9 @@ What is there already with the same content is passed over, so that a copy that 
 what is there with other content is refused before anything is changed.
 """
 
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 from epic22.adapters.erasure_journal import ERASURES, refuse_pending_erasure
 from epic22.adapters.event_files import EVENTS
@@ -12,7 +14,9 @@ from epic22.adapters.file_store import FileStore
 from epic22.adapters.lake import Lake
 from epic22.adapters.lake_transaction import QUARANTINE
 from epic22.adapters.model_store import ModelStore
+from epic22.adapters.prediction_tables import PredictionTables
 from epic22.adapters.receipt_copy import CopyCounts
+from epic22.adapters.scratch import scratch_folder
 from epic22.adapters.shared_model_store import SharedModelStore
 from epic22.adapters.task_content import (
     TaskContent,
@@ -71,6 +75,29 @@ def copy_lake(source: Lake, target: Lake) -> CopyCounts:
             _copy_files(source.files, target.files, f"{QUARANTINE}/{number:08d}")
             target.versions.add_manifest(number, source.version(number).id, manifests[number])
     return CopyCounts(len(lacking), len(present))
+
+
+def copy_predictions(source: PredictionTables, target: PredictionTables, scratch: Path) -> CopyCounts:
+    """Copy the requests of portfolios that are not there yet, each whole, in the order in which they were made."""
+    n_copied = n_present = 0
+    with source.lock(), target.lock():
+        for task in source.list_tasks():
+            present = target.list_requests(task)
+            for request in source.list_requests(task):
+                if request in present:
+                    n_present += 1
+                    continue
+                with scratch_folder(target.staging or scratch) as folder:
+                    target.add(task, request, list(_write_parts(source.read_parts(task, request), folder)))
+                n_copied += 1
+    return CopyCounts(n_copied, n_present)
+
+
+def _write_parts(contents: Iterable[bytes], folder: Path) -> Iterator[Path]:
+    for number, content in enumerate(contents):
+        path = folder / f"part-{number:05d}.parquet"
+        path.write_bytes(content)
+        yield path
 
 
 def _copy_files(source: FileStore, target: FileStore, prefix: str) -> None:

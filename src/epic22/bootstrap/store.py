@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from epic22.adapters.receipt_copy import CopyCounts, copy_receipts
-from epic22.adapters.store_copy import copy_lake, copy_models
+from epic22.adapters.store_copy import copy_lake, copy_models, copy_predictions
 from epic22.bootstrap.stores import ARTIFACTS, Stores, open_home_stores, open_shared_stores, open_stores, open_tracking_store
 from epic22.config import Settings, check_database_url, read_artifacts
 from epic22.core.errors import UserError
@@ -33,6 +33,7 @@ class StoreCopy:
     data_versions: CopyCounts
     models: CopyCounts
     receipts: CopyCounts
+    predictions: CopyCounts
     not_copied: tuple[str, ...]
 
 
@@ -95,11 +96,12 @@ def copy_store(settings: Settings, to: str, artifacts: str | None = None) -> Sto
     data_versions = copy_lake(source.table_store, target.table_store)
     models = copy_models(source.registry, target.registry)
     receipts = copy_receipts(source.prediction_log, target.prediction_log)
+    predictions = copy_predictions(source.predictions, target.predictions, settings.home / "scratch")
     not_copied = (
         f"MLflow's runs, which stay in {open_tracking_store(settings).place}",
         "studies and fits of trainings that are not done, which begin again",
     )
-    return StoreCopy(source.place, target.place, data_versions, models, receipts, not_copied)
+    return StoreCopy(source.place, target.place, data_versions, models, receipts, predictions, not_copied)
 
 
 def _open_target(settings: Settings, to: str, artifacts: str | None) -> Stores:

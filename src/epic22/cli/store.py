@@ -49,7 +49,8 @@ def copy(
     if json:
         print_json(result, bootstrap.VIEWS)
         return
-    kinds = (("data versions", result.data_versions), ("model versions", result.models), ("receipts", result.receipts))
+    kinds = [("data versions", result.data_versions), ("model versions", result.models), ("receipts", result.receipts)]
+    kinds.append(("requests of portfolios", result.predictions))
     print_table("Copy", ["what", "copied", "there already"], [[n, f"{c.copied:,}", f"{c.present:,}"] for n, c in kinds])
     print_line(f"From {result.source} to {result.target}.")
     print_line(f"Not copied: {'; '.join(result.not_copied)}. No model, answer or receipt depends on them.")
