@@ -18,16 +18,22 @@ from tests.searches import searched
 from tests.toy import daily, toy
 
 from epic22.adapters.fit_files import ABANDONED_SECONDS, FitFiles, open_fit_files, parse_fit, serialise_fit
+from epic22.core.data.feature_engineering import CategoryEncoding, FeatureRecipe
 from epic22.core.data.folds import Fold, SplitRequest
 from epic22.core.data.split import plan_folds
 from epic22.core.evaluation.crossval import Evaluation, evaluate, make_candidate
 from epic22.core.experiment import Experiment
-from epic22.core.fit_store import StoredFit
+from epic22.core.fit_store import StoredFit, list_array_bytes
+from epic22.core.lineage import sha256
 from epic22.core.models.base import BaseEstimator, FoldData
 from epic22.core.models.catalog import FAMILIES, get_family
 from epic22.core.models.fit_request import FitRequest, ValidatedFitRequest
 from epic22.core.models.learning_problem import LearningProblem
-from epic22.core.task import Kind
+from epic22.core.selection.column_booster import ColumnStrength
+from epic22.core.selection.column_plan import COLUMN_PLAN_FORM, ColumnPlan, Gain
+from epic22.core.selection.feature_selection import plan_columns
+from epic22.core.statistics import Interval
+from epic22.core.task import Formula, Kind
 
 STORED = [
     (family.name, kind)
@@ -161,6 +167,57 @@ def test_any_fit_comes_back_from_its_bytes(fit: StoredFit) -> None:
     }
 
 
+figures, texts = st.floats(allow_nan=False), st.text(max_size=6)
+recipes = st.builds(
+    FeatureRecipe,
+    st.none() | st.lists(texts, max_size=3).map(tuple),
+    st.lists(st.builds(Formula, texts, texts, st.none() | texts), max_size=2).map(tuple),
+    st.lists(
+        st.builds(CategoryEncoding, texts, st.sampled_from(["share", "target"]), st.none() | st.integers(0, 5)), max_size=2
+    ).map(tuple),
+)
+gains = st.builds(
+    Gain, texts, st.lists(texts, max_size=2).map(tuple), st.builds(Interval, figures, figures, figures), st.booleans()
+)
+strengths = st.builds(ColumnStrength, texts, figures, figures, figures, figures, st.booleans())
+counts = st.integers(0, 10**6)
+
+
+@given(
+    st.builds(
+        ColumnPlan,
+        recipes,
+        st.lists(gains, max_size=3).map(tuple),
+        st.lists(strengths, max_size=3).map(tuple),
+        texts,
+        figures,
+        figures,
+        counts,
+        counts,
+        counts,
+        st.floats(0, 1e6),
+    )
+)
+def test_any_plan_of_columns_comes_back(plan: ColumnPlan) -> None:
+    again = COLUMN_PLAN_FORM.read(parse_fit(serialise_fit(COLUMN_PLAN_FORM.write(plan))))
+    assert again == plan
+    assert again.seconds == plan.seconds
+
+
+@pytest.mark.slow
+def test_columns_that_were_planned_are_not_planned_again(tmp_path: Path) -> None:
+    experiment, rows = build_experiment(n=300), np.arange(240)
+    with suppress(SimulatedKillError), open_fit_files(tmp_path / "fits"):
+        plan = plan_columns(experiment, rows)
+        raise SimulatedKillError
+    with suppress(SimulatedKillError), open_fit_files(tmp_path / "fits") as files:
+        again, n_read = plan_columns(experiment, rows), files.n_read
+        plan_columns(experiment, rows[:-1])
+        assert files.n_read == n_read == 1
+        raise SimulatedKillError
+    assert again == plan
+
+
 def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
 
@@ -210,6 +267,16 @@ def test_whatever_decides_a_fit_is_in_its_digest() -> None:
     assert len(set(digests.values())) == len(digests)
     assert build_request().compute_digest(b"code") == request.compute_digest(b"code")
     assert request.compute_digest(b"other code") != request.compute_digest(b"code")
+
+
+def test_equal_arrays_alone_have_equal_bytes() -> None:
+    times = np.array(["2024-01-01", "2024-01-02"], dtype="datetime64[us]")
+    numbers = np.arange(6, dtype=np.float64)
+    different = [times, times[::-1], numbers, numbers[::-1], numbers.reshape(2, 3), numbers[:0], numbers > 2, None]
+    assert len({sha256(*list_array_bytes(array)) for array in different}) == len(different)
+    assert list(list_array_bytes(numbers[::2])) == list(list_array_bytes(numbers[::2].copy()))
+    with pytest.raises(TypeError, match="objects"):
+        list(list_array_bytes(np.array(["a"], dtype=object)))
 
 
 def test_a_fit_that_nobody_went_on_with_is_removed_after_two_weeks(tmp_path: Path) -> None:

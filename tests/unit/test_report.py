@@ -16,7 +16,7 @@ from epic22.core.data.feature_engineering import FeatureRecipe
 from epic22.core.evaluation.challenge import Challenge
 from epic22.core.evaluation.coverage import CoverageTable
 from epic22.core.evaluation.fairness import PROMOTED
-from epic22.core.selection.feature_selection import ColumnPlan
+from epic22.core.selection.column_plan import ColumnPlan
 from epic22.core.serialization import to_json
 from epic22.core.statistics import Interval
 from epic22.core.task import Kind

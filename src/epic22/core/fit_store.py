@@ -120,4 +120,5 @@ def list_array_bytes(*arrays: NDArray[Any] | None) -> Iterator[bytes | memoryvie
         if array.dtype.hasobject:
             raise TypeError("an array of objects has no bytes of its own")
         yield repr((array.dtype.str, array.shape)).encode()
-        yield np.ascontiguousarray(array).data.cast("B") if array.size else b""
+        # As bytes first: an array of times is no buffer.
+        yield np.ascontiguousarray(array).reshape(-1).view(np.uint8).data if array.size else b""

@@ -31,7 +31,7 @@ from epic22.core.evaluation.supplementary_tests import TestResult
 from epic22.core.lineage import ModelVersion, Node, Trace
 from epic22.core.prediction import PREDICTION_VIEWS
 from epic22.core.selection.column_booster import ColumnStrength
-from epic22.core.selection.feature_selection import ColumnPlan, Gain
+from epic22.core.selection.column_plan import ColumnPlan, Gain
 from epic22.core.selection.search_result import SearchResult
 from epic22.core.selection.study import Trial
 from epic22.core.serialization import Views, collect_views, to_json, view

@@ -22,7 +22,7 @@ from epic22.core.models.catalog import ENSEMBLE
 from epic22.core.models.panel.catalog import get_panel_family
 from epic22.core.run_record import FamilyRecord, TrialRecord
 from epic22.core.selection.anomaly_choice import DetectorChoice
-from epic22.core.selection.feature_selection import ColumnPlan
+from epic22.core.selection.column_plan import ColumnPlan
 from epic22.core.selection.search_result import SearchResult
 from epic22.core.task import Task
 from epic22.core.time_series import Array, Frequency

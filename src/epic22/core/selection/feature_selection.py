@@ -9,13 +9,16 @@ rows outside it. Then columns whose permutation costs nothing are left out, as l
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from epic22.core.data.feature_engineering import FeatureRecipe, propose_combinations, propose_dates, propose_encodings
+from epic22.core.data.folds import Fold
 from epic22.core.evaluation.inner_folds import split_inner_folds
 from epic22.core.experiment import Experiment
+from epic22.core.fit_store import fit_once
 from epic22.core.selection.column_booster import (
     ADDITIVE_PARAMS,
     QUICK_PARAMS,
@@ -24,6 +27,7 @@ from epic22.core.selection.column_booster import (
     Variant,
     compare_losses,
 )
+from epic22.core.selection.column_plan import COLUMN_PLAN_FORM, ColumnPlan, Gain, compute_plan_digest
 from epic22.core.selection.combination_screening import CombinationScreening
 from epic22.core.statistics import Interval
 from epic22.core.task import Array, Column, Task
@@ -41,32 +45,6 @@ class ColumnBudget:
 
     fits: int = 45
     seconds: float | None = None
-
-
-@dataclass(frozen=True)
-class Gain:
-    """What a change of columns did to the held-out loss, `gain` > 0: it fell; the interval is one standard error around."""
-
-    change: str
-    columns: tuple[str, ...]
-    gain: Interval
-    accepted: bool
-
-
-@dataclass(frozen=True)
-class ColumnPlan:
-    """The recipe of the columns, and why. `loss` names what was held out for: log loss or squared error, before and after."""
-
-    recipe: FeatureRecipe
-    gains: tuple[Gain, ...]
-    strengths: tuple[ColumnStrength, ...]
-    loss: str
-    before: float
-    after: float
-    folds: int
-    rows: int
-    fits: int
-    seconds: float = field(compare=False, default=0.0)
 
 
 @dataclass(frozen=True)
@@ -90,11 +68,21 @@ class ColumnPlanner:
 
 
 def plan_columns(experiment: Experiment, train_rows: Array, budget: ColumnBudget = ColumnBudget()) -> ColumnPlan:
-    """The columns for a model of these training rows; no other row is looked at."""
-    began = time.perf_counter()
-    task, seed = experiment.task, experiment.seed
-    rows = sample_rows(train_rows, seed)
+    """The columns for a model of these training rows; no other row is looked at. Read where a training that was interrupted left
+    the plan, unless the time decides what is tried."""
+    rows = sample_rows(train_rows, experiment.seed)
     folds = split_inner_folds(experiment, rows, N_FOLDS)
+
+    def plan() -> ColumnPlan:
+        return _plan_columns(experiment, rows, folds, budget)
+
+    if budget.seconds is not None:
+        return plan()
+    return fit_once(partial(compute_plan_digest, experiment, rows, folds, budget.fits), plan, COLUMN_PLAN_FORM).value
+
+
+def _plan_columns(experiment: Experiment, rows: Array, folds: tuple[Fold, ...], budget: ColumnBudget) -> ColumnPlan:
+    began, task = time.perf_counter(), experiment.task
     search = _ColumnSearch(ColumnBooster(experiment, folds), budget, began)
     variant = search.fit_variant(FeatureRecipe())
     before = variant.mean_loss
