@@ -85,7 +85,7 @@ def describe_results(found: dict[str, Any]) -> str:
             "moments of every step, and run again after each. A fit of 0.1 s or more that was made is read when it is needed",
             "again; a shorter one is made again. `start` is before the first step.",
             "",
-            "| feature | kills | hit | work of the undisturbed | fits made again after a kill | same model and scores |",
+            "| feature | kills | killed in | fits, undisturbed and killed | of them again | same model and scores |",
             "|---|---|---|---|---|---|",
             *rows,
             "",

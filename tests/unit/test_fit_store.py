@@ -23,7 +23,7 @@ from epic22.core.data.folds import Fold, SplitRequest
 from epic22.core.data.split import plan_folds
 from epic22.core.evaluation.crossval import Evaluation, evaluate, make_candidate
 from epic22.core.experiment import Experiment
-from epic22.core.fit_store import StoredFit, list_array_bytes
+from epic22.core.fit_store import StoredFit, act_when_done, list_array_bytes
 from epic22.core.lineage import sha256
 from epic22.core.models.base import BaseEstimator, FoldData
 from epic22.core.models.catalog import FAMILIES, get_family
@@ -267,6 +267,18 @@ def test_whatever_decides_a_fit_is_in_its_digest() -> None:
     assert len(set(digests.values())) == len(digests)
     assert build_request().compute_digest(b"code") == request.compute_digest(b"code")
     assert request.compute_digest(b"other code") != request.compute_digest(b"code")
+
+
+def test_what_a_search_can_go_on_from_is_removed_once_all_is_done(tmp_path: Path) -> None:
+    removed: list[str] = []
+    with suppress(SimulatedKillError), open_fit_files(tmp_path):
+        act_when_done(lambda: removed.append("of a killed training"))
+        raise SimulatedKillError
+    with open_fit_files(tmp_path):
+        act_when_done(lambda: removed.append("of one that is done"))
+        assert removed == []
+    act_when_done(lambda: removed.append("where nobody keeps fits"))
+    assert removed == ["of one that is done", "where nobody keeps fits"]
 
 
 def test_equal_arrays_alone_have_equal_bytes() -> None:

@@ -14,7 +14,7 @@ import sys
 import time
 import uuid
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -46,7 +46,7 @@ class FitFiles:
         """Look what is there; nothing is made before a first fit is kept."""
         sizes = {path.stem: path.stat().st_size for path in folder.glob(f"[!.]*{SUFFIX}")}
         self._folder, self._room, self._present = folder, max_bytes - sum(sizes.values()), frozenset(sizes)
-        self.used, self.n_read = set[str](), 0
+        self.used, self.n_read, self._deferred = set[str](), 0, list[Callable[[], None]]()
 
     @cached_property
     def environment(self) -> bytes:
@@ -95,12 +95,18 @@ class FitFiles:
         self._room -= len(content)
         self.used.add(digest)
 
+    def defer(self, act: Callable[[], None]) -> None:
+        """Act when the fits that were used are removed."""
+        self._deferred.append(act)
+
     def remove_used(self) -> None:
-        """Remove the fits that were read or written, and the folder where nothing else is in it."""
+        """Remove the fits that were read or written, and the folder where nothing else is in it; then do what was deferred."""
         with suppress(OSError):  # another training removes its own, or keeps its own
             for digest in self.used:
                 (self._folder / (digest + SUFFIX)).unlink(missing_ok=True)
             self._folder.rmdir()
+        for act in self._deferred:
+            act()
 
 
 @contextmanager

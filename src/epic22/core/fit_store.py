@@ -46,6 +46,9 @@ class FitStore(Protocol):
     def write(self, digest: str, fit: StoredFit) -> None:
         """Keep what a fit gave, whole or not at all."""
 
+    def defer(self, act: Callable[[], None]) -> None:
+        """Act once the training is done; never where it does not end well."""
+
 
 @dataclass(frozen=True)
 class FitForm(Generic[T]):
@@ -79,6 +82,15 @@ def use_fit_store(store: FitStore | None) -> Iterator[None]:
 def get_fit_store() -> FitStore | None:
     """Where fits are kept now; None where nobody keeps any."""
     return _STORE.get()
+
+
+def act_when_done(act: Callable[[], None]) -> None:
+    """Remove what a training could go on from, once nothing more of it can be killed; at once where nobody keeps fits."""
+    store = get_fit_store()
+    if store is None:
+        act()
+    else:
+        store.defer(act)
 
 
 def fit_once(

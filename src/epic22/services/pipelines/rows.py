@@ -24,6 +24,7 @@ from epic22.core.evaluation.operating_points import CONSTANT
 from epic22.core.evaluation.predictions import FittedFold
 from epic22.core.evaluation.significance import Verdict, adjust_for_multiple_comparisons, compare, is_certainly_better
 from epic22.core.experiment import Experiment
+from epic22.core.fit_store import act_when_done
 from epic22.core.lineage import ModelVersion
 from epic22.core.models.catalog import ENSEMBLE, get_family
 from epic22.core.progress import Progress
@@ -161,14 +162,14 @@ class RowPipeline:
     def record(
         self, plan: RowPlan, selection: RowSelection, fitted: FittedFold, package: Package[Bundle], version: ModelVersion
     ) -> RowRun:
-        """The run, once its model is registered; the studies of its search are removed."""
+        """The run, once its model is registered; the studies of its search are removed when all is done."""
         prepared, experiment = plan.preparation, plan.preparation.experiment
         search, planner = plan.candidates.search, plan.candidates.planner
         why_no_prices = self._explain_missing_prices(plan, selection.leaderboard)
         search_warnings: tuple[str, ...] = ()
         search_result = None
         if search is not None:
-            search.remove_studies()
+            act_when_done(search.remove_studies)
             search_warnings = search.tuning.warnings
             if all(evaluation.family != ENSEMBLE.name for evaluation in selection.leaderboard):
                 search_warnings = (search.describe_shortfall(selection.leaderboard), *search_warnings)
