@@ -86,6 +86,7 @@ bench: $(VENV)/dev ## Features on simulated portfolios, planted faults, ingest a
 	$(BIN)/python benchmarks/ingest.py
 	$(BIN)/python benchmarks/point_in_time.py
 	$(BIN)/python benchmarks/single_row.py
+	$(BIN)/python benchmarks/batch_predictions.py --minutes 60
 	$(BIN)/python benchmarks/network_throughput.py
 	$(BIN)/python benchmarks/external_memory.py
 	$(BIN)/python benchmarks/tuning.py

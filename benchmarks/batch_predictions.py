@@ -5,9 +5,9 @@
 The rows come as ten files of 100,000, each predicted by `epic22.bootstrap.write_answers`, which `epic22 predict TASK FILE --out`
 runs, in a process of its own: values, sets, reasons, receipts in the log, all written. A part that is in
 benchmarks/results/batch_predictions.json by the same source is not run again, and no part is begun after so many minutes. Beside
-the trees: an ensemble of two forests and a line, and a network. Seconds are of the clock and of the processor, without the start
-of the process; where others use the cores, the clock says little, and the processor's seconds say how many rows two free cores
-answer.
+the trees: an ensemble of two forests and a line, a network, and the trees' values alone, a million rows in one file. Seconds are
+of the clock and of the processor, without the start of the process; where others use the cores, the clock says little, and the
+processor's seconds say how many rows two free cores answer.
 """
 
 import argparse
@@ -45,8 +45,8 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 HOME = Path(tempfile.gettempdir()) / "epic22-batch-predictions"
 """Models and rows, made once; a process that was stopped goes on with them."""
 N_COLUMNS, TREES, DEPTH, THREADS, BAR = 40, 500, 6, 2, 3_000
-PART_ROWS = {"trees": 100_000, "ensemble": 50_000, "network": 20_000}
-N_PARTS = {"trees": 10, "ensemble": 1, "network": 1}
+PART_ROWS = {"trees": 100_000, "ensemble": 50_000, "network": 20_000, "values alone": 1_000_000}
+N_PARTS = {"trees": 10, "ensemble": 1, "network": 1, "values alone": 1}
 COLUMNS = tuple(Column(f"c{i:02d}", "float", about=f"measure {i}") for i in range(N_COLUMNS))
 COSTS = {"miss": 900.0, "false_alarm": 60.0}
 PROBLEM = LearningProblem("binary", tuple(column.name for column in COLUMNS), (False,) * N_COLUMNS)
@@ -77,6 +77,7 @@ MODELS: Mapping[str, tuple[str, Callable[[Array, Array], BaseEstimator]]] = {
     "trees": ("boosting", fit_trees),
     "ensemble": ("ensemble", fit_ensemble),
     "network": ("mlp", fit_network),
+    "values alone": ("boosting", fit_trees),
 }
 
 
@@ -87,13 +88,13 @@ def open_settings() -> Settings:
 
 def prepare_model(name: str) -> None:
     """The champion of a task of that name, registered where it is not."""
-    registry = assemble(open_settings()).registry
-    if registry.find_champion(name) is not None:
+    registry, task = assemble(open_settings()).registry, name.replace(" ", "_")
+    if registry.find_champion(task) is not None:
         return
     X, y = table()
     family, fit = MODELS[name]
     preprocessor = Preprocessor(COLUMNS, {})
-    schema = Schema(name, "a benchmark", "overdue", COLUMNS, "binary", ("no", "yes"), 30.0, None)
+    schema = Schema(task, "a benchmark", "overdue", COLUMNS, "binary", ("no", "yes"), 30.0, None)
     bundle = Bundle(
         schema, family, "proven", "", "0" * 64, 0, preprocessor, fit(X, y), None, costs={"miss": 900.0, "false_alarm": 60.0}
     )
@@ -101,8 +102,8 @@ def prepare_model(name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         golden = pl.DataFrame({c.name: X[:8, i].astype(np.float64) for i, c in enumerate(COLUMNS)}).fill_nan(None)
         write_bundle(Path(folder) / "bundle", bundle, golden)
-        version = registry.save(name, family, bundle.model_hash, "0" * 64, "proven", Path(folder) / "bundle")
-    registry.promote(name, version.version, ())
+        version = registry.save(task, family, bundle.model_hash, "0" * 64, "proven", Path(folder) / "bundle")
+    registry.promote(task, version.version, ())
 
 
 def prepare_rows(name: str, part: int) -> Path:
@@ -115,6 +116,7 @@ def prepare_rows(name: str, part: int) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         frame = pl.DataFrame({c.name: X[:, i] for i, c in enumerate(COLUMNS)}).fill_nan(None)
         frame.write_parquet(path.with_suffix(".new"), row_group_size=16_384)
+        frame.head(64).write_parquet(path.with_name(f"{name}-warm.parquet"))
         os.replace(path.with_suffix(".new"), path)
     return path
 
@@ -124,12 +126,11 @@ def measure_part(name: str, part: int) -> dict[str, Any]:
     components, path = assemble(open_settings()), prepare_rows(name, part)
     out = HOME / f"{name}.answers.parquet"
     warm = HOME / "rows" / f"{name}-warm.parquet"
-    if not warm.exists():
-        pl.read_parquet(path, n_rows=64).write_parquet(warm)
-    write_answers(components, FileRequest(name, warm), out)
+    with_reasons, task = name != "values alone", name.replace(" ", "_")
+    write_answers(components, FileRequest(task, warm, with_reasons=with_reasons), out)
     load, peak_before = os.getloadavg()[0], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began, processor_began = time.perf_counter(), time.process_time()
-    written = write_answers(components, FileRequest(name, path), out)
+    written = write_answers(components, FileRequest(task, path, with_reasons=with_reasons), out)
     seconds, processor = time.perf_counter() - began, time.process_time() - processor_began
     return {
         "rows": written.answers,
@@ -213,8 +214,10 @@ def _judge(record: Mapping[str, Any]) -> str:
     if not parts:
         return "The trees are not measured yet."
     rate = THREADS * _sum(parts, "rows") / _sum(parts, "processor_seconds")
-    verdict = "met" if rate >= BAR else "missed"
-    return f"Bar: {BAR:,} rows a second with reasons on two cores, by the trees' processor seconds: {verdict} ({rate:,.0f})."
+    clock = _sum(parts, "rows") / _sum(parts, "seconds")
+    verdict = "met" if clock >= BAR else "met by the processor's seconds alone" if rate >= BAR else "missed"
+    rates = f"{clock:,.0f} by the clock, {rate:,.0f} by two free cores"
+    return f"Bar: {BAR:,} rows a second with reasons on two cores: {verdict} ({rates})."
 
 
 def main() -> None:

@@ -97,6 +97,14 @@ def test_a_broken_row_is_named_by_its_number_and_no_file_is_left(asked: Asked) -
 
 
 @pytest.mark.slow
+def test_the_file_that_is_predicted_is_not_written_over(asked: Asked) -> None:
+    before = asked.parquet.read_bytes()
+    code, _, err = asked.shell("predict", "toy", str(asked.parquet), "--out", "rows.parquet")
+    assert (code, "is the file that is predicted" in err) == (2, True)
+    assert asked.parquet.read_bytes() == before
+
+
+@pytest.mark.slow
 def test_what_training_never_saw_is_said_once_for_all_batches(asked: Asked) -> None:
     asked.rows.with_columns(maker=pl.lit("new")).write_parquet(asked.parquet)
     notes: list[str] = []

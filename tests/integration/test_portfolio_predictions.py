@@ -226,6 +226,7 @@ def test_what_is_printed_names_the_class_the_table_and_where_the_rest_is(folder_
     assert (document["is_new"], document["entities"], document["value_name"]) == (False, N_ACTIVE, "probability of move-out")
     assert len(document["predictions"]) == N_ACTIVE
     assert {"entity", "value", "reasons", "receipt", "rank", "saving"} <= set(document["predictions"][0])
+    assert document["predictions"][0]["at"] == "2021-07-01T00:00:00Z"
     assert json.dumps(document)
 
 

@@ -14,6 +14,7 @@ from epic22.bootstrap.predictions import RequestFile
 from epic22.core.artifact.answer_frame import find_first_rows
 from epic22.core.artifact.model import Model
 from epic22.core.data.files import hash_file
+from epic22.core.errors import UserError
 from epic22.core.lineage import Dataset, ModelVersion, Node, ReceiptBatch, file_sha256
 from epic22.core.progress import Progress
 from epic22.services.batch_answers import BatchSettings, answer_batches, count_rows_at_once
@@ -48,6 +49,8 @@ def write_answers(components: Components, request: FileRequest, out: Path, progr
     cannot be read.
     """
     check_answer_file(out)
+    if request.path is not None and request.path.resolve() == out.resolve():
+        raise UserError(f"--out {out} is the file that is predicted; name another, so that its rows stay.")
     note_export(components.settings.home, out, request.task)
     with emit_lineage(components.lineage, f"predict.{request.task}", ()) as work:
         model = components.registry.load(request.task, request.version)

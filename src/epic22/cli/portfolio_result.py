@@ -19,6 +19,7 @@ def show_portfolio(predicted: "PortfolioPredictions") -> dict[str, Any]:
     """The stored rows and what they are of, for JSON; columns that the task has not are left out."""
     rows = predicted.rows
     known = rows.select(column for column in rows if column.null_count() < len(column))
+    known = known.with_columns(known["at"].dt.strftime("%Y-%m-%dT%H:%M:%SZ"))
     head = {key: getattr(predicted, key) for key in HEAD_KEYS}
     return head | {"predictions": known.drop("request").to_dicts()}
 
