@@ -30,7 +30,7 @@ class RowsRequest:
 
     def json_column(self, name: str) -> list[CellValue]:
         """The same as JSON has them."""
-        return list(map(value_to_json, self.column(name)))
+        return [value_to_json(row.get(name)) for row in self.rows]
 
     def matrix(self, preprocessor: Preprocessor) -> Array:
         """The rows as a model of rows reads them, (n, p)."""

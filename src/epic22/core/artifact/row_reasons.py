@@ -30,37 +30,48 @@ REASON_TYPE = pl.Struct({"column": pl.String(), "contribution": pl.Float64(), "t
 
 
 @dataclass(frozen=True)
+class ReasonWords:
+    """Of the strongest columns of n rows, one row after another: their names, values as JSON has them, and what is said of them;
+    None where a row has fewer."""
+
+    names: Sequence[str | None]
+    values: Sequence[CellValue]
+    texts: Sequence[str | None]
+
+
+@dataclass(frozen=True)
 class RowReasons:
-    """The reasons of n rows. `average`, `shift` and `rest` (n,) are those that are no column's; the strongest m columns have
-    `names`, `values` as JSON has them, and `texts` (n, m), and what they add, `parts` (n, m): 0 where a row has fewer."""
+    """The reasons of n rows. `average`, `shift` and `rest` (n,) are those that are no column's; the strongest m columns add
+    `parts` (n, m), 0 where a row has fewer, and have `words` (n × m)."""
 
     average: Array
     average_text: str
-    names: Array
-    values: Array
-    texts: Array
     parts: Array
+    words: ReasonWords
     shift: Array
     rest: Array
     rest_text: str
 
     def __iter__(self) -> Iterator[tuple[Reason, ...]]:
         """Each row's reasons."""
-        strongest = zip(*(one.tolist() for one in (self.names, self.values, self.parts, self.texts)), strict=True)
-        ends = zip(self.average.tolist(), self.shift.tolist(), self.rest.tolist(), strict=True)
-        for columns, (average, shift, rest) in zip(strongest, ends, strict=True):
-            reasons = [Reason(*one) for one in zip(*columns, strict=True) if one[2]]
+        words, width = self.words, self.parts.shape[1]
+        ends = zip(self.average.tolist(), self.shift.tolist(), self.rest.tolist(), self.parts.tolist(), strict=True)
+        for row, (average, shift, rest, parts) in enumerate(ends):
+            own = slice(row * width, (row + 1) * width)
+            columns = zip(words.names[own], words.values[own], parts, words.texts[own], strict=True)
+            reasons = [Reason(name, value, part, text or "") for name, value, part, text in columns if part]
             if shift:
                 reasons.append(Reason(None, None, shift, SHIFT))
             yield (Reason(None, None, average, self.average_text), *reasons, Reason(None, None, rest, self.rest_text))
 
     def build_series(self) -> pl.Series:
         """The reasons of each row as a list of structs, without the columns' values, which are in the texts."""
-        n = len(self.average)
-        none = np.full((n, 1), None, dtype=object)
-        names = np.hstack([none, self.names, none, none])
+        n, none = len(self.average), np.full((len(self.average), 1), None, dtype=object)
+        names, texts = (
+            np.hstack([none, np.array(one, dtype=object).reshape(self.parts.shape), none, none])
+            for one in (self.words.names, self.words.texts)
+        )
         parts = np.hstack([self.average[:, None], self.parts, self.shift[:, None], self.rest[:, None]])
-        texts = np.hstack([none, self.texts, none, none])
         texts[:, 0], texts[:, -2], texts[:, -1] = self.average_text, SHIFT, self.rest_text
         is_there = parts != 0
         is_there[:, [0, -1]] = True
@@ -89,21 +100,18 @@ def compute_reasons(bundle: Bundle, rows: RowInputs, answers: PredictionColumns)
     """The reasons of each row: of a likeliest class its own, of a hazard the mean up to the horizon that decides."""
     values = _compute_contributions(bundle, rows.X, answers)
     strongest = np.argsort(-np.abs(values[:, :-1]), axis=1, kind="stable")[:, :MAX_REASONS]
-    parts = np.take_along_axis(values, strongest, axis=1)
+    parts = values[np.arange(len(values))[:, None], strongest]
     # One after another, as the reasons stand: another order would sum to other last bits.
     total = values[:, -1].copy()
     for place in range(parts.shape[1]):
         total += parts[:, place]
     rest = answers.score - (total + answers.shift)
-    names, cells, texts = _describe_strongest(bundle, rows, _Strongest(strongest, parts), answers.likeliest_class)
     is_exact = get_family(bundle.family).capabilities.exact_reasons
     return RowReasons(
         average=values[:, -1],
         average_text=_describe_average(bundle.schema),
-        names=names,
-        values=cells,
-        texts=texts,
         parts=parts,
+        words=_describe_strongest(bundle, rows, _Strongest(strongest, parts), answers.likeliest_class),
         shift=answers.shift,
         rest=rest,
         rest_text=REST if is_exact else INEXACT_REST,
@@ -136,38 +144,34 @@ class _Strongest:
     parts: Array
 
 
-def _describe_strongest(
-    bundle: Bundle, rows: RowInputs, strongest: _Strongest, classes: Array | None
-) -> tuple[Array, Array, Array]:
-    """Names, values and texts (n, m) of the strongest columns, a column of the matrix after another."""
-    names, values, texts = (np.full(strongest.columns.shape, None, dtype=object) for _ in range(3))
+def _describe_strongest(bundle: Bundle, rows: RowInputs, strongest: _Strongest, classes: Array | None) -> ReasonWords:
+    """The words of the strongest columns; `classes` (n,) are those that the answers show, where there are several."""
+    names: list[str | None] = []
+    values: list[CellValue] = []
+    texts: list[str | None] = []
     outputs, describe = bundle.preprocessor.outputs, _build_describers(bundle.schema)
-    present = np.where(strongest.parts != 0, strongest.columns, -1)
-    for j in np.unique(present[present >= 0]).tolist():
-        row, place = np.nonzero(present == j)
-        column, matrix = outputs[j], rows.X[row, j]
-        cells = _list_values(bundle.preprocessor, column, rows.inputs, row, matrix)
-        # A category that training never saw has a value, and none in the matrix.
-        is_unseen = np.isnan(matrix).tolist() if column.dtype == "category" else [False] * len(row)
-        effects = _describe_effects(describe, strongest.parts[row, place], None if classes is None else classes[row])
-        about = column.about or column.name
-        names[row, place] = column.name
-        values[row, place] = cells
-        texts[row, place] = [
-            f"{about} is {format_value(column, value)}{UNSEEN if unseen and value is not None else ''}: {effect}"
-            for value, unseen, effect in zip(cells, is_unseen, effects, strict=True)
-        ]
-    return names, values, texts
+    codes = [0] * len(rows.X) if classes is None else classes.tolist()
+    table = zip(codes, strongest.columns.tolist(), strongest.parts.tolist(), strict=True)
+    for row, (code, columns, parts) in enumerate(table):
+        for j, part in zip(columns, parts, strict=True):
+            column = outputs[j]
+            value = _read_value(bundle.preprocessor, column, rows, row, j) if part else None
+            names.append(column.name if part else None)
+            values.append(value)
+            texts.append(_describe_cell(column, value, rows.X[row, j]) + describe[code](part) if part else None)
+    return ReasonWords(names, values, texts)
 
 
-def _list_values(
-    preprocessor: Preprocessor, column: Column, inputs: Mapping[str, Sequence[CellValue]], rows: Array, matrix: Array
-) -> list[CellValue]:
-    """What these rows have of a column: what they stated, or what a derived column's number in the matrix stands for."""
-    if column.name in inputs:
-        cells = inputs[column.name]
-        return [cells[row] for row in rows.tolist()]
-    return [_decode_value(preprocessor, column, value) for value in matrix]
+def _describe_cell(column: Column, value: CellValue, number: np.float32) -> str:
+    """What a row has of a column; a category that training never saw has a value, and no number in the matrix."""
+    is_unseen = column.dtype == "category" and value is not None and np.isnan(number)
+    return f"{column.about or column.name} is {format_value(column, value)}{UNSEEN if is_unseen else ''}: "
+
+
+def _read_value(preprocessor: Preprocessor, column: Column, rows: RowInputs, row: int, place: int) -> CellValue:
+    """What a row has of a column: what it stated, or what a derived column's number in the matrix stands for."""
+    cells = rows.inputs.get(column.name)
+    return _decode_value(preprocessor, column, rows.X[row, place]) if cells is None else cells[row]
 
 
 def _decode_value(preprocessor: Preprocessor, column: Column, value: np.float32) -> str | float | bool | None:
@@ -179,13 +183,6 @@ def _decode_value(preprocessor: Preprocessor, column: Column, value: np.float32)
     if column.dtype == "time":
         return format_time(preprocessor.restore_value(column, float(value)))
     return bool(value) if column.dtype == "bool" else preprocessor.restore_value(column, float(str(value)))
-
-
-def _describe_effects(describe: Sequence[Callable[[float], str]], parts: Array, classes: Array | None) -> list[str]:
-    """What parts of the score do to the answer, in words; `classes` are those that the answers show, where there are several."""
-    if classes is None:
-        return list(map(describe[0], parts.tolist()))
-    return [describe[code](part) for code, part in zip(classes.tolist(), parts.tolist(), strict=True)]
 
 
 def _build_describers(schema: Schema) -> Sequence[Callable[[float], str]]:
