@@ -62,6 +62,10 @@ if TYPE_CHECKING:
     from epic22.bootstrap.promotion import trace_back as trace_back
     from epic22.bootstrap.quality import assess_version as assess_version
     from epic22.bootstrap.quality import read_gate_options as read_gate_options
+    from epic22.bootstrap.retraining import find_due as find_due
+    from epic22.bootstrap.retraining import load_retraining_plan as load_retraining_plan
+    from epic22.bootstrap.retraining import replay_past as replay_past
+    from epic22.bootstrap.retraining import submit_due_trainings as submit_due_trainings
     from epic22.bootstrap.sample import write_sample as write_sample
     from epic22.bootstrap.store import copy_store as copy_store
     from epic22.bootstrap.store import count_models_left_in_files as count_models_left_in_files
@@ -121,6 +125,7 @@ NAMES = {
         "ingest_folder",
         "ingest_objects",
     ),
+    "epic22.bootstrap.retraining": ("find_due", "load_retraining_plan", "replay_past", "submit_due_trainings"),
     "epic22.bootstrap.jobs": ("find_log", "list_other_programs", "name_worker", "open_job_stores", "open_worker_parts"),
     "epic22.bootstrap.panel_extract": ("PanelWritten", "ingest_panel", "names_panel"),
     "epic22.bootstrap.portfolio_predictions": ("PortfolioPredictions", "predict_portfolio"),

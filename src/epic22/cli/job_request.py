@@ -70,6 +70,11 @@ def _check_prediction(context: Context) -> None:
     _require_files(context.params, "file")
 
 
+def _check_retraining(context: Context) -> None:
+    """Raise UserError where the plan is not there."""
+    _require_files(context.params, "plan")
+
+
 def _require_files(values: Mapping[str, Any], *names: str) -> None:
     for name in names:
         path = values.get(name)
@@ -81,5 +86,6 @@ CHECKS: Mapping[str, Callable[[Context], None]] = {
     "train": _check_training,
     "ingest": _check_ingest,
     "predict": _check_prediction,
+    "retrain": _check_retraining,
 }
 """What is checked of each verb when it is submitted."""

@@ -39,6 +39,7 @@ VERBS = {
     "serve": "Answer predictions over HTTP: /health, /v1/tasks, /v1/tasks/TASK/predictions, /docs.",
     "models": "The registered models: list, show, promote, rollback, history.",
     "promote": "Let VERSION of TASK serve from now on: a challenger, or an earlier champion.",
+    "retrain": "Submit a training of each task of which a trigger says that it is due: a time, new rows, an alarm of quality.",
     "demo": "Simulate a portfolio, ingest, audit, train the five features, decide in money, ask the API, show the fairness gate.",
     "doctor": "Look at this machine: whether its devices compute networks right and how fast, what is wrong, what to do.",
     "store": "What is kept and where: status, migrate, copy to a database or back to files.",

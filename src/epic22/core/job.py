@@ -19,7 +19,7 @@ from epic22.core.errors import UserError
 JobState = Literal["waiting", "running", "done", "cancelled", "dead"]
 OPEN_STATES: tuple[JobState, ...] = ("waiting", "running")
 """The states in which there is still something to do."""
-JOB_VERBS = ("train", "ingest", "predict")
+JOB_VERBS = ("train", "ingest", "predict", "retrain")
 """The verbs of the command line that a worker carries out."""
 HIGHEST_PRIORITY, USUAL_PRIORITY, LOWEST_PRIORITY = 1, 5, 9
 FAULT_LIMIT = 5
