@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from epic22.bootstrap.jobs import name_worker as name_worker
     from epic22.bootstrap.jobs import open_job_stores as open_job_stores
     from epic22.bootstrap.jobs import open_worker_parts as open_worker_parts
+    from epic22.bootstrap.month import MonthInFastTime as MonthInFastTime
+    from epic22.bootstrap.month import PlannedTraining as PlannedTraining
     from epic22.bootstrap.panel_extract import PanelWritten as PanelWritten
     from epic22.bootstrap.panel_extract import ingest_panel as ingest_panel
     from epic22.bootstrap.panel_extract import names_panel as names_panel
@@ -125,6 +127,7 @@ NAMES = {
         "ingest_folder",
         "ingest_objects",
     ),
+    "epic22.bootstrap.month": ("MonthInFastTime", "PlannedTraining"),
     "epic22.bootstrap.retraining": ("find_due", "load_retraining_plan", "replay_past", "submit_due_trainings"),
     "epic22.bootstrap.jobs": ("find_log", "list_other_programs", "name_worker", "open_job_stores", "open_worker_parts"),
     "epic22.bootstrap.panel_extract": ("PanelWritten", "ingest_panel", "names_panel"),
