@@ -13,7 +13,7 @@ from epic22.core.errors import FileError
 from epic22.core.retraining.catalog import TRIGGERS
 from epic22.core.retraining.moment import DataGrowth, QualityAlarm, TaskMoment
 from epic22.core.retraining.plan import RetrainingPlan, read_plan
-from epic22.services.retraining import DueTraining, PastData, TrainingHistory, find_due_trainings, replay_plan
+from epic22.services.retraining import DueTraining, PastData, PastTrainings, find_due_trainings, replay_plan
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -46,7 +46,7 @@ def read(text: str) -> RetrainingPlan:
     return read_plan("retraining.yaml", yaml.safe_load(text))
 
 
-def find(text: str, moment: TaskMoment, history: TrainingHistory = TrainingHistory()) -> tuple[DueTraining, ...]:
+def find(text: str, moment: TaskMoment, history: PastTrainings = PastTrainings()) -> tuple[DueTraining, ...]:
     return find_due_trainings(read(text), {"tenant_churn": moment}, {"tenant_churn": history})
 
 
@@ -92,12 +92,12 @@ def test_every_trigger_has_a_task_without_a_model_trained(kind: str) -> None:
 
 def test_at_most_so_many_trainings_a_week_and_none_beside_one_under_way() -> None:
     moment = look(10, grow(2, 5, {"leases": 900}))
-    busy = TrainingHistory((START,), is_under_way=True)
+    busy = PastTrainings((START,), is_under_way=True)
     assert find(PLAN, moment, busy)[0].held_back == "a training of it is under way or waits already"
-    twice = TrainingHistory((START, START + 4 * DAY, START + 8 * DAY))
+    twice = PastTrainings((START, START + 4 * DAY, START + 8 * DAY))
     (due,) = find(PLAN, moment, twice)
     assert due.held_back == "trained 2 times in seven days (at most 2); free at 2026-01-12 00:00"
-    assert not find(PLAN, moment, TrainingHistory((START, START + 2 * DAY, START + 8 * DAY)))[0].is_held_back
+    assert not find(PLAN, moment, PastTrainings((START, START + 2 * DAY, START + 8 * DAY)))[0].is_held_back
 
 
 def test_a_plan_is_read_with_all_it_says() -> None:

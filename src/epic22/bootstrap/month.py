@@ -34,7 +34,7 @@ from epic22.services.month import (
     select_day,
     select_truth_at,
 )
-from epic22.services.retraining import TrainingHistory, find_due_trainings
+from epic22.services.retraining import PastTrainings, find_due_trainings
 from epic22.services.work import Worker
 from epic22.simulator.portfolio import Portfolio, select_truth
 
@@ -115,7 +115,7 @@ class MonthInFastTime:
         newer = tuple(one for one in self.growth if one.number > learned.number)
         tables, name = list_task_tables(self.task.task), self.task.task
         now = TaskMoment(name, moment.replace(tzinfo=UTC), at, learned, newer, tables, lambda version: ())
-        history = TrainingHistory(tuple(at for at, _ in self.trained))
+        history = PastTrainings(tuple(at for at, _ in self.trained))
         for due in find_due_trainings(self.plan, {name: now}, {name: history}):
             if not due.is_held_back:
                 self._train(due.trigger, due.reason, moment, self.task.options)

@@ -19,7 +19,7 @@ from epic22.core.tables.versions import LakeVersion
 from epic22.features.catalog import get_feature
 from epic22.services.jobs import submit_job
 from epic22.services.quality import assess_quality
-from epic22.services.retraining import DueTraining, PastData, TrainingHistory, find_due_trainings, replay_plan
+from epic22.services.retraining import DueTraining, PastData, PastTrainings, find_due_trainings, replay_plan
 
 PLAN_FILE = "retraining.yaml"
 
@@ -42,7 +42,7 @@ def find_due(components: Components, plan: RetrainingPlan, now: datetime | None 
     log, read_alarms = components.table_store.log(), _open_alarms(components)
     open_jobs = open_job_stores(components.settings).records.list_jobs(OPEN_STATES)
     moments = {task.task: _look_at(components.registry, task.task, log, now, read_alarms) for task in plan.tasks}
-    histories = {name: TrainingHistory(_list_trainings(components.registry, name), _is_open(open_jobs, name)) for name in moments}
+    histories = {name: PastTrainings(_list_trainings(components.registry, name), _is_open(open_jobs, name)) for name in moments}
     return find_due_trainings(plan, moments, histories)
 
 

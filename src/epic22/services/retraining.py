@@ -33,7 +33,7 @@ class DueTraining:
 
 
 @dataclass(frozen=True)
-class TrainingHistory:
+class PastTrainings:
     """When a task was trained (UTC, oldest first), and whether a training of it is under way or waits."""
 
     trained_at: tuple[datetime, ...] = ()
@@ -50,11 +50,11 @@ class PastData:
 
 
 def find_due_trainings(
-    plan: RetrainingPlan, moments: Mapping[str, TaskMoment], histories: Mapping[str, TrainingHistory]
+    plan: RetrainingPlan, moments: Mapping[str, TaskMoment], histories: Mapping[str, PastTrainings]
 ) -> tuple[DueTraining, ...]:
     """The tasks of a plan that are due, each by its first trigger; those that are not trained all the same say why."""
     due = (_find_due(task, moments[task.task]) for task in plan.tasks)
-    return tuple(_hold_back(one, histories.get(one.task, TrainingHistory()), plan.weekly_limit) for one in due if one is not None)
+    return tuple(_hold_back(one, histories.get(one.task, PastTrainings()), plan.weekly_limit) for one in due if one is not None)
 
 
 def _find_due(plan: TaskPlan, moment: TaskMoment) -> DueTraining | None:
@@ -65,7 +65,7 @@ def _find_due(plan: TaskPlan, moment: TaskMoment) -> DueTraining | None:
     return None
 
 
-def _hold_back(due: DueTraining, history: TrainingHistory, limit: int) -> DueTraining:
+def _hold_back(due: DueTraining, history: PastTrainings, limit: int) -> DueTraining:
     if history.is_under_way:
         return replace(due, held_back="a training of it is under way or waits already")
     recent = [at for at in history.trained_at if due.at - WEEK < at <= due.at]
@@ -97,7 +97,7 @@ def _replay_task(plan: TaskPlan, limit: int, past: PastData, since: datetime, no
     tables = past.tables[plan.task]
     before = [version for version in past.versions if version.at <= since]
     trained_at, learned = (since, before[-1]) if before else (None, None)
-    trained, told = [] if trained_at is None else [trained_at], list[DueTraining]()
+    trained, listed = [] if trained_at is None else [trained_at], list[DueTraining]()
     for moment in _list_moments(plan, past, since, now):
         newer = tuple(v for v in past.versions if v.at <= moment and (learned is None or v.number > learned.number))
         if learned is None and not newer:
@@ -105,14 +105,14 @@ def _replay_task(plan: TaskPlan, limit: int, past: PastData, since: datetime, no
         due = _find_due(plan, TaskMoment(plan.task, moment, trained_at, learned, newer, tables, past.read_alarms))
         if due is None:
             continue
-        due = _hold_back(due, TrainingHistory(tuple(trained)), limit)
+        due = _hold_back(due, PastTrainings(tuple(trained)), limit)
         if due.is_held_back:
-            told += [] if told and told[-1].is_held_back else [due]
+            listed += [] if listed and listed[-1].is_held_back else [due]
             continue
-        told.append(due)
+        listed.append(due)
         trained.append(moment)
         trained_at, learned = moment, newer[-1] if newer else learned
-    return told
+    return listed
 
 
 def _list_moments(plan: TaskPlan, past: PastData, since: datetime, now: datetime) -> list[datetime]:
