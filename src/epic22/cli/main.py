@@ -28,7 +28,7 @@ VERBS = {
     "compare": "Compare families on the same folds: scores, calibration, time, memory, size. Nothing is registered.",
     "ablate": "Train a family without each of its parts, and say what each is worth. Nothing is registered.",
     "decide": "Rank who to visit, call or look at this week by what acting is expected to save, with reasons. A person decides.",
-    "predict": "Predict every row of FILE, with an interval or a set of classes and reasons that sum to the score.",
+    "predict": "Predict the rows of FILE, or with --portfolio all entities of a feature, with intervals and reasons that add up.",
     "explain": "Say what a task's model looks at: columns, pairs and shapes, each with its interval, out of fold.",
     "export": "Write the network of MODEL as a file for other programs, and what its inputs and outputs mean beside it.",
     "submit": "Have a worker carry out train, ingest or predict: queued, limited, taken over where its worker dies.",

@@ -42,8 +42,9 @@ def predict(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Predict every row of FILE, or with --portfolio every entity of a feature, with an interval or a set of classes and reasons
-    that sum to the score.
+    """Predict the rows of FILE, or with --portfolio all entities of a feature, with intervals and reasons that add up.
+
+    A row has its interval or set of classes, and reasons that sum to the score.
 
     epic22 predict churn-churned new.csv
 
