@@ -78,6 +78,15 @@ def describe_absent_version(
     return f"task {task!r} has no version {version[:20]!r}; there {verb} {', '.join(shown)}{serving}."
 
 
+def describe_absent_champion(task: str, tasks: Sequence[str], versions: int) -> str:
+    """The message about a task without a champion: `tasks` have one, and it has so many versions, none of which serves."""
+    if versions:
+        count = f"none of its {versions} versions serves" if versions > 1 else "its one version does not serve"
+        return f"no champion for task {task!r}: {count}; 'epic22 models {task}' says why."
+    names = ", ".join(tasks) or "none yet"
+    return f"no champion for task {task!r}; tasks with one: {names}. Train it with 'epic22 train'."
+
+
 def write_decision(decision: PromotionDecision | None) -> dict[str, Any]:
     """What is logged of a decision, None where no gate decided."""
     return dict(UNGATED if decision is None else to_json(decision, REGISTRY_VIEWS))

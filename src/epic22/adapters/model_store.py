@@ -18,6 +18,7 @@ from epic22.adapters.model_records import (
     TASK_NAME,
     VERSION_NUMBER,
     check_task_name,
+    describe_absent_champion,
     describe_absent_version,
     read_evaluation,
     read_gates,
@@ -114,8 +115,7 @@ class ModelStore:
         """The task's champion."""
         pointer = self._task_folder(task) / POINTER
         if not may_hold(self._task_folder(task), POINTER):
-            names = ", ".join(self.list_tasks()) or "none yet"
-            raise UnknownTaskError(f"no champion for task {task!r}; tasks with one: {names}. Train it with 'epic22 train'.")
+            raise UnknownTaskError(describe_absent_champion(task, self.list_tasks(), len(self.list_versions(task))))
         way_out = f"let a version serve by 'epic22 promote {task} VERSION', restore it, or train again"
         version = str(read_json(pointer, way_out).get("version"))
         if not VERSION_NUMBER.fullmatch(version) or not may_hold(self.folder(task, version), VERSION):

@@ -24,6 +24,7 @@ from epic22.adapters.model_records import (
     REGISTRY_VIEWS,
     VERSION_NUMBER,
     check_task_name,
+    describe_absent_champion,
     describe_absent_version,
     read_decision,
     read_evaluation,
@@ -122,8 +123,7 @@ class SharedModelStore:
         with self.database.read() as connection:
             row = connection.execute(_select_versions(task).join(CHAMPIONS, _is_champion())).one_or_none()
         if row is None:
-            names = ", ".join(self.list_tasks()) or "none yet"
-            raise UnknownTaskError(f"no champion for task {task!r}; tasks with one: {names}. Train it with 'epic22 train'.")
+            raise UnknownTaskError(describe_absent_champion(task, self.list_tasks(), len(self.list_versions(task))))
         return _to_version(row)
 
     def find_champion(self, task: str) -> ModelVersion | None:
