@@ -64,7 +64,7 @@ REFUSED: Mapping[str, Evidence] = {
     "champion": replace(SOUND, challenge=Challenge("1", False, "certainly worse", verdict("champion", -0.2, -0.1), 0.01, 400)),
     "constant": replace(SOUND, verdicts=(verdict("constant", -0.3, -0.1), verdict("incumbent", 0.01, 0.2))),
     "rule of today": replace(SOUND, verdicts=(verdict("constant", 0.1, 0.3), verdict("incumbent", -0.2, -0.05))),
-    "calibrated": replace(SOUND, miscalibration=Miscalibration(Interval(0.5, 0.3, 0.7), 400, 400)),
+    "calibrated": replace(SOUND, miscalibration=Miscalibration(Interval(0.8, 0.6, 0.9), 400, 400)),
     "latency": replace(SOUND, request=RequestTime(Interval(150.0, 120.0, 180.0), 15)),
 }
 
@@ -100,7 +100,7 @@ def test_a_first_model_is_asked_for_no_champion_and_serves_where_nothing_can_be_
         SOUND,
         challenge=None,
         verdicts=(verdict("constant", -0.1, 0.3), verdict("incumbent", -0.2, 0.2)),
-        miscalibration=Miscalibration(Interval(0.3, 0.1, 0.5), 40, 40),
+        miscalibration=Miscalibration(Interval(0.5, 0.1, 0.9), 40, 40),
         fairness=None,
     )
     found = outcomes(unknown)
@@ -146,12 +146,12 @@ def draw(n: int, odds: float, seed: int) -> Miscalibration | None:
     return measure_miscalibration(y.astype(float), expit(logit(true) + np.log(odds)), np.repeat(np.arange(n // 4), 4))
 
 
-def test_noise_is_no_miscalibration_and_doubled_odds_are() -> None:
+def test_noise_is_no_miscalibration_and_odds_four_times_too_high_are() -> None:
     limit = TASK.policy.calibration_limit
-    sound, doubled = ([draw(800, odds, seed) for seed in range(100)] for odds in (1.0, 2.0))
+    sound, wrong = ([draw(800, odds, seed) for seed in range(100)] for odds in (1.0, 4.0))
     assert sum(one is not None and one.share.low > 0 for one in sound) <= 12
     assert sum(one is not None and one.share.low > limit for one in sound) <= 1
-    assert sum(one is not None and one.share.low > limit for one in doubled) >= 80
+    assert sum(one is not None and one.share.low > limit for one in wrong) >= 80
 
 
 def test_what_has_no_miscalibration_to_measure_has_none() -> None:

@@ -269,7 +269,7 @@ class EvaluationPolicy:
     coverage_by: tuple[str, ...] = ()
     learning_curve: bool = False
     latency_budget: float = 100.0
-    calibration_limit: float = 0.2
+    calibration_limit: float = 0.5
 
 
 @dataclass(frozen=True)

@@ -179,7 +179,7 @@ class PolicySection(Section):
     ] = None
     calibration_limit: Annotated[
         float | None,
-        Key("How far probabilities may lie from the rates, as a share of the rarer class's rate; 0.2 otherwise.", minimum=0),
+        Key("How far probabilities may lie from the rates, as a share of the rarer class's rate; 0.5 otherwise.", minimum=0),
     ] = None
     coverage_by: Annotated[
         tuple[str, ...],
