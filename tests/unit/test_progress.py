@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from epic22.cli.progress_bars import ProgressBars
-from epic22.cli.terminal import PROGRESS_SETTING, show_progress
+from epic22.cli.terminal import show_progress
 from epic22.core.progress import (
+    PROGRESS_SETTING,
     DeviceUsed,
     EpochFinished,
     Noted,

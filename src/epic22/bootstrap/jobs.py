@@ -4,12 +4,12 @@ import os
 import secrets
 import socket
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from epic22 import __version__
 from epic22.adapters.home import refuse_unwritable_home
-from epic22.adapters.job_process import LOG, end_attempt_process, run_child
+from epic22.adapters.job_log import JobLog
+from epic22.adapters.job_process import JobProcesses, end_attempt_process
 from epic22.adapters.metadata.jobs import JobTable
 from epic22.adapters.metadata.schedules import ScheduleTable
 from epic22.adapters.metadata.workers import WorkerTable
@@ -40,7 +40,7 @@ def open_worker_parts(settings: Settings, worker: str) -> WorkerParts:
     refuse_unwritable_home(settings.home)
     database = open_jobs_database(settings)
     tables = JobTable(database), WorkerTable(database), ScheduleTable(database)
-    return WorkerParts(*tables, open_job_queue(database, worker), run_child, end_lost_process, settings.home / JOBS)
+    return WorkerParts(*tables, open_job_queue(database, worker), JobProcesses(), end_lost_process, settings.home / JOBS)
 
 
 def open_job_queue(database: "Database", worker: str) -> "DbosQueue":
@@ -61,9 +61,9 @@ def end_lost_process(lost: LostAttempt) -> None:
         end_attempt_process(lost.attempt, lost.process)
 
 
-def find_log(settings: Settings, job: int) -> Path:
-    """Where the log of a job is on the machine that carried it out."""
-    return settings.home / JOBS / str(job) / LOG
+def find_log(settings: Settings, job: int) -> JobLog:
+    """The log of a job on the machine that carried it out."""
+    return JobLog(settings.home / JOBS / str(job))
 
 
 def list_other_programs(settings: Settings) -> list[str]:

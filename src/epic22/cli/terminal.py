@@ -15,13 +15,11 @@ from rich.text import Text
 
 from epic22.adapters.progress_file import open_progress_lines
 from epic22.cli.progress_bars import ProgressBars
-from epic22.core.progress import Noted, Progress, ProgressEvent, WorkStarted
+from epic22.core.progress import PROGRESS_SETTING, Noted, Progress, ProgressEvent, WorkStarted
 from epic22.core.serialization import NO_VIEWS, Views, to_json
 from epic22.core.statistics import Interval
 from epic22.core.text import format_figure
 
-PROGRESS_SETTING = "EPIC22_PROGRESS"
-"""Names the file or pipe that events of progress are written to: internal to jobs, whose worker reads them."""
 MAX_NAME_WIDTH, MIN_CELL_WIDTH = 24, 10
 """Names in a table's first column are kept in one line up to so many letters, where the other columns keep so much each."""
 

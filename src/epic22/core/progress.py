@@ -6,6 +6,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Literal
 
+PROGRESS_SETTING = "EPIC22_PROGRESS"
+"""The environment variable that names a file or pipe which events are written to as lines: internal to jobs."""
+
 Stage = Literal["plan", "evaluate", "select", "fit", "package"]
 """The steps of a training, in their order."""
 

@@ -137,5 +137,5 @@ class ProgressState:
         if number + 1 < len(self.works):
             return min(self.get_share(number + 1) or 0.0, 1.0)
         if self.epoch is not None and self.epoch.epochs > 0:
-            return min(self.epoch.epoch / self.epoch.epochs, 1.0)
+            return min(max(self.epoch.epoch / self.epoch.epochs, 0.0), 1.0)
         return 0.0

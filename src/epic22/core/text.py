@@ -79,6 +79,18 @@ def format_percent(share: float) -> str:
     return f"{'-' if share < 0 else ''}{digits} %"
 
 
+def format_memory(n_bytes: float) -> str:
+    """An amount of memory as people read it.
+
+    >>> format_memory(3_140_000_000), format_memory(64_000_000), format_memory(900)
+    ('3.1 GB', '64 MB', '1 kB')
+    """
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if n_bytes >= size:
+            return f"{n_bytes / size:.1f} {unit}" if unit == "GB" else f"{n_bytes / size:.0f} {unit}"
+    return f"{n_bytes / 1e3:.0f} kB"
+
+
 def describe_odds(log_odds: float, what: str) -> str:
     """What a part of the log-odds does to the odds: a percentage up to twice or half, a factor beyond.
 
