@@ -88,7 +88,24 @@ class ProcessSample:
     processes: int
 
 
-ProgressEvent = StageStarted | StageFinished | WorkStarted | WorkAdvanced | EpochFinished | Noted | DeviceUsed | ProcessSample
+@dataclass(frozen=True)
+class AttemptStarted:
+    """An attempt at a job begins, the `number`-th: what earlier ones had under way is under way no more."""
+
+    number: int
+
+
+ProgressEvent = (
+    StageStarted
+    | StageFinished
+    | WorkStarted
+    | WorkAdvanced
+    | EpochFinished
+    | Noted
+    | DeviceUsed
+    | ProcessSample
+    | AttemptStarted
+)
 
 
 @dataclass(frozen=True)

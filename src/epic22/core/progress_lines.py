@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from epic22.core.progress import (
+    AttemptStarted,
     DeviceUsed,
     EpochFinished,
     Noted,
@@ -27,6 +28,7 @@ EVENT_TYPES: Mapping[str, type[ProgressEvent]] = {
     "noted": Noted,
     "device_used": DeviceUsed,
     "process_sample": ProcessSample,
+    "attempt_started": AttemptStarted,
 }
 """Each event by its name in a line. One more event is one more line here."""
 EVENT_NAMES = {event_type: name for name, event_type in EVENT_TYPES.items()}

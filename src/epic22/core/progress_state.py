@@ -1,9 +1,10 @@
 """How far a piece of work is: what its events amount to, with the share that is done and an estimate of the time that is left."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Self
 
 from epic22.core.progress import (
+    AttemptStarted,
     DeviceUsed,
     EpochFinished,
     Noted,
@@ -62,7 +63,7 @@ class WorkState:
 @dataclass(frozen=True)
 class ProgressState:
     """What is under way after some events: the stage, the pieces of work from the outermost in, the last epoch of a network that
-    is training, the device, what the processes take, and the last notes."""
+    is training, the device, what the processes take, and the last notes. `attempt` is that of a job."""
 
     stage: Stage | None = None
     finished_stages: tuple[Stage, ...] = ()
@@ -70,7 +71,8 @@ class ProgressState:
     epoch: EpochFinished | None = None
     device: str | None = None
     sample: ProcessSample | None = None
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    attempt: int = 0
 
     def advance(self, event: ProgressEvent, at: float) -> "ProgressState":
         """The state after an event at that moment."""
@@ -93,6 +95,8 @@ class ProgressState:
                 return replace(self, sample=event)
             case Noted(text):
                 return replace(self, notes=(*self.notes, text)[-MAX_NOTES:])
+            case AttemptStarted(number):
+                return ProgressState(attempt=number)
 
     @property
     def share(self) -> float | None:

@@ -161,3 +161,14 @@ SCHEDULES = Table(
     Column("next_at", String(40), nullable=False),
     Column("last_at", String(40)),
 )
+
+JOB_EVENTS = Table(
+    "job_events",
+    METADATA,
+    Column("job", NUMBER, ForeignKey("jobs.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("at", String(40), nullable=False),
+    Column("name", String(32), nullable=False),
+    Column("content", Text, nullable=False),
+)
+"""A row an event of a job, counted for each job; `content` is its line of JSON, `name` what kind of event it is."""
