@@ -1,5 +1,5 @@
-"""The HTTP interface: /health, /v1/tasks, /v1/tasks/{task}, its /explanation and /predictions, /v1/events/{table}, /openapi.json,
-/docs."""
+"""The HTTP interface: /health, /v1/tasks, /v1/tasks/{task}, its /explanation and /predictions, /v1/events/{table}, /v1/jobs,
+/openapi.json, /docs."""
 
 import os
 from collections import defaultdict
@@ -17,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from epic22 import __version__
 from epic22.api.bodies import read_body, refuse_other_types
 from epic22.api.events import EventIntake, add_event_route
+from epic22.api.jobs import add_job_routes
 from epic22.api.limits import BodyLimit
 from epic22.api.model_cache import CachedModel, ModelCache
 from epic22.api.openapi import build_openapi, list_task_bodies
@@ -25,6 +26,7 @@ from epic22.api.requests import read_rows
 from epic22.api.responses import ExplanationAnswer, Health, Predictions, TaskAnswer, Tasks
 from epic22.api.security_headers import SecurityHeaders
 from epic22.core.artifact.prediction_request import RowsRequest
+from epic22.core.job_event import JobFeed
 from epic22.core.ports import CacheLink, PredictionLog, Registry
 from epic22.core.prediction import PREDICTION_VIEWS
 from epic22.core.serialization import to_json
@@ -45,11 +47,12 @@ def create_app(
     prediction_log: PredictionLog | None = None,
     intake: EventIntake | None = None,
     cache: CacheLink | None = None,
+    jobs: JobFeed | None = None,
 ) -> FastAPI:
     """The API over a registry; nothing else is needed to answer. Answers are written to the prediction log where there is one;
     `/health` says whether a cache that is set can be reached.
 
-    Events are taken in where there is an intake.
+    Events are taken in where there is an intake, jobs are shown where there is a feed of them.
     """
     models = ModelCache(registry)
     # A redirect to the address without its last slash would be built from the client's own Host header.
@@ -68,6 +71,8 @@ def create_app(
     _add_routes(app, models, prediction_log, cache)
     if intake is not None:
         add_event_route(app, intake)
+    if jobs is not None:
+        add_job_routes(app, jobs)
     app.openapi = lambda: build_openapi(app, models)  # type: ignore[method-assign]
     return app
 

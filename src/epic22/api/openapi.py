@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 
 from epic22.api.event_document import EVENT_SCHEMAS, EVENTS_OPERATION, SECURITY
 from epic22.api.events import EVENTS_PATH
+from epic22.api.job_document import describe_job_routes
 from epic22.api.model_cache import ModelCache
 from epic22.api.responses import ProblemAnswer
 from epic22.api.task_document import PREDICTIONS_PATH, PROBLEM_RESPONSES, REF, build_request_body
@@ -67,6 +68,7 @@ def build_openapi(app: FastAPI, models: ModelCache) -> dict[str, Any]:
         schemas |= EVENT_SCHEMAS
         document["components"]["securitySchemes"] = SECURITY
         paths[EVENTS_PATH]["post"] |= EVENTS_OPERATION
+    describe_job_routes(document)
     for champion in models.load_all():
         schemas.update(champion.document.schemas)
         paths[champion.document.path] = {"post": champion.document.operation}

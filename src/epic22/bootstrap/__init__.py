@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from epic22.bootstrap.ingest_and_audit import ingest_address as ingest_address
     from epic22.bootstrap.ingest_and_audit import ingest_folder as ingest_folder
     from epic22.bootstrap.ingest_and_audit import ingest_objects as ingest_objects
+    from epic22.bootstrap.job_feed import open_job_feed as open_job_feed
     from epic22.bootstrap.jobs import find_log as find_log
     from epic22.bootstrap.jobs import list_other_programs as list_other_programs
     from epic22.bootstrap.jobs import name_worker as name_worker
@@ -129,6 +130,7 @@ NAMES = {
     ),
     "epic22.bootstrap.month": ("MonthInFastTime", "PlannedTraining"),
     "epic22.bootstrap.retraining": ("find_due", "load_retraining_plan", "replay_past", "submit_due_trainings"),
+    "epic22.bootstrap.job_feed": ("open_job_feed",),
     "epic22.bootstrap.jobs": ("find_log", "list_other_programs", "name_worker", "open_job_stores", "open_worker_parts"),
     "epic22.bootstrap.panel_extract": ("PanelWritten", "ingest_panel", "names_panel"),
     "epic22.bootstrap.portfolio_predictions": ("PortfolioPredictions", "predict_portfolio"),

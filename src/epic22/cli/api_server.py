@@ -7,7 +7,7 @@ import uvicorn
 from epic22.adapters.prediction_log import BufferedPredictionLog
 from epic22.api.app import create_app
 from epic22.api.events import EventIntake
-from epic22.bootstrap import Components, open_event_queue, open_served_stores
+from epic22.bootstrap import Components, open_event_queue, open_job_feed, open_served_stores
 
 SWITCH_SECONDS = 0.001
 """So long a thread that computes keeps Python from the event loop. Five milliseconds, Python's own, are paid at each of the four
@@ -20,5 +20,5 @@ def build_server(components: Components) -> uvicorn.Server:
     settings = components.settings
     intake = EventIntake(open_event_queue(settings), settings.event_keys) if settings.event_keys else None
     stores = open_served_stores(settings)
-    app = create_app(stores.registry, BufferedPredictionLog(components.prediction_log), intake, stores.link)
+    app = create_app(stores.registry, BufferedPredictionLog(components.prediction_log), intake, stores.link, open_job_feed(settings))
     return uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=5))

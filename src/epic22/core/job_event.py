@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from epic22.core.job import AttemptId
+from epic22.core.job import AttemptId, JobRecord
 from epic22.core.progress import ProgressEvent
 from epic22.core.progress_state import ProgressState
 
@@ -38,3 +38,16 @@ def compute_state(events: Sequence[JobEvent], start: ProgressState = ProgressSta
     for one in events:
         state = state.advance(one.event, one.at.timestamp())
     return state
+
+
+class JobFeed(Protocol):
+    """What is seen of jobs from outside. All methods raise StorageError where the place that has them does not answer."""
+
+    def list_jobs(self, limit: int) -> tuple[JobRecord, ...]:
+        """The newest jobs, at most so many, the newest first."""
+
+    def get(self, job: int) -> JobRecord:
+        """The job of that number. Raises UnknownTaskError where there is none."""
+
+    def read_events(self, job: int, after: int) -> tuple[JobEvent, ...]:
+        """Some events of a job after that number, in their order; none where there are no more yet."""
