@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 
 from rich.console import Console, RenderableType
@@ -9,18 +10,23 @@ from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, T
 from rich.progress import Progress as RichProgress
 from rich.text import Text
 
-from epic22.core.progress import EpochFinished, Noted, ProgressEvent, WorkAdvanced, WorkStarted
+from epic22.core.progress import AttemptStarted, EpochFinished, Noted, ProcessSample, ProgressEvent, WorkAdvanced, WorkStarted
 from epic22.core.progress_state import ProgressState
+from epic22.core.text import format_memory, format_percent
 
-HISTORY_DEPTH = 1
-"""Bars of work that is done stay to this depth; deeper ones, such as searches of a fold, make room for the next."""
+HISTORY_DEPTH, MAX_HISTORY = 1, 10
+"""Bars of work that is done stay to this depth, the last ones; deeper ones, such as a fold's searches, make room for the next."""
 
 
 class ProgressBars(RichProgress):
-    """A bar for each piece of work, and below them a line about what is under way inside the last one. `clock` counts seconds."""
+    """A bar for each piece of work, below them a line about what is under way inside the last one, and one about the processes.
+
+    `clock` counts seconds.
+    """
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
-        self.state, self.clock, self.open_tasks = ProgressState(), clock, dict[int, TaskID]()
+        self.state, self.clock = ProgressState(), clock
+        self.open_tasks, self.done_tasks = dict[int, TaskID](), deque[TaskID]()
         left = _TimeLeftColumn(self._estimate_left)
         super().__init__(
             TextColumn("{task.description}", markup=False),
@@ -33,10 +39,12 @@ class ProgressBars(RichProgress):
         )
 
     def get_renderables(self) -> Iterable[RenderableType]:
-        """The bars and the line."""
+        """The bars and the lines."""
         yield from super().get_renderables()
-        if self.state.epoch is not None:
-            yield Text(describe_epoch(self.state.epoch), style="dim", no_wrap=True, overflow="ellipsis")
+        lines = [describe_epoch(self.state.epoch)] if self.state.epoch is not None else []
+        lines += [describe_sample(self.state.sample, self.state.device)] if self.state.sample is not None else []
+        for line in lines:
+            yield Text(line, style="dim", no_wrap=True, overflow="ellipsis")
 
     def show(self, event: ProgressEvent, at: float | None = None) -> None:
         """Show what an event changes; `at` is its moment on the clock, now where it is not given."""
@@ -49,6 +57,8 @@ class ProgressBars(RichProgress):
                 self._finish_from(depth + 1)
                 if depth in self.open_tasks:
                     self.advance(self.open_tasks[depth])
+            case AttemptStarted():
+                self._finish_from(0)
             case Noted(text):
                 self.console.print(Text(text), soft_wrap=True)
 
@@ -62,6 +72,9 @@ class ProgressBars(RichProgress):
                 task = self.tasks[self.task_ids.index(task_id)]
                 # What took fewer steps than it might have, such as a search that the time ended, is done too.
                 self.update(task_id, completed=task.completed if task.total is None else task.total, total=task.total or 0)
+                self.done_tasks.append(task_id)
+        while len(self.done_tasks) > MAX_HISTORY:
+            self.remove_task(self.done_tasks.popleft())
 
     def _estimate_left(self, task: Task) -> float | None:
         number = next((i for i, work in enumerate(self.state.works) if self.open_tasks.get(work.depth) == task.id), None)
@@ -105,3 +118,15 @@ def describe_epoch(event: EpochFinished) -> str:
         f"epoch {event.epoch}/{event.epochs}, ≤ {format_duration(event.seconds_left)} left: loss {event.loss:.4f}{validation}, "
         f"rate {event.learning_rate:.3g}, {event.rows_per_second:,.0f} rows/s"
     )
+
+
+def describe_sample(sample: ProcessSample, device: str | None = None) -> str:
+    """What a job's processes take of the machine, in a line.
+
+    >>> describe_sample(ProcessSample(0.873, 1_230_000_000, 3), "cuda")
+    'processors 87 %, memory 1.2 GB in 3 processes, networks on cuda'
+    """
+    networks = "" if device is None else f", networks on {device}"
+    processes = "1 process" if sample.processes == 1 else f"{sample.processes} processes"
+    memory = format_memory(sample.memory_bytes)
+    return f"processors {format_percent(sample.processor_share)}, memory {memory} in {processes}{networks}"

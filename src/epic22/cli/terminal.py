@@ -42,13 +42,14 @@ def show_progress() -> Iterator[Progress]:
         return
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield Progress(partial(_print_work, console))
+        yield Progress(partial(print_work, console))
         return
     with ProgressBars(console) as bars:
         yield Progress(bars.show)
 
 
-def _print_work(console: Any, event: ProgressEvent) -> None:
+def print_work(console: Any, event: ProgressEvent) -> None:
+    """Print a line where a piece of work begins, or something is to be said of it."""
     match event:
         case WorkStarted(what, _, unit) if unit != "family":
             console.print(f"{what} …", highlight=False, soft_wrap=True)
