@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from epic22.adapters.metadata.database import Database
 from epic22.adapters.metadata.job_events import JobEventTable
 from epic22.adapters.metadata.jobs import JobTable
-from epic22.bootstrap.stores import open_jobs_database
+from epic22.bootstrap.jobs_database import open_jobs_database
 from epic22.config import Settings
 from epic22.core.errors import UnknownTaskError
 from epic22.core.job import JobRecord

@@ -4,12 +4,15 @@ import os
 import secrets
 import socket
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from epic22 import __version__
 from epic22.adapters.home import refuse_unwritable_home
+from epic22.adapters.job_event_writer import JobEventWriter
 from epic22.adapters.job_log import JobLog
 from epic22.adapters.job_process import JobProcesses, end_attempt_process
+from epic22.adapters.metadata.job_events import JobEventTable
 from epic22.adapters.metadata.jobs import JobTable
 from epic22.adapters.metadata.schedules import ScheduleTable
 from epic22.adapters.metadata.workers import WorkerTable
@@ -35,12 +38,16 @@ def name_worker() -> str:
     return f"{socket.gethostname()[:32]}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
-def open_worker_parts(settings: Settings, worker: str) -> WorkerParts:
-    """What a worker of that name works with. Raises StorageError where the home cannot be written, or the database is away."""
+def open_worker_parts(settings: Settings, worker: str, control_group: Path | None = None) -> WorkerParts:
+    """What a worker of that name works with; a control group of Linux holds memory limits too where its folder is named.
+
+    Raises StorageError where the home cannot be written, or the database is away.
+    """
     refuse_unwritable_home(settings.home)
     database = open_jobs_database(settings)
+    processes = JobProcesses(JobEventWriter(JobEventTable(database)).open_progress, control_group=control_group)
     tables = JobTable(database), WorkerTable(database), ScheduleTable(database)
-    return WorkerParts(*tables, open_job_queue(database, worker), JobProcesses(), end_lost_process, settings.home / JOBS)
+    return WorkerParts(*tables, open_job_queue(database, worker), processes, end_lost_process, settings.home / JOBS)
 
 
 def open_job_queue(database: "Database", worker: str) -> "DbosQueue":

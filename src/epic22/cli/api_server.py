@@ -20,5 +20,7 @@ def build_server(components: Components) -> uvicorn.Server:
     settings = components.settings
     intake = EventIntake(open_event_queue(settings), settings.event_keys) if settings.event_keys else None
     stores = open_served_stores(settings)
-    app = create_app(stores.registry, BufferedPredictionLog(components.prediction_log), intake, stores.link, open_job_feed(settings))
+    app = create_app(
+        stores.registry, BufferedPredictionLog(components.prediction_log), intake, stores.link, open_job_feed(settings)
+    )
     return uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=5))

@@ -1,13 +1,13 @@
 """`epic22 jobs`: how jobs stand, and what can be done about them."""
 
 import sys
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from epic22 import bootstrap
+from epic22.cli.job_display import follow_progress
 from epic22.cli.options import Json
 from epic22.cli.terminal import print_json, print_line, print_table
 from epic22.config import Settings
@@ -23,7 +23,6 @@ jobs = typer.Typer(
     add_completion=False,
 )
 Job = Annotated[int, typer.Argument(help="The number of the job.")]
-LOOK_SECONDS = 0.5
 MAX_SHOWN = 50
 
 
@@ -80,14 +79,14 @@ def show(job: Job, json: Json = False) -> None:
 
 @jobs.command()
 def logs(job: Job) -> None:
-    """Print what a job has written so far."""
+    """Print what a job has written so far, a line each with its time in UTC: the newest megabyte."""
     settings = Settings.read()
     found = bootstrap.open_job_stores(settings).records.get(job)
-    path = bootstrap.find_log(settings, job)
-    if not path.is_file():
+    lines = bootstrap.find_log(settings, job).read_lines()
+    if not lines:
         where = f"it runs or ran on {found.worker}" if found.worker else f"it is {found.state}"
         raise UserError(f"job {job} has no log in {settings.home}: {where}; logs are in the home of the worker that wrote them.")
-    sys.stdout.write(path.read_text(errors="replace"))
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
 
 
 @jobs.command()
@@ -108,19 +107,10 @@ def retry(job: Job) -> None:
 
 @jobs.command("watch")
 def follow_job(job: Job) -> None:
-    """Follow a job until it ends; Ctrl-C ends the following alone. The exit code is 0 where it is done, 1 otherwise."""
-    settings = Settings.read()
-    records, path, position, state = bootstrap.open_job_stores(settings).records, bootstrap.find_log(settings, job), 0, ""
-    while True:
-        found = records.get(job)
-        if path.is_file():
-            with path.open("rb") as log:
-                log.seek(position)
-                sys.stdout.write(log.read().decode(errors="replace"))
-                position = log.tell()
-        if found.state != state:
-            print_line(f"job {job}: {found.state}. {_describe_state(found)}", "dim")
-            state = found.state
-        if not found.is_open:
-            raise typer.Exit(0 if state == "done" else 1)
-        time.sleep(LOOK_SECONDS)
+    """Follow a job until it ends, by bars with the time that is left.
+
+    Ctrl-C ends the following alone. The exit code is 0 where the job is done, 1 otherwise.
+    """
+    feed = bootstrap.open_job_feed(Settings.read())
+    found = follow_progress(feed, job, lambda one: print_line(f"job {job}: {one.state}. {_describe_state(one)}", "dim"))
+    raise typer.Exit(0 if found.state == "done" else 1)

@@ -3,6 +3,7 @@
 import signal
 import sys
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,13 +19,17 @@ if TYPE_CHECKING:
 def work(
     once: Annotated[bool, typer.Option("--once", help="End after one job, or where none waits.")] = False,
     until_idle: Annotated[bool, typer.Option("--until-idle", help="End once no job waits or runs.")] = False,
+    control_group: Annotated[
+        Path | None,
+        typer.Option(help="A folder of Linux' control groups, version 2, handed to this user: it holds memory limits too."),
+    ] = None,
 ) -> None:
     """Carry out jobs, one at a time, until Ctrl-C: what dead workers had under way too.
 
     Several workers, on one machine or on all that use the same EPIC22_DATABASE_URL, share the jobs.
     """
     settings, name = Settings.read(), bootstrap.name_worker()
-    worker = bootstrap.Worker(name, bootstrap.open_worker_parts(settings, name), _say, 1 if once else None)
+    worker = bootstrap.Worker(name, bootstrap.open_worker_parts(settings, name, control_group), _say, 1 if once else None)
     for other in bootstrap.list_other_programs(settings):
         sys.stderr.write(f"epic22: {other}\n")
     _say(f"worker {name}: Ctrl-C ends it.")
