@@ -82,17 +82,17 @@ class JobStream(Response):
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
                 tasks.cancel_scope.cancel()
 
-    async def _send_all(self, say: Callable[[bytes], Any]) -> None:
-        end, said_at = time.monotonic() + self.pace.longest, time.monotonic()
-        await say(f"retry: {RETRY_MILLISECONDS}\n\n".encode())
+    async def _send_all(self, send_part: Callable[[bytes], Any]) -> None:
+        end, sent_at = time.monotonic() + self.pace.longest, time.monotonic()
+        await send_part(f"retry: {RETRY_MILLISECONDS}\n\n".encode())
         while time.monotonic() < end:
             record, events = await run_sync(self._look, limiter=self.listeners.threads)
             content = self._write(record, events)
-            if not content and time.monotonic() - said_at >= self.pace.heartbeat:
+            if not content and time.monotonic() - sent_at >= self.pace.heartbeat:
                 content = b": still here\n\n"
             if content:
-                await say(content)
-                said_at = time.monotonic()
+                await send_part(content)
+                sent_at = time.monotonic()
             if record is not None and not record.is_open and not events:
                 return
             if not events:
