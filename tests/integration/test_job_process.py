@@ -15,7 +15,7 @@ import psutil
 import pytest
 from tests.waiting import wait_until
 
-from epic22.adapters.control_group import ControlGroup
+from epic22.adapters.control_group import ControlGroup, require_memory_control
 from epic22.adapters.job_log import JobLog
 from epic22.adapters.job_process import ChildPace, JobProcesses
 from epic22.adapters.process_tree import ProcessTree
@@ -123,6 +123,16 @@ def test_a_sentence_of_the_command_line_is_the_reason(tmp_path: Path) -> None:
     code = f"{START}print('epic22: no table there; name another.', file=sys.stderr)\nsys.exit(2)"
     outcome = run_child(code, tmp_path)
     assert (outcome.code, outcome.reason, outcome.may_pass) == (2, "no table there; name another.", False)
+
+
+def test_a_table_that_would_take_the_limit_is_read_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("EPIC22_MEMORY_CAP", raising=False)
+    code = "import os\nprint(os.environ.get('EPIC22_MEMORY_CAP'))"
+    run_child(code, tmp_path, memory=4_000_000_000)
+    monkeypatch.setenv("EPIC22_MEMORY_CAP", "1GB")
+    run_child(code, tmp_path, memory=4_000_000_000)
+    lines = [line for line in JobLog(tmp_path / "log").read_lines() if " out " in line]
+    assert [line.rsplit(" ", 1)[1] for line in lines] == ["2000000000", "1GB"]
 
 
 def test_a_process_that_may_not_go_on_is_asked_to_end_and_then_ended(tmp_path: Path) -> None:
@@ -233,7 +243,11 @@ def test_a_control_group_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> 
     group = ControlGroup(tmp_path / "absent", ATTEMPT)
     with pytest.raises(UserError, match="no control group for memory can be made there"):
         group.hold(os.getpid(), 1_000)
+    with pytest.raises(UserError, match="its groups cannot hold memory"):
+        require_memory_control(tmp_path)
     (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "cgroup.subtree_control").write_text("cpu memory\n")
+    require_memory_control(tmp_path / "own")
     own = ControlGroup(tmp_path / "own", ATTEMPT)
     own.hold(123, 1_000)
     assert {path.name: path.read_text() for path in own.folder.iterdir()} == {

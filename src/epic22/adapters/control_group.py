@@ -8,6 +8,16 @@ from epic22.core.errors import UserError
 from epic22.core.job import AttemptId
 
 
+def require_memory_control(folder: Path) -> None:
+    """Raise UserError for a folder of no control group, or of one whose groups cannot hold memory."""
+    control = folder / "cgroup.subtree_control"
+    if not control.is_file() or "memory" not in control.read_text().split():
+        raise UserError(
+            f"--control-group {folder}: its groups cannot hold memory; name a folder of the second version of control groups whose "
+            "cgroup.subtree_control has 'memory', or leave it out."
+        )
+
+
 @dataclass(frozen=True)
 class ControlGroup:
     """A group for an attempt, below a folder that the user may make groups in and whose `cgroup.subtree_control` has memory.

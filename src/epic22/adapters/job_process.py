@@ -33,6 +33,8 @@ ORPHAN_EXIT_CODE = 3
 MEASURED_SHARE, MAX_LOOK_SECONDS = 0.02, 0.5
 """The most of a processor's time that looking at a process may take: on a machine of thousands it is looked at less often, but at
 least so often."""
+CAP_SETTING, CAP_SHARE = "EPIC22_MEMORY_CAP", 0.5
+"""A table that would take more than this share of a job's memory limit is trained on in batches, where no other cap is set."""
 FAULT_SIGNALS: Sequence[int] = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE)
 
 IsAllowed = Callable[[], bool]
@@ -71,7 +73,7 @@ class JobProcesses:
     def __call__(self, order: ChildOrder, on_start: Callable[[int], None], may_go_on: IsAllowed) -> ChildOutcome:
         """How the process ended; `on_start` gets its number, and it is ended as soon as it may not go on.
 
-        Raises StorageError where no process can be started, UserError where there can be no control group.
+        Raises StorageError where no process can be started.
         """
         if not order.directory.is_dir():
             return ChildOutcome(2, f"the directory {order.directory} of the submission is not on this machine.")
@@ -90,12 +92,20 @@ class JobProcesses:
         try:
             on_start(child.process.pid)
             if group is not None:
-                group.hold(child.process.pid, order.memory)
+                _enter_group(group, child, log)
             return child.follow(may_go_on)
         finally:
             child.close()
             if group is not None:
                 group.remove()
+
+
+def _enter_group(group: ControlGroup, child: "_Child", log: JobLog) -> None:
+    """Have Linux hold the limit too; where it cannot, the looks at the process alone do."""
+    try:
+        group.hold(child.process.pid, child.order.memory)
+    except UserError as error:
+        log.add("worker", str(error))
 
 
 @dataclass
@@ -118,6 +128,8 @@ class _Child:
             "EPIC22_THREADS": str(order.threads),
             PROGRESS_SETTING: f"/dev/fd/{write_end}",
         }
+        if order.memory is not None and CAP_SETTING not in os.environ:
+            own[CAP_SETTING] = str(int(order.memory * CAP_SHARE))
         try:
             process = subprocess.Popen(
                 [*setting.command, *order.arguments],

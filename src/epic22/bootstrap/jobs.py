@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from epic22 import __version__
+from epic22.adapters.control_group import require_memory_control
 from epic22.adapters.home import refuse_unwritable_home
 from epic22.adapters.job_event_writer import JobEventWriter
 from epic22.adapters.job_log import JobLog
@@ -41,9 +42,11 @@ def name_worker() -> str:
 def open_worker_parts(settings: Settings, worker: str, control_group: Path | None = None) -> WorkerParts:
     """What a worker of that name works with; a control group of Linux holds memory limits too where its folder is named.
 
-    Raises StorageError where the home cannot be written, or the database is away.
+    Raises StorageError where the home cannot be written, or the database is away, UserError for a folder of no such group.
     """
     refuse_unwritable_home(settings.home)
+    if control_group is not None:
+        require_memory_control(control_group)
     database = open_jobs_database(settings)
     processes = JobProcesses(JobEventWriter(JobEventTable(database)).open_progress, control_group=control_group)
     tables = JobTable(database), WorkerTable(database), ScheduleTable(database)
