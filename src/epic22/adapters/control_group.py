@@ -13,7 +13,7 @@ def require_memory_control(folder: Path) -> None:
     control = folder / "cgroup.subtree_control"
     if not control.is_file() or "memory" not in control.read_text().split():
         raise UserError(
-            f"--control-group {folder}: its groups cannot hold memory; name a folder of the second version of control groups whose "
+            f"--control-group {folder}: its groups cannot hold memory; name a folder of control groups, version 2, whose "
             "cgroup.subtree_control has 'memory', or leave it out."
         )
 
