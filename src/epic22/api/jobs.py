@@ -53,15 +53,18 @@ def add_job_routes(app: FastAPI, feed: JobFeed, listeners: Listeners | None = No
 
     @app.get(JOBS_PATH, summary="The newest jobs", responses={200: {"model": Jobs}})
     async def jobs() -> Response:
+        """At most a hundred, the newest first."""
         found = await run_sync(_list_jobs, feed, limiter=crowd.threads)
         return _answer(Jobs(jobs=[answer_job(job) for job in found]))
 
     @app.get(JOB_PATH, summary="One job, and how far it is", responses={200: {"model": JobDetail}})
     async def one_job(job: str) -> Response:
+        """Its stage, the work under way from the outermost in, about how long it still takes, and what it takes of the machine."""
         return _answer(await run_sync(_describe, feed, states, job, limiter=crowd.threads))
 
     @app.get(STREAM_PATH, summary="The events of a job as they come, until it ends")
     async def job_events(job: str, request: Request) -> Response:
+        """Server-sent events."""
         after = read_last_event(request.headers.get("last-event-id"))
         crowd.refuse_more()
         record, events = await run_sync(_open_stream, feed, job, after or 0, limiter=crowd.threads)
