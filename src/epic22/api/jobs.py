@@ -59,7 +59,7 @@ def add_job_routes(app: FastAPI, feed: JobFeed, listeners: Listeners | None = No
 
     @app.get(JOB_PATH, summary="One job, and how far it is", responses={200: {"model": JobDetail}})
     async def one_job(job: str) -> Response:
-        """Its stage, the work under way from the outermost in, about how long it still takes, and what it takes of the machine."""
+        """Its stage, the work under way from the outermost in, about how long it takes, and what it takes of the machine."""
         return _answer(await run_sync(_describe, feed, states, job, limiter=crowd.threads))
 
     @app.get(STREAM_PATH, summary="The events of a job as they come, until it ends")
