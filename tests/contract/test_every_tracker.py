@@ -20,9 +20,10 @@ from epic22.adapters.metadata.database import Database
 from epic22.adapters.metadata.erasure import LibraryTables
 from epic22.adapters.shared_model_store import SharedModelStore
 from epic22.adapters.studies import StudyDatabase
-from epic22.adapters.tracking.mlflow import MlflowTracker, TrackingStore
+from epic22.adapters.tracking.mlflow import MlflowTracker
 from epic22.adapters.tracking.mlflow_database import MlflowDatabase
 from epic22.adapters.tracking.mlflow_store import MlflowStore
+from epic22.adapters.tracking.tracking_store import TrackingStore
 from epic22.core.errors import StorageError
 from epic22.core.lineage import DataVersion, ModelVersion
 from epic22.core.run_record import FamilyRecord, InputRecord, RunRecord, TrialRecord
@@ -58,7 +59,7 @@ def build_run(folder: Path, number: str) -> RunRecord:
     task_file.write_text("task: toy\n")
     report, parameters = folder / "report.html", {"seed": "7", "rows": "100"}
     facts = (version, data, parameters, board, bundle, report, figures, metrics, environment)
-    return RunRecord(*facts, started_at=1_700_000_000.5, task_file=task_file, inputs=inputs)
+    return RunRecord(*facts, started_at=1_700_000_000.5 + int(number) - 1, task_file=task_file, inputs=inputs)
 
 
 def open_place(kind: str, folder: Path) -> TrackingStore:
@@ -151,11 +152,14 @@ def test_folds_are_steps_and_undefined_scores_are_left_out(tracker: MlflowTracke
     assert constant.data.metrics["auc_high"] == 0.5
 
 
-def test_the_champion_is_the_version_that_carries_its_number(tracker: MlflowTracker) -> None:
+def test_champion_and_challenger_are_the_versions_that_carry_their_numbers(tracker: MlflowTracker) -> None:
     client = tracker._client()
     for number in ("2", "1"):
-        tracker.mark_champion(ModelVersion("toy", number, "boosting", number * 64, "v0", "proven", "2024-01-01"))
-        assert client.get_model_version_by_alias("toy", "champion").tags["epic22.version"] == number
+        other = {"1": "2", "2": None}[number]
+        tracker.mark_versions("toy", number, other)
+        aliases = client.get_registered_model("toy").aliases
+        tags = {alias: client.get_model_version("toy", version).tags["epic22.version"] for alias, version in aliases.items()}
+        assert tags == {"champion": number} | ({} if other is None else {"challenger": other})
 
 
 def test_bundle_report_and_pictures_are_files_of_the_run_where_mlflow_looks_for_them(tracker: MlflowTracker) -> None:

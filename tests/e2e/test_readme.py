@@ -19,7 +19,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-SERVERS = {"epic22 serve": 8022, "mlflow ui": 5000}
+SERVERS = {"epic22 serve": 8022, "epic22 mlflow": 5000}
 """Commands that run until they are stopped, and the port that each listens on unless told otherwise."""
 COMMANDS = {"epic22": "from epic22.cli.main import run; run()", "mlflow": "from mlflow.cli import cli; cli()"}
 """What installing puts on the path."""

@@ -116,6 +116,23 @@ def test_a_person_may_promote_with_a_reason(story: Story, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("damaged", ["3/bundle/manifest.json", "champion.json"])
+def list_aliases(home: Path) -> dict[str, str]:
+    """MLflow's aliases of the task, each with the registry's number of the version that it points to."""
+    from mlflow.tracking import MlflowClient
+
+    address = f"sqlite:///{home / 'mlflow.db'}"
+    client = MlflowClient(tracking_uri=address, registry_uri=address)
+    aliases = client.get_registered_model(TASK).aliases
+    return {alias: client.get_model_version(TASK, number).tags["epic22.version"] for alias, number in aliases.items()}
+
+
+def test_mlflows_aliases_follow_the_registry(story: Story, tmp_path: Path) -> None:
+    home = story.copy_home(tmp_path / "home")
+    assert list_aliases(home) == {"champion": story.grown.version.version, "challenger": story.shuffled.version.version}
+    epic22.promote(TASK, story.shuffled.version.version, "it is what we want", home=home)
+    assert list_aliases(home) == {"champion": story.shuffled.version.version}, "it is no challenger any more"
+
+
 def test_a_champion_that_cannot_be_opened_is_followed_by_any_and_that_is_said(
     story: Story, tmp_path: Path, damaged: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

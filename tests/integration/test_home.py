@@ -52,7 +52,7 @@ def log_run(home: Path, number: int) -> MlflowTracker:
     tracker = MlflowTracker(MlflowStore(home))
     tracker.prepare()
     tracker.log_run(RunRecord(version, DataVersion("v0", ()), {"seed": "0"}, board, bundle, report, {}))
-    tracker.mark_champion(version)
+    tracker.mark_versions(version.task, version.version, None)
     return tracker
 
 

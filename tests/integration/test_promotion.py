@@ -218,8 +218,8 @@ class Silent:
     def log_run(self, run: RunRecord) -> str:
         return "run"
 
-    def mark_champion(self, version: ModelVersion) -> None:
-        raise AssertionError(f"version {version.version} became champion")
+    def mark_versions(self, task: str, champion: str | None, challenger: str | None) -> None:
+        raise AssertionError(f"version {champion} of {task} became champion")
 
 
 @pytest.mark.slow

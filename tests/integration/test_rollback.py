@@ -12,7 +12,6 @@ from epic22.bootstrap.promotion import promote_version, roll_back
 from epic22.config import Settings
 from epic22.core.errors import BundleError, StorageError, UserError
 from epic22.core.evaluation.fairness import PromotionDecision
-from epic22.core.lineage import ModelVersion
 from epic22.core.run_record import RunRecord
 
 pytestmark = pytest.mark.slow
@@ -31,10 +30,10 @@ class AliasTracker:
     def log_run(self, run: RunRecord) -> str:
         return "run"
 
-    def mark_champion(self, version: ModelVersion) -> None:
+    def mark_versions(self, task: str, champion: str | None, challenger: str | None) -> None:
         if self.away:
             raise StorageError("the tracking store does not answer.")
-        self.aliases.append(version.version)
+        self.aliases.append(str(champion))
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,11 @@ if TYPE_CHECKING:
     from epic22.bootstrap.retraining import load_retraining_plan as load_retraining_plan
     from epic22.bootstrap.retraining import replay_past as replay_past
     from epic22.bootstrap.retraining import submit_due_trainings as submit_due_trainings
+    from epic22.bootstrap.runs import export_runs as export_runs
+    from epic22.bootstrap.runs import import_runs as import_runs
+    from epic22.bootstrap.runs import list_runs as list_runs
+    from epic22.bootstrap.runs import open_page as open_page
+    from epic22.bootstrap.runs import read_run as read_run
     from epic22.bootstrap.sample import write_sample as write_sample
     from epic22.bootstrap.store import copy_store as copy_store
     from epic22.bootstrap.store import count_models_left_in_files as count_models_left_in_files
@@ -137,6 +142,7 @@ NAMES = {
     "epic22.bootstrap.predictions": ("FeatureMoment", "FilePredictions", "decide_feature", "predict_file", "read_feature_rows"),
     "epic22.bootstrap.promotion": ("load_explanation", "override_by_key", "promote_version", "roll_back", "trace_back"),
     "epic22.bootstrap.quality": ("assess_version", "read_gate_options"),
+    "epic22.bootstrap.runs": ("export_runs", "import_runs", "list_runs", "open_page", "read_run"),
     "epic22.bootstrap.sample": ("write_sample",),
     "epic22.bootstrap.training": (
         "FeatureConfig",

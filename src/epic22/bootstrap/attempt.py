@@ -28,6 +28,7 @@ def _resume(settings: Settings, job: int) -> frozenset[str]:
     if not versions:
         return frozenset()
     from epic22.bootstrap.components import assemble
+    from epic22.bootstrap.promotion import mirror_versions
 
     components = assemble(settings)
     decided = frozenset(version.task for version in versions if version.is_decided)
@@ -36,7 +37,5 @@ def _resume(settings: Settings, job: int) -> frozenset[str]:
             components.registry.discard(version.task, version.version)
     for task in decided:
         # The mirror of the champion follows its promotion, and a kill may have come between them.
-        champion = components.registry.find_champion(task)
-        if champion is not None:
-            components.tracker.mark_champion(champion)
+        mirror_versions(components, task)
     return decided

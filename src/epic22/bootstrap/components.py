@@ -7,7 +7,7 @@ from epic22.adapters.prediction_log import ReceiptStore
 from epic22.adapters.prediction_tables import PredictionTables
 from epic22.adapters.search_processes import SearchProcesses
 from epic22.adapters.studies import StudyDatabase, StudyFiles
-from epic22.adapters.tracking.mlflow import MlflowTracker
+from epic22.adapters.tracking.mlflow import WAITING, MlflowTracker
 from epic22.adapters.tracking.openlineage import OpenLineageEvents
 from epic22.bootstrap.stores import is_server, open_stores, open_tracking_store
 from epic22.config import Settings
@@ -35,7 +35,7 @@ def assemble(settings: Settings) -> Components:
     home = settings.home
     graph_provider.CHOICE.name = settings.onnx_provider
     events = OpenLineageEvents(home / "lineage" / "events.jsonl", settings.openlineage_url)
-    stores, tracker = open_stores(settings), MlflowTracker(open_tracking_store(settings))
+    stores, tracker = open_stores(settings), MlflowTracker(open_tracking_store(settings), home / WAITING)
     return Components(settings, stores.registry, tracker, stores.table_store, events, stores.prediction_log, stores.predictions)
 
 

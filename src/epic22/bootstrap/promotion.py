@@ -26,6 +26,7 @@ from epic22.services.promote import (
     HandReason,
     choose_previous_champion,
     decide_by_hand,
+    find_challenger,
     needs_override,
     refuse_other_champion,
 )
@@ -48,6 +49,7 @@ def track_and_promote(
         _promote(components, record.version, verdicts, decision)
     else:
         components.registry.refuse(record.version.task, record.version.version, decision)
+        mirror_versions(components, record.version.task)
     return tracking_id
 
 
@@ -59,20 +61,23 @@ def _promote(
         # Opened where it lies: what cannot be opened never takes the place of what can.
         components.registry.load(version.task, version.version)
         components.registry.promote(version.task, version.version, verdicts, decision)
-        _mirror_champion(components, version)
+        mirror_versions(components, version.task)
         work.outputs.append(Dataset("champion", version.task, version.version, version.model_hash))
 
 
-def _mirror_champion(components: Components, version: ModelVersion) -> None:
-    """Tell the tracker; where it is away that is said, and the next promotion tells it anew: serving never asks it."""
+def mirror_versions(components: Components, task: str) -> None:
+    """Have the tracker's aliases of a task follow the registry; where it is away that is said, and the next promotion mends it:
+    serving never asks it."""
+    champion, challenger = components.registry.find_champion(task), find_challenger(components.registry, task)
+    numbers = [None if one is None else one.version for one in (champion, challenger)]
     try:
-        components.tracker.mark_champion(version)
+        components.tracker.mark_versions(task, *numbers)
     except Exception as error:  # noqa: BLE001 - whatever the tracker's libraries raise, the version serves already
         log = structlog.wrap_logger(structlog.PrintLogger(sys.stderr))
         log.warning(
             "the tracking store does not name the champion; the version serves, and the next promotion mends it",
-            task=version.task,
-            version=version.version,
+            task=task,
+            version=numbers[0],
             reason=str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}",
         )
 

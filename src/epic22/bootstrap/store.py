@@ -98,7 +98,7 @@ def copy_store(settings: Settings, to: str, artifacts: str | None = None) -> Sto
     receipts = copy_receipts(source.prediction_log, target.prediction_log)
     predictions = copy_predictions(source.predictions, target.predictions, settings.home / "scratch")
     not_copied = (
-        f"MLflow's runs, which stay in {open_tracking_store(settings).place}",
+        f"MLflow's runs, which stay in {open_tracking_store(settings).place} ('epic22 runs export' carries them)",
         "studies and fits of trainings that are not done, which begin again",
     )
     return StoreCopy(source.place, target.place, data_versions, models, receipts, predictions, not_copied)

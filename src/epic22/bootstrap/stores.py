@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from epic22.adapters.redis.contents import RedisContents
     from epic22.adapters.redis.link import RedisLink
     from epic22.adapters.redis.notices import PromotionNotices
-    from epic22.adapters.tracking.mlflow import TrackingStore
+    from epic22.adapters.tracking.tracking_store import TrackingStore
 
 ARTIFACTS = "artifacts"
 """The folder of the home for the files that belong to a database, where no other is set."""

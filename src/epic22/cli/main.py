@@ -37,6 +37,8 @@ VERBS = {
     "schedule": "Jobs that workers submit by the clock: add, list, remove. What was missed is caught up once.",
     "lineage": "Trace X back to its table versions and source files, and forward to the models and predictions it led to.",
     "serve": "Answer predictions over HTTP: /health, /v1/tasks, /v1/tasks/TASK/predictions, /docs.",
+    "runs": "The trainings that are written down: list, show, export to a file, import from one.",
+    "mlflow": "Open MLflow's own page on the runs of all trainings, for this machine alone.",
     "models": "The registered models: list, show, promote, rollback, history.",
     "promote": "Let VERSION of TASK serve from now on: a challenger, or an earlier champion.",
     "retrain": "Submit a training of each task of which a trigger says that it is due: a time, new rows, an alarm of quality.",

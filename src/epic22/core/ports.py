@@ -309,8 +309,8 @@ class Tracker(Protocol):
     def log_run(self, run: RunRecord) -> str:
         """Write a finished training down with its files; gives the tracker's own run id."""
 
-    def mark_champion(self, version: ModelVersion) -> None:
-        """Mirror the registry's champion."""
+    def mark_versions(self, task: str, champion: str | None, challenger: str | None) -> None:
+        """Mirror which of the registry's versions of a task serves, and which is the challenger; None where there is none."""
 
 
 class LineageEmitter(Protocol):

@@ -48,6 +48,18 @@ def list_models(registry: Registry, task: str) -> tuple[RegisteredModel, ...]:
     return tuple(models)
 
 
+def find_challenger(registry: Registry, task: str) -> ModelVersion | None:
+    """The newest challenger of a task that never served; None where the champion is newer, or there is none."""
+    champion, last = registry.find_champion(task), {one.version: one for one in _list_readable_decisions(registry, task)}
+    for version in reversed(registry.list_versions(task)):
+        if version == champion:
+            return None
+        record = last.get(version.version)
+        if record is not None and record.status == "challenger" and _read_state(record) == "challenger":
+            return version
+    return None
+
+
 def _list_readable_decisions(registry: Registry, task: str) -> tuple[PromotionRecord, ...]:
     try:
         return registry.list_decisions(task)

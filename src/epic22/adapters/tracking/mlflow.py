@@ -1,53 +1,41 @@
 """MLflow's runs, written by training alone: in an SQLite database in EPIC22_HOME, or on the server of EPIC22_DATABASE_URL.
 
-Each training is a run with the champion's metrics, a step a fold, its parameters, pictures, report and bundle; each family raced
-is a nested run. The registered model's alias `champion` mirrors the registry's pointer; serving never reads MLflow.
+Each training is a run with the champion's metrics, a step a fold, its parameters, pictures, report and model; each family raced
+is a nested run, and so is, below a search, each of its trials. The registered model's aliases mirror the registry; serving never
+reads MLflow. A training is not lost for a store that is away: its run then waits in a file of the home.
 """
 
+import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import TYPE_CHECKING, Protocol
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from epic22.adapters.file_store import FileStore
-from epic22.adapters.tracking.mlflow_model import MODEL
-from epic22.adapters.tracking.mlflow_store import locate_files
-from epic22.adapters.tracking.run_tables import RunFolder, insert_runs
-from epic22.adapters.tracking.run_tree import HASH, VERSION, build_run_tree
-from epic22.adapters.tracking.stored_run import RunTree, read_content
-from epic22.core.errors import StorageError
-from epic22.core.lineage import ModelVersion
+import structlog
+
+from epic22.adapters.tracking.run_archive import read_archive, write_archive
+from epic22.adapters.tracking.run_tree import VERSION, build_run_tree
+from epic22.adapters.tracking.run_writer import write_and_register
+from epic22.adapters.tracking.stored_run import RunTree
+from epic22.adapters.tracking.tracking_store import TrackingStore
+from epic22.core.errors import FileError, StorageError
 from epic22.core.run_record import RunRecord
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-
-class TrackingStore(Protocol):
-    """Where MLflow keeps its tables and the runs' files: below a home, or on a server that several machines share."""
-
-    @property
-    def place(self) -> str:
-        """Where the tables are, for people."""
-
-    @property
-    def files(self) -> FileStore:
-        """The runs' files, `<task>/<run>/artifacts/…`."""
-
-    def prepare(self) -> None:
-        """Mend what can be mended before a training begins. Raises StorageError for what would be refused after it."""
-
-    def lock(self) -> AbstractContextManager[None]:
-        """Wait until no other process writes to the store, and keep the others waiting."""
-
-    def open(self) -> "MlflowClient":
-        """A client on the tables, which are made where there are none; to be called under the lock. Raises StorageError."""
+WAITING = "untracked-runs"
+"""The folder of a home for runs that wait until the store can be used again."""
 
 
 class MlflowTracker:
-    """Runs in MLflow's tables, their files in the store of files beside them."""
+    """Runs in MLflow's tables, their files in the store of files beside them.
 
-    def __init__(self, store: TrackingStore) -> None:
-        self.store = store
+    `waiting` is the folder where a run is kept that the store did not take; where there is none, that is an error.
+    """
+
+    def __init__(self, store: TrackingStore, waiting: Path | None = None) -> None:
+        self.store, self.waiting = store, waiting
         self._cached_client: MlflowClient | None = None
 
     def prepare(self) -> None:
@@ -55,29 +43,35 @@ class MlflowTracker:
         self.store.prepare()
 
     def log_run(self, run: RunRecord) -> str:
-        """Write the training, its families and the trials of its search down, one training at a time.
+        """Write the training, its families and the trials of its search down, one training at a time, and those that waited.
 
-        Raises StorageError where the tables or the files cannot be written; then nothing of it is left.
+        Raises StorageError where the tables or the files cannot be written, and the run cannot wait; nothing is left of it then.
         """
         tree = build_run_tree(run)
-        with self._write() as client:
-            self._write_tree(client, tree)
-            try:
-                self._register_version(client, run.version, tree.id)
-            except BaseException:
-                self._discard(client, tree)
-                raise
+        try:
+            with self._open() as client:
+                write_and_register(client, self.store, tree)
+        except StorageError as fault:
+            self._keep_waiting(tree, fault)
+            return tree.id
+        self._deliver_waiting()
         return tree.id
 
-    def mark_champion(self, version: ModelVersion) -> None:
-        """Point the alias `champion` at the model version that carries this registry version."""
-        with self._write() as client:
-            for stored in client.search_model_versions(f"name = '{version.task}'"):
-                if stored.tags.get(VERSION) == version.version:
-                    client.set_registered_model_alias(version.task, "champion", stored.version)
+    def mark_versions(self, task: str, champion: str | None, challenger: str | None) -> None:
+        """Have the aliases `champion` and `challenger` of a task point to the registry's versions of these numbers, or to none.
+
+        Raises StorageError where the store cannot be used, and runs may not wait for it either.
+        """
+        try:
+            with self._open() as client:
+                _mark_versions(client, task, {"champion": champion, "challenger": challenger})
+        except StorageError as fault:
+            if self.waiting is None:
+                raise
+            _warn(f"MLflow's aliases of {task} stay as they were until its next training or promotion", str(fault))
 
     @contextmanager
-    def _write(self) -> Iterator["MlflowClient"]:
+    def _open(self) -> Iterator["MlflowClient"]:
         """The client, while no other process writes."""
         with self.store.lock():
             yield self._client()
@@ -88,39 +82,42 @@ class MlflowTracker:
             self._cached_client = self.store.open()
         return self._cached_client
 
-    def _write_tree(self, client: "MlflowClient", tree: RunTree) -> None:
-        """Write the files, then all runs in one transaction; nothing of both is left where that fails."""
-        experiment = self._find_or_create_experiment(client, tree.task)
+    def _keep_waiting(self, tree: RunTree, fault: StorageError) -> None:
+        """Write a run that the store did not take into a file of its own. Raises the fault where that cannot be done either."""
+        if self.waiting is None:
+            raise fault
+        path = self.waiting / f"{tree.task}-{tree.runs[0].tags[VERSION]}-{tree.id[:8]}.zip"
         try:
-            for name, content in tree.files.items():
-                self.store.files.write(f"{tree.task}/{tree.id}/artifacts/{name}", read_content(content))
-            insert_runs(client, experiment, tree.runs)
-        except BaseException:
-            self._remove_files(tree)
-            raise
+            write_archive(path, [tree])
+        except OSError:
+            raise fault from None
+        _warn(f"the training is whole, and only its tracking waits, in {path}, for the next one that can be tracked", str(fault))
 
-    def _discard(self, client: "MlflowClient", tree: RunTree) -> None:
-        """Take back a tree that was written: its files, and as far as the disk lets it, its rows."""
-        from mlflow.exceptions import MlflowException
+    def _deliver_waiting(self) -> None:
+        """Write down what waited, so far as that can be done now."""
+        for path in sorted(self.waiting.glob("*.zip")) if self.waiting is not None else ():
+            try:
+                trees = read_archive(path)
+                with self._open() as client:
+                    for tree in trees:
+                        write_and_register(client, self.store, tree)
+            except (StorageError, FileError) as fault:
+                _warn(f"a run goes on waiting in {path}", str(fault))
+            else:
+                path.unlink(missing_ok=True)
 
-        self._remove_files(tree)
-        with suppress(MlflowException):
-            for run in tree.runs:
-                client.delete_run(run.id)
 
-    def _remove_files(self, tree: RunTree) -> None:
-        with suppress(StorageError):
-            self.store.files.remove(f"{tree.task}/{tree.id}")
+def _mark_versions(client: "MlflowClient", task: str, numbers: dict[str, str | None]) -> None:
+    versions = sorted(client.search_model_versions(f"name = '{task}'"), key=lambda one: int(one.version))
+    # A number that a killed training left behind is the registry's again for the next: the later one counts.
+    stored = {one.tags.get(VERSION): one.version for one in versions}
+    present = client.get_registered_model(task).aliases if stored else {}
+    for alias, number in numbers.items():
+        if number in stored:
+            client.set_registered_model_alias(task, alias, stored[number])
+        elif alias in present:
+            client.delete_registered_model_alias(task, alias)
 
-    def _find_or_create_experiment(self, client: "MlflowClient", task: str) -> RunFolder:
-        experiment = client.get_experiment_by_name(task)
-        if experiment is not None:
-            return RunFolder(str(experiment.experiment_id), str(experiment.artifact_location))
-        location = locate_files(self.store.files, task)
-        return RunFolder(str(client.create_experiment(task, artifact_location=location)), location)
 
-    def _register_version(self, client: "MlflowClient", version: ModelVersion, run_id: str) -> None:
-        if not client.search_registered_models(f"name = '{version.task}'"):
-            client.create_registered_model(version.task)
-        source = f"{client.get_run(run_id).info.artifact_uri}/{MODEL}"
-        client.create_model_version(version.task, source, run_id, tags={VERSION: version.version, HASH: version.model_hash})
+def _warn(what: str, reason: str) -> None:
+    structlog.wrap_logger(structlog.PrintLogger(sys.stderr)).warning(what, reason=reason)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from epic22.adapters.tracking.stored_run import DatasetRecord, MetricPoint, StoredRun
+from epic22.adapters.tracking.stored_run import NAME, DatasetRecord, MetricPoint, StoredRun
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -33,7 +33,7 @@ def insert_runs(client: "MlflowClient", experiment: RunFolder, runs: Sequence[St
 
     tables: Mapping[Any, list[Row]] = {
         models.SqlRun: [_build_run_row(experiment, run) for run in runs],
-        models.SqlTag: [row for run in runs for row in _build_texts(run, {"mlflow.runName": run.name, **run.tags})],
+        models.SqlTag: [row for run in runs for row in _build_texts(run, {NAME: run.name, **run.tags})],
         models.SqlParam: [row for run in runs for row in _build_texts(run, run.parameters)],
         models.SqlMetric: [row for run in runs for row in _build_metric_rows(run, _drop_repeated(run.metrics))],
         models.SqlLatestMetric: [row for run in runs for row in _build_metric_rows(run, _select_latest(run.metrics))],

@@ -3,7 +3,7 @@
 A training is a tree: its own run, below it a run for each family that was raced, below a search's a run for each of its trials.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,9 +47,14 @@ class StoredRun:
     tags: Mapping[str, str]
     datasets: tuple[DatasetRecord, ...] = ()
 
+    @property
+    def parent(self) -> str | None:
+        """The run that it is below; None for a training's own."""
+        return self.tags.get(PARENT)
 
-Content = bytes | Path
-"""A file's bytes, or where they are."""
+
+Content = bytes | Path | Callable[[], bytes]
+"""A file's bytes, where they are, or what reads them."""
 
 
 @dataclass(frozen=True)
@@ -68,4 +73,6 @@ class RunTree:
 
 def read_content(content: Content) -> bytes:
     """A file's bytes."""
-    return content if isinstance(content, bytes) else content.read_bytes()
+    if isinstance(content, bytes):
+        return content
+    return content.read_bytes() if isinstance(content, Path) else content()

@@ -1,0 +1,178 @@
+"""Runs in one file that travels: a zip of a JSON document, with a version of its form, and of the runs' files.
+
+What is read may come from anybody: the document is checked field by field before anything is written, names lead nowhere but
+below a run's own folder, and what a small file swells to is bounded.
+"""
+
+import math
+import re
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from pydantic import TypeAdapter, ValidationError
+
+from epic22.adapters.tracking.run_tree import MAX_NAME, MAX_TAG, MAX_VALUE
+from epic22.adapters.tracking.stored_run import Content, RunTree, StoredRun, read_content
+from epic22.core.errors import FileError
+
+FORMAT, FORMAT_VERSION = "epic22-runs", 1
+DOCUMENT, FILES = "runs.json", "files"
+
+MAX_FILES = 100_000
+MAX_FILE_BYTES = 1 << 30
+MAX_BYTES = 16 << 30
+SMALL_BYTES, MAX_RATIO = 64 << 20, 200
+"""A file may swell to so many bytes whatever it has, and beyond that to so many times its own."""
+
+RUN_ID = re.compile(r"[0-9a-f]{32}")
+TASK = re.compile(r"\w[\w.\- ]{0,199}")
+STATES = {"FINISHED", "FAILED", "KILLED", "RUNNING", "SCHEDULED"}
+
+
+@dataclass(frozen=True)
+class ArchivedTree:
+    """A tree of runs in the document; its files are beside it, by the run's id and their names."""
+
+    task: str
+    runs: tuple[StoredRun, ...]
+
+
+@dataclass(frozen=True)
+class ArchiveDocument:
+    """The document of a file of runs."""
+
+    format: str
+    format_version: int
+    trees: tuple[ArchivedTree, ...]
+
+
+DOCUMENTS: TypeAdapter[ArchiveDocument] = TypeAdapter(ArchiveDocument)
+
+
+def write_archive(path: Path, trees: Sequence[RunTree]) -> None:
+    """Write trees into one file, whole or not at all."""
+    document = ArchiveDocument(FORMAT, FORMAT_VERSION, tuple(ArchivedTree(tree.task, tree.runs) for tree in trees))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.part")
+    try:
+        with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(DOCUMENT, DOCUMENTS.dump_json(document))
+            for tree in trees:
+                for name, content in tree.files.items():
+                    archive.writestr(f"{FILES}/{tree.id}/{name}", read_content(content))
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def read_archive(path: Path) -> tuple[RunTree, ...]:
+    """The trees of a file, checked; their files are read when they are written, so long as the file is there.
+
+    Raises FileError for a file that is none of ours, of another version, damaged, or not to be trusted.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = _list_entries(path, archive)
+            if DOCUMENT not in entries:
+                raise FileError(f"{path}: it has no {DOCUMENT}; give a file that 'epic22 runs export' wrote.")
+            document = _read_document(path, archive.read(DOCUMENT))
+    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        raise FileError(f"{path}: no file of runs ({error}); give one that 'epic22 runs export' wrote.") from None
+    files = _assign_files(path, document, [name for name in entries if name != DOCUMENT])
+    return tuple(RunTree(tree.task, tree.runs, files[tree.runs[0].id]) for tree in document.trees)
+
+
+def _list_entries(path: Path, archive: zipfile.ZipFile) -> list[str]:
+    """The names in a file, once what they swell to is known to be bounded."""
+    entries = archive.infolist()
+    total = sum(entry.file_size for entry in entries)
+    limit = min(MAX_BYTES, max(SMALL_BYTES, MAX_RATIO * path.stat().st_size))
+    if len(entries) > MAX_FILES or total > limit or any(entry.file_size > MAX_FILE_BYTES for entry in entries):
+        raise FileError(
+            f"{path}: it would swell to {total / 1e6:,.0f} MB in {len(entries):,} files, {limit / 1e6:,.0f} MB in {MAX_FILES:,} "
+            "are the most; nothing of it was read. Export fewer runs at once."
+        )
+    names = [entry.filename for entry in entries]
+    if len(set(names)) < len(names):
+        raise FileError(f"{path}: it names a file twice; nothing of it was imported.")
+    return names
+
+
+def _read_document(path: Path, content: bytes) -> ArchiveDocument:
+    try:
+        document = DOCUMENTS.validate_json(content)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        where = "/".join(map(str, fault["loc"]))
+        raise FileError(f"{path}: its {DOCUMENT} is not as it was written ({where}: {fault['msg']}); export it again.") from None
+    if document.format != FORMAT:
+        raise FileError(f"{path}: a {document.format[:40]!r}, not {FORMAT!r}; give a file that 'epic22 runs export' wrote.")
+    if document.format_version != FORMAT_VERSION:
+        raise FileError(
+            f"{path}: version {document.format_version} of its form, this program reads {FORMAT_VERSION}; import it with the "
+            "epic22 that wrote it."
+        )
+    for tree in document.trees:
+        _check_tree(path, tree)
+    return document
+
+
+def _check_tree(path: Path, tree: ArchivedTree) -> None:
+    """Raise FileError for a tree that is none, or holds what the tables do not take."""
+    if not TASK.fullmatch(tree.task):
+        raise FileError(f"{path}: {tree.task[:40]!r} is no name of a task; nothing of it was imported.")
+    above: set[str] = set()
+    for number, run in enumerate(tree.runs):
+        if not RUN_ID.fullmatch(run.id) or run.id in above or (run.parent in above) != (number > 0):
+            raise FileError(f"{path}: run {run.id[:40]!r} of {tree.task} is in no place of the tree; nothing was imported.")
+        if not _fits(run):
+            raise FileError(f"{path}: run {run.id} of {tree.task} has a value that no run has; nothing of it was imported.")
+        above.add(run.id)
+    if not above:
+        raise FileError(f"{path}: {tree.task} has no run; nothing of it was imported.")
+
+
+def _fits(run: StoredRun) -> bool:
+    """Whether lengths, states and figures are such as the tables take."""
+    texts = [(run.parameters, MAX_VALUE), (run.tags, MAX_TAG)]
+    lengths = all(len(name) <= MAX_NAME and len(text) <= most for values, most in texts for name, text in values.items())
+    figures = all(math.isfinite(point.value) and len(point.name) <= MAX_NAME for point in run.metrics)
+    datasets = all(len(one.name) <= 500 and len(one.digest) <= 36 and len(one.source_type) <= 36 for one in run.datasets)
+    return lengths and figures and datasets and len(run.name) <= MAX_NAME and run.status in STATES
+
+
+def _assign_files(path: Path, document: ArchiveDocument, names: Sequence[str]) -> dict[str, dict[str, Content]]:
+    """The files of each tree, by its first run's id and their names. Raises FileError for a name that leads elsewhere."""
+    files: dict[str, dict[str, Content]] = {tree.runs[0].id: {} for tree in document.trees}
+    if len(files) < len(document.trees):
+        raise FileError(f"{path}: it has a run twice; nothing of it was imported.")
+    for name in names:
+        folder, _, rest = name.partition("/")
+        run, _, own = rest.partition("/")
+        if folder != FILES or run not in files or not is_safe_name(own):
+            raise FileError(f"{path}: the file {name[:80]!r} belongs to no run of it; nothing of it was imported.")
+        files[run][own] = partial(_read_entry, path, name)
+    return files
+
+
+def is_safe_name(name: str) -> bool:
+    """Whether a name leads to a file below the folder that it is in.
+
+    >>> is_safe_name("model/MLmodel"), is_safe_name("../x"), is_safe_name("/x"), is_safe_name("a//b")
+    (True, False, False, False)
+    """
+    parts = name.split("/")
+    odd = any(part in ("", ".", "..") or len(part) > 255 for part in parts)
+    return not odd and "\\" not in name and name.isprintable() and not PurePosixPath(name).is_absolute()
+
+
+def _read_entry(path: Path, name: str) -> bytes:
+    """A file's bytes. Raises FileError where they are not those that were written."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.read(name)
+    except (OSError, zipfile.BadZipFile, RuntimeError) as error:
+        raise FileError(f"{path}: {name[:80]} cannot be read ({error}); export it again.") from None
