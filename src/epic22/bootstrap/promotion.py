@@ -46,6 +46,8 @@ def track_and_promote(
     tracking_id = components.tracker.log_run(record)
     components.registry.save_provenance(replace(provenance, tracking_id=tracking_id))
     if decision is None or decision.promote:
+        # Opened where it lies: what cannot be opened never takes the place of what can.
+        components.registry.load(record.version.task, record.version.version)
         _promote(components, record.version, verdicts, decision)
     else:
         components.registry.refuse(record.version.task, record.version.version, decision)
@@ -56,10 +58,8 @@ def track_and_promote(
 def _promote(
     components: Components, version: ModelVersion, verdicts: tuple[Verdict, ...], decision: PromotionDecision | None
 ) -> None:
-    """Make a version champion, in the registry, at the tracker, and in the lineage."""
+    """Make a version that was opened champion, in the registry, at the tracker, and in the lineage."""
     with emit_lineage(components.lineage, f"promote.{version.task}", (build_model_dataset(version),)) as work:
-        # Opened where it lies: what cannot be opened never takes the place of what can.
-        components.registry.load(version.task, version.version)
         components.registry.promote(version.task, version.version, verdicts, decision)
         mirror_versions(components, version.task)
         work.outputs.append(Dataset("champion", version.task, version.version, version.model_hash))
