@@ -44,7 +44,10 @@ class FitFiles:
 
     def __init__(self, folder: Path, max_bytes: int = MAX_BYTES) -> None:
         """Look what is there; nothing is made before a first fit is kept."""
-        sizes = {path.stem: path.stat().st_size for path in folder.glob(f"[!.]*{SUFFIX}")}
+        sizes = dict[str, int]()
+        for path in folder.glob(f"[!.]*{SUFFIX}"):
+            with suppress(OSError):  # another training is done, and removes its own
+                sizes[path.stem] = path.stat().st_size
         self._folder, self._room, self._present = folder, max_bytes - sum(sizes.values()), frozenset(sizes)
         self.used, self.n_read, self._deferred = set[str](), 0, list[Callable[[], None]]()
 
@@ -162,5 +165,5 @@ def compute_environment_digest() -> bytes:
     """
     sources = [path.read_bytes() for path in sorted(PACKAGE.rglob("*.py"))]
     libraries = sorted({path.name for place in sys.path for path in Path(place).glob("*.dist-info")})
-    machine = (FORMAT, platform.python_version(), platform.machine(), platform.processor())
+    machine = (FORMAT, platform.python_version(), platform.machine())
     return sha256(repr((machine, libraries)).encode(), *sources).encode()
