@@ -28,6 +28,8 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "killed_trainings.json"
 FEATURES = ("tenant_churn", "risk_assessment", "predictive_maintenance")
 KILLS = 10
+MAX_TRIES = 3
+"""On a machine that gets less busy a training may end before its moment comes; that is no kill."""
 ENVIRONMENT = {"EPIC22_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
@@ -50,11 +52,13 @@ def measure(feature: str, folder: Path, kills: int) -> dict[str, Any]:
     training.log.unlink(missing_ok=True)
     undisturbed = training.finish()
     seconds, store, steps = training.measure_steps(), ModelStore(home / "models"), list[str]()
-    for step, share in draw_kills(kills, FEATURES.index(feature)):
+    for step, share in draw_kills(MAX_TRIES * kills, FEATURES.index(feature)):
         hit = training.kill(step, share, seconds)
-        steps.append("none: it had ended" if hit is None else hit)
-        print(f"{feature}: killed in {steps[-1]}", flush=True)
+        print(f"{feature}: killed in {hit or 'no step: it had ended'}", flush=True)
         assert store.load(feature).version == store.champion(feature)
+        steps += [] if hit is None else [hit]
+        if len(steps) == kills:
+            break
     again = training.finish()
     return {
         "machine": machine(),
