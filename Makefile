@@ -52,13 +52,13 @@ check: $(VENV)/dev ## Lint, formats, types, imports one way, every public thing 
 	$(BIN)/lint-imports
 	$(BIN)/interrogate --quiet src
 
-# On Python 3.11 coverage makes a test take half as long again, so the slow half is not watched.
+# On Python 3.11 coverage makes a test take half as long again, so the slow half is not watched. No docstring's example is slow.
 test: $(VENV)/dev ## The whole suite on every core: the fast half with coverage, then the slow half.
 	$(BIN)/coverage erase
 	$(QUIETLY) $(BIN)/coverage run -m pytest -m 'not slow' $(CORES)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=72
-	$(QUIETLY) $(BIN)/python -m pytest -m slow $(CORES) --durations=15
+	$(QUIETLY) $(BIN)/python -m pytest -m slow $(CORES) --durations=15 tests
 
 coverage: $(VENV)/dev ## The whole suite with coverage, of processes that tests start too.
 	$(BIN)/coverage erase

@@ -15,7 +15,6 @@ from epic22.cli.main import VERBS, load_verb
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "epic22"
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
-MODULES = {path.relative_to(SOURCE): ast.parse(path.read_text(encoding="utf-8")) for path in sorted(SOURCE.rglob("*.py"))}
 RETIRED = {
     "bootstrap replicates": ("drawn", "way_of"),
     "supplementary tests, TestResult": ("opinion", "opinions"),
@@ -54,6 +53,12 @@ RETIRED = {
 
 
 @cache
+def parse_modules() -> dict[Path, ast.Module]:
+    """The source's modules by path; not on import, for every process of the suite imports this file to collect it."""
+    return {path.relative_to(SOURCE): ast.parse(path.read_text(encoding="utf-8")) for path in sorted(SOURCE.rglob("*.py"))}
+
+
+@cache
 def split_words(name: str) -> str:
     """The words of an identifier in small letters: `_fit_watched` and `FitWatched` are both "_fit_watched_"."""
     return f"_{'_'.join(re.findall(r'[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+', name)).lower()}_"
@@ -73,7 +78,7 @@ def list_identifiers(tree: ast.Module) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def identifiers() -> set[tuple[str, str]]:
     """The path of each module with the names that it defines."""
-    return {(path.as_posix(), name) for path, tree in MODULES.items() for name in (path.stem, *list_identifiers(tree))}
+    return {(path.as_posix(), name) for path, tree in parse_modules().items() for name in (path.stem, *list_identifiers(tree))}
 
 
 @pytest.mark.parametrize("standard", RETIRED)
@@ -94,7 +99,7 @@ def test_a_word_is_refused_in_every_spelling_and_nowhere_else() -> None:
 def test_a_public_class_name_stands_for_one_thing() -> None:
     classes = Counter(
         node.name
-        for tree in MODULES.values()
+        for tree in parse_modules().values()
         for node in ast.walk(tree)
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
     )
@@ -142,8 +147,8 @@ FILE_NAME = re.compile(r".*\.(csv|html|json|jsonl|md|parquet|py|toml|yaml)")
 @pytest.mark.slow
 def test_every_name_that_a_page_says_in_backticks_exists() -> None:
     others = [path for folder in ("tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
-    trees = [*MODULES.values(), *(ast.parse(path.read_text(encoding="utf-8")) for path in others)]
-    known = {path.stem for path in (*MODULES, *others)} | FOREIGN_NAMES | set().union(*map(list_words, trees))
+    trees = [*parse_modules().values(), *(ast.parse(path.read_text(encoding="utf-8")) for path in others)]
+    known = {path.stem for path in (*parse_modules(), *others)} | FOREIGN_NAMES | set().union(*map(list_words, trees))
     unknown = set()
     for page in PAGES:
         names = (re.fullmatch(r"([A-Za-z_][\w.]*)(\(.*\))?", span) for span in read_code_spans(page))
