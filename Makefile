@@ -48,7 +48,7 @@ demo: $(VENV)/core ## Raw rows in; a compared, registered, explained, served mod
 check: $(VENV)/dev ## Lint, formats, types, imports one way, every public thing documented.
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers 2
 	$(BIN)/lint-imports
 	$(BIN)/interrogate --quiet src
 
