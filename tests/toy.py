@@ -9,6 +9,7 @@ from epic22.core.column import SequenceStep
 from epic22.core.data.examples import Examples
 from epic22.core.evaluation.metrics import METRICS
 from epic22.core.evaluation.survival import build_hazard_target
+from epic22.core.models.base import Family
 from epic22.core.task import Array, AsOfView, Column, Future, Kind, Target, Task
 
 COLUMNS = (
@@ -25,6 +26,14 @@ CLASSES: dict[Kind, tuple[str, ...]] = {
     "regression": (),
     "hazard": (),
 }
+SOME_KINDS: dict[str, tuple[Kind, ...]] = {
+    "lstm": ("binary", "hazard"),
+    "gru": ("regression",),
+    "transformer": ("multiclass",),
+    "cnn": ("regression", "hazard"),
+}
+"""Networks share what answers each kind, which `mlp` is tried with; the export of a graph takes seconds."""
+
 HORIZONS = (30.0, 90.0, 180.0)
 """Edges of a hazard's grid, in days; the second decides."""
 
@@ -35,6 +44,11 @@ class Toy:
 
     task: Task
     examples: Examples
+
+
+def list_tried_kinds(family: Family) -> tuple[Kind, ...]:
+    """The kinds of target that a contract tries the family with: of the networks but `mlp` some."""
+    return tuple(kind for kind in SOME_KINDS.get(family.name, tuple(CLASSES)) if kind in family.kinds)
 
 
 def inputs(n: int, seed: int = 0) -> pl.DataFrame:

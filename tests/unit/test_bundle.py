@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.folders import folder_of_process
-from tests.toy import inputs, toy
+from tests.toy import inputs, list_tried_kinds, toy
 
 from epic22.core.artifact.bundle import Bundle, Schema, compute_model_hash, open_bundle, write_bundle
 from epic22.core.data.preprocess import Preprocessor
@@ -47,13 +47,10 @@ def written(tmp_path: Path) -> Path:
     return Path(shutil.copytree(write_once(), tmp_path / "bundle"))
 
 
-KINDS: tuple[Kind, ...] = ("binary", "multiclass", "regression", "hazard")
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("family", "kind"),
-    [pytest.param(f, kind, id=f"{f.name}-{kind}") for f in FAMILIES for kind in KINDS if kind in f.kinds],
+    [pytest.param(f, kind, id=f"{f.name}-{kind}") for f in FAMILIES for kind in list_tried_kinds(f)],
 )
 def test_an_opened_bundle_scores_the_same_bits(family: Family, kind: Kind, tmp_path: Path) -> None:
     made = bundle(family, kind)
