@@ -1,8 +1,10 @@
 """Runs one case against the source tree on PYTHONPATH and writes down what it computed.
 
     python driver.py CASE FOLDER DOCUMENT [NAMES]
+    python driver.py
 
-Only faces that survive renames are used: the console entry point, the served process, the files under EPIC22_HOME.
+The second reads orders from standard input, a line of JSON each, and answers each by a line: the libraries are imported once for
+all cases. Only faces that survive renames are used: the console entry point, the served process, the files under EPIC22_HOME.
 """
 
 import contextlib
@@ -14,6 +16,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
+import traceback
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -66,6 +70,9 @@ HEADER = re.compile(r'(?s)<th scope="col"[^>]*>(.*?)</th>')
 UNORDERED = {"edges", "nodes"}
 """Lists whose order is by random ids."""
 OPTION = re.compile(r"(?<!\S)--[a-z][a-z-]*")
+ANSWER = "answer: "
+"""How the line begins that answers an order."""
+
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
 
 
@@ -310,7 +317,10 @@ class _Mask:
 
 
 def main(arguments: list[str]) -> None:
-    """Run the case and write its document."""
+    """Run the case and write its document; without arguments, run what is ordered."""
+    if not arguments:
+        answer_orders()
+        return
     name, folder, document = arguments[:3]
     names = Names.read(Path(arguments[3])) if len(arguments) > 3 else Names.empty()
     target = Path(document).resolve()
@@ -319,13 +329,78 @@ def main(arguments: list[str]) -> None:
     target.write_text(json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def answer_orders() -> None:
+    """Run each order in its folder, and answer by what it gave or the traceback of what failed."""
+    for line in sys.stdin:
+        order = json.loads(line)
+        os.chdir(order["folder"])
+        try:
+            given = _run_order(order, Path.cwd())
+        except Exception:  # noqa: BLE001  the process that ordered raises it
+            given = {"failed": traceback.format_exc()}
+        sys.stdout.write(f"{ANSWER}{json.dumps(given)}\n")
+        sys.stdout.flush()
+
+
+def _run_order(order: dict[str, Any], folder: Path) -> dict[str, Any]:
+    if "case" in order:
+        return run_case(case_named(order["case"]), folder, Names.read(Path(order["names"])))
+    os.environ["EPIC22_HOME"] = str(folder / "home")
+    return _run_command(Command("answers", tuple(order["words"])), Names.empty())
+
+
+class Driver:
+    """A process that runs one order after another with the same source tree."""
+
+    def __init__(self, source: Path) -> None:
+        command = [sys.executable, str(Path(__file__).resolve())]
+        self.process = subprocess.Popen(
+            command, env=_build_environment(source), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def run_case(self, name: str, folder: Path, names: Path) -> dict[str, Any]:
+        """The document of a case that is run in this fresh folder. Raises RuntimeError."""
+        return self._order({"case": name, "folder": str(folder), "names": str(names)})
+
+    def run_command(self, words: list[str], folder: Path) -> dict[str, Any]:
+        """The exit code and the output of a command in a folder with a home. Raises RuntimeError."""
+        return self._order({"words": words, "folder": str(folder)})
+
+    def _order(self, order: dict[str, Any]) -> dict[str, Any]:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        limit = threading.Timer(900, self.process.kill)
+        limit.start()
+        try:
+            self.process.stdin.write(f"{json.dumps(order)}\n")
+            self.process.stdin.flush()
+            # Libraries may print as well.
+            answer = next((line for line in self.process.stdout if line.startswith(ANSWER)), None)
+        finally:
+            limit.cancel()
+        if answer is None:
+            raise RuntimeError(f"{order}: the process ended with {self.process.wait()}")
+        given: dict[str, Any] = json.loads(answer.removeprefix(ANSWER))
+        if "failed" in given:
+            raise RuntimeError(f"{order}: {given['failed']}")
+        return given
+
+    def stop(self) -> None:
+        """End the process."""
+        self.process.kill()
+        self.process.communicate()
+
+
+def _build_environment(source: Path) -> dict[str, str]:
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("EPIC22_", "COVERAGE", "PYTEST"))}
+    return {**inherited, **ENVIRONMENT, "PYTHONPATH": str(source)}
+
+
 def document_of(case: str, source: Path, folder: Path, names: Path | None = None) -> dict[str, Any]:
     """The document of a case run by the source tree, in a process and a fresh folder of its own. Raises RuntimeError."""
     place = folder / case
     place.mkdir(parents=True)
     target = folder / f"{case}.json"
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("EPIC22_", "COVERAGE", "PYTEST"))}
-    environment = {**inherited, **ENVIRONMENT, "PYTHONPATH": str(source)}
     command = [
         sys.executable,
         str(Path(__file__).resolve()),
@@ -334,7 +409,7 @@ def document_of(case: str, source: Path, folder: Path, names: Path | None = None
         str(target),
         *([] if names is None else [str(names)]),
     ]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(command, env=_build_environment(source), capture_output=True, text=True, timeout=900)
     if done.returncode:
         raise RuntimeError(f"case {case} with {source}: {done.stderr}{done.stdout}")
     found: dict[str, Any] = json.loads(target.read_text(encoding="utf-8"))
