@@ -60,6 +60,7 @@ def test_a_receipt_says_what_its_row_was_read_from(log: ReceiptStore, buffered: 
     assert [(one.entity, one.row_from) for one in log.find_receipts("")] == [("a", origin), ("b", None)]
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(entity=st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40))
 def test_an_entity_of_any_text_comes_back(log: ReceiptStore, entity: str) -> None:

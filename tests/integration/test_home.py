@@ -291,6 +291,7 @@ def test_a_persons_own_copies_in_the_home_are_no_tasks_and_no_versions(tmp_path:
     assert "toy.bak" not in out
 
 
+@pytest.mark.slow
 def test_a_pointer_that_was_emptied_is_mended_by_promoting_the_version_that_served(tmp_path: Path) -> None:
     store = trained(tmp_path)[1]
     (store.root / "toy" / "champion.json").write_text("")

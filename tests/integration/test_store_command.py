@@ -139,6 +139,7 @@ def test_a_copy_again_brings_only_what_is_new(shell: Shell, tmp_path: Path) -> N
     )
 
 
+@pytest.mark.slow
 def test_a_store_with_other_content_is_refused_and_nothing_of_it_changed(shell: Shell, tmp_path: Path) -> None:
     fill_home(shell.home, tmp_path)
     other = tmp_path / "other"

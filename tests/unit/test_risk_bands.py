@@ -20,6 +20,7 @@ def test_bands_hold_the_shares_asked_for() -> None:
     assert counts.tolist() == pytest.approx([0.40, 0.30, 0.18, 0.08, 0.04], abs=0.001)
 
 
+@pytest.mark.slow
 @given(arrays(np.float64, st.integers(5, 80), elements=st.sampled_from([0.0, 0.1, 1.0, 2.0, 7.0, 7.5, 900.0])))
 def test_no_band_is_empty_however_many_ties(loss: Array) -> None:
     if len(np.unique(loss)) < 5:

@@ -55,6 +55,7 @@ def test_of_several_sheets_the_one_named_as_the_file_is_read(tmp_path: Path) -> 
         read_table(put(tmp_path, content, "rents.xlsx"))
 
 
+@pytest.mark.slow
 @given(
     cells=st.lists(
         st.tuples(
