@@ -27,7 +27,7 @@ from epic22.core.job import AttemptRecord
 pytestmark = pytest.mark.slow
 MOMENTS = int(os.environ.get("EPIC22_KILL_MOMENTS", "3"))
 PATIENCE = 400
-FAMILIES = ("--families", "constant", "--families", "linear")
+FAMILIES = ("--families", "constant,linear")
 ROLES = (
     "--label",
     "failed_within_30_days",

@@ -1,10 +1,12 @@
 """What is kept and where, and its move to another place: the functions of `epic22 store`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from epic22.adapters.metadata.job_copy import copy_jobs, count_jobs, refuse_running_jobs
 from epic22.adapters.receipt_copy import CopyCounts, copy_receipts
 from epic22.adapters.store_copy import copy_lake, copy_models, copy_predictions
+from epic22.bootstrap.jobs_database import open_jobs_database
 from epic22.bootstrap.stores import ARTIFACTS, Stores, open_home_stores, open_shared_stores, open_stores, open_tracking_store
 from epic22.config import Settings, check_database_url, read_artifacts
 from epic22.core.errors import UserError
@@ -21,6 +23,7 @@ class StoreStatus:
     models: int
     champions: int
     receipts: int
+    jobs: int
     cache: str | None
 
 
@@ -34,12 +37,13 @@ class StoreCopy:
     models: CopyCounts
     receipts: CopyCounts
     predictions: CopyCounts
+    jobs: CopyCounts
     not_copied: tuple[str, ...]
 
 
 def describe_store(settings: Settings) -> StoreStatus:
     """What the store of the settings holds. Raises StorageError where it cannot be reached."""
-    return _count(open_stores(settings))
+    return _count(open_stores(settings), count_jobs(open_jobs_database(settings)))
 
 
 def count_models_left_in_files(settings: Settings) -> int:
@@ -49,7 +53,7 @@ def count_models_left_in_files(settings: Settings) -> int:
     return len(open_home_stores(settings.home).registry.list_all_versions())
 
 
-def _count(stores: Stores) -> StoreStatus:
+def _count(stores: Stores, jobs: int) -> StoreStatus:
     receipts = sum(stores.prediction_log.count_predictions().values())
     return StoreStatus(
         stores.place,
@@ -58,6 +62,7 @@ def _count(stores: Stores) -> StoreStatus:
         len(stores.registry.list_all_versions()),
         len(stores.registry.list_tasks()),
         receipts,
+        jobs,
         _check_cache(stores),
     )
 
@@ -88,20 +93,32 @@ def migrate_store(settings: Settings) -> StoreStatus:
 def copy_store(settings: Settings, to: str, artifacts: str | None = None) -> StoreCopy:
     """What was copied from the store of the settings to a database, its files to `artifacts`, or to the files of a home.
 
-    Raises StorageError where other things are there already, UserError where both are the same place.
+    Raises StorageError where other things are there already or a job runs, UserError where both are the same place.
     """
     source, target = open_stores(settings), _open_target(settings, to, artifacts)
     if source.table_store.files.place == target.table_store.files.place or source.place == target.place:
         raise UserError(f"{target.place}: what is there would be copied to itself; name another place.")
+    jobs, target_jobs = open_jobs_database(settings), open_jobs_database(_name_target(settings, to))
+    refuse_running_jobs(jobs)
+    refuse_running_jobs(target_jobs)
     data_versions = copy_lake(source.table_store, target.table_store)
     models = copy_models(source.registry, target.registry)
     receipts = copy_receipts(source.prediction_log, target.prediction_log)
     predictions = copy_predictions(source.predictions, target.predictions, settings.home / "scratch")
+    copied_jobs = copy_jobs(jobs, target_jobs)
     not_copied = (
         f"MLflow's runs, which stay in {open_tracking_store(settings).place} ('epic22 runs export' carries them)",
         "studies and fits of trainings that are not done, which begin again",
+        "the logs of jobs, and workers: end those that work here, or what waits is carried out in both places",
     )
-    return StoreCopy(source.place, target.place, data_versions, models, receipts, predictions, not_copied)
+    return StoreCopy(source.place, target.place, data_versions, models, receipts, predictions, copied_jobs, not_copied)
+
+
+def _name_target(settings: Settings, to: str) -> Settings:
+    """The settings of the place that is copied to."""
+    is_folder = "://" not in to
+    home = Path(to).expanduser().resolve() if is_folder else settings.home
+    return replace(settings, home=home, database_url=None if is_folder else to)
 
 
 def _open_target(settings: Settings, to: str, artifacts: str | None) -> Stores:

@@ -49,8 +49,13 @@ def copy(
     if json:
         print_json(result, bootstrap.VIEWS)
         return
-    kinds = [("data versions", result.data_versions), ("model versions", result.models), ("receipts", result.receipts)]
-    kinds.append(("requests of portfolios", result.predictions))
+    kinds = (
+        ("data versions", result.data_versions),
+        ("model versions", result.models),
+        ("receipts", result.receipts),
+        ("requests of portfolios", result.predictions),
+        ("jobs", result.jobs),
+    )
     print_table("Copy", ["what", "copied", "there already"], [[n, f"{c.copied:,}", f"{c.present:,}"] for n, c in kinds])
     print_line(f"From {result.source} to {result.target}.")
     print_line(f"Not copied: {'; '.join(result.not_copied)}. No model, answer or receipt depends on them.")
@@ -61,7 +66,11 @@ def _print_status(status: "StoreStatus", json: bool) -> None:
         print_json(status, bootstrap.VIEWS)
         return
     counts = [("data versions", status.data_versions), ("model versions", status.models), ("champions", status.champions)]
-    print_table("Store", ["what", "how many"], [[name, f"{n:,}"] for name, n in (*counts, ("receipts", status.receipts))])
+    print_table(
+        "Store",
+        ["what", "how many"],
+        [[name, f"{n:,}"] for name, n in (*counts, ("receipts", status.receipts), ("jobs", status.jobs))],
+    )
     kind = "files" if status.revision is None else f"a database, its tables at step {status.revision}"
     print_line(f"{status.place}: {kind}.")
     if status.cache is not None:

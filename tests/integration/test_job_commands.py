@@ -1,0 +1,145 @@
+"""`epic22 submit`, `jobs`, `schedule` and `work`, as a user types them."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.shell import Shell
+from tests.small_tables import small_tables
+
+from epic22.adapters.metadata.jobs import JobTable
+from epic22.bootstrap.jobs_database import open_jobs_database
+from epic22.config import Settings
+from epic22.core.job import AttemptId, JobRequest
+
+
+@pytest.fixture
+def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
+    return Shell(tmp_path, capsys, monkeypatch)
+
+
+@pytest.fixture
+def jobs(shell: Shell) -> JobTable:
+    return JobTable(open_jobs_database(Settings(shell.home, 1)))
+
+
+def test_a_job_is_submitted_listed_shown_cancelled_and_tried_again(shell: Shell, jobs: JobTable) -> None:
+    code, out, err = shell(
+        "submit", "--priority", "2", "--memory", "4GB", "--threads", "3", "train", "tenant_churn", "--folds", "2"
+    )
+    assert (code, err) == (0, "")
+    assert "Job 1: train tenant_churn --folds 2; 3 threads, priority 2." in out
+    expected = JobRequest("train", ("tenant_churn", "--folds", "2"), shell.folder, 3, 2, 4_000_000_000)
+    assert jobs.get(1).request == expected
+    assert shell.json("jobs", "list")[0]["state"] == "waiting"
+    assert "at most 4 GB of memory" in shell("jobs", "show", "1")[1]
+    assert shell("jobs", "cancel", "1")[0] == 0
+    assert shell("jobs", "cancel", "1")[2] == "epic22: job 1 is cancelled already.\n"
+    assert shell("jobs", "watch", "1")[0] == 1
+    assert shell("jobs", "retry", "1")[0] == 0
+    assert jobs.get(1).state == "waiting"
+
+
+MISTAKES = [
+    (("submit", "train"), "names no task"),
+    (("submit", "train", "tenant_chrn"), "there is no feature 'tenant_chrn'"),
+    (("submit", "train", "--csv", "away.csv", "--label", "y"), "away.csv: no such file"),
+    (("submit", "train", "tenant_churn", "--override-reason", "because"), "needs a person's key"),
+    (("submit", "ingest"), "nothing to ingest"),
+    (("submit", "ingest", ".", "--follow"), "never ends"),
+    (("submit", "ingest", "--source", "postgresql://me:secret@host/erp"), "env:NAME"),
+    (("submit", "serve"), "does not carry out 'serve'"),
+    (("submit", "--memory", "5MB", "train", "tenant_churn"), "--memory is 5 MB"),
+    (("submit", "--memory", "much", "train", "tenant_churn"), "--memory is 'much'"),
+    (("submit", "--priority", "0", "train", "tenant_churn"), "--priority is 0"),
+    (("jobs", "show", "7"), "there is no job 7"),
+    (("jobs", "logs", "7"), "there is no job 7"),
+    (("schedule", "add", "--name", "a", "--cron", "0 0 30 2 *", "train", "tenant_churn"), "never fires"),
+    (("schedule", "add", "--name", "a", "--cron", "0 3 * * 1", "--zone", "Mars", "train", "tenant_churn"), "no time zone 'Mars'"),
+    (("schedule", "add", "--name", "A b", "--cron", "0 3 * * 1", "train", "tenant_churn"), "--name is 'A b'"),
+    (("schedule", "add", "--name", "a", "--cron", "0 3 * * 1", "train"), "names no task"),
+    (("schedule", "remove", "a"), "there is no schedule 'a'"),
+]
+
+
+@pytest.mark.parametrize(("words", "says"), MISTAKES, ids=[" ".join(words) for words, _ in MISTAKES])
+def test_a_mistake_is_one_sentence_and_nothing_is_stored(shell: Shell, jobs: JobTable, words: tuple[str, ...], says: str) -> None:
+    code, out, err = shell(*words)
+    assert (code, out) == (2, "")
+    assert says in err
+    assert err.startswith("epic22: ")
+    assert err.count("\n") == 1
+    assert "secret" not in err
+    assert jobs.list_jobs() == ()
+
+
+def test_an_option_that_a_verb_has_not_is_said_when_the_job_is_submitted(shell: Shell, jobs: JobTable) -> None:
+    code, _, err = shell("submit", "train", "tenant_churn", "--colour", "red")
+    assert code == 2
+    assert "--colour" in err
+    assert jobs.list_jobs() == ()
+
+
+def test_a_schedule_is_added_listed_and_removed(shell: Shell) -> None:
+    words = ("--name", "weekly", "--cron", "0 3 * * 1", "--zone", "Europe/Berlin", "train", "tenant_churn")
+    code, out, err = shell("schedule", "add", *words)
+    assert (code, err) == (0, "")
+    assert "Europe/Berlin" in out
+    (schedule,) = shell.json("schedule", "list")
+    assert (schedule["name"], schedule["cron"], schedule["request"]["verb"]) == ("weekly", "0 3 * * 1", "train")
+    assert "there is a schedule 'weekly'" in shell("schedule", "add", *words)[2]
+    assert shell("schedule", "remove", "weekly")[0] == 0
+    assert shell.json("schedule", "list") == []
+
+
+def test_a_store_is_not_copied_while_a_job_runs_and_takes_the_jobs_with_it(shell: Shell, jobs: JobTable, tmp_path: Path) -> None:
+    shell("submit", "train", "tenant_churn")
+    shell("submit", "train", "tenant_churn")
+    shell("schedule", "add", "--name", "weekly", "--cron", "0 3 * * 1", "train", "tenant_churn")
+    assert jobs.claim(AttemptId(1, 1), "w") is not None
+    address = f"sqlite:///{tmp_path}/shared/metadata.sqlite"
+    code, _, err = shell("store", "copy", "--to", address)
+    assert code == 2
+    assert "job 1 runs" in err
+    assert not (tmp_path / "shared").exists()
+    jobs.cancel(1)
+    assert shell.json("store", "copy", "--to", address)["jobs"] == {"copied": 2, "present": 0}
+    assert shell.json("store", "copy", "--to", address)["jobs"] == {"copied": 0, "present": 2}
+    shell.monkeypatch.setenv("EPIC22_DATABASE_URL", address)
+    assert [(job["id"], job["state"]) for job in shell.json("jobs", "list")] == [(2, "waiting"), (1, "cancelled")]
+    assert shell.json("store", "status")["jobs"] == 2
+    shell("submit", "train", "tenant_churn")
+    assert shell.json("jobs", "list")[0]["id"] == 3
+    assert "other jobs or schedules are there" in shell("store", "copy", "--to", str(shell.home))[2]
+
+
+@pytest.mark.slow
+def test_a_worker_ingests_what_was_submitted_and_ends_when_no_job_is_left(shell: Shell) -> None:
+    folder = shell.folder / "tables"
+    folder.mkdir()
+    for name, frame in small_tables().items():
+        frame.drop("known_at", strict=False).write_csv(folder / f"{name}.csv")
+    shell("submit", "ingest", "tables")
+    shell("submit", "train", "tenant_churn", "--data", "99")
+    code, out, err = shell("work", "--until-idle")
+    assert code == 0, err
+    assert "job 1: done." in out
+    assert "job 2: dead: " in out
+    assert shell.json("data", "log")
+    assert "Data version 1" in shell("jobs", "logs", "1")[1]
+    assert json.loads(json.dumps(shell.json("jobs", "show", "2")))["attempts"][0]["outcome"].startswith("no data version")
+
+
+def test_a_worker_whose_database_is_away_at_the_start_says_so_in_one_sentence(shell: Shell) -> None:
+    shell.monkeypatch.setenv("EPIC22_DATABASE_URL", "postgresql://me@127.0.0.1:9/nowhere")
+    code, _, err = shell("work", "--once")
+    assert code == 2
+    assert "EPIC22_DATABASE_URL: no connection to 127.0.0.1/nowhere" in err
+    assert err.count("\n") == 1
+
+
+def test_a_worker_says_which_jobs_wait_for_another_version(shell: Shell, jobs: JobTable) -> None:
+    JobTable(jobs.database, "0.0.9").add(JobRequest("train", ("tenant_churn",), shell.folder, 1))
+    code, _, err = shell("work", "--once")
+    assert code == 0
+    assert "1 jobs wait for a worker of epic22 0.0.9" in err
