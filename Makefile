@@ -72,9 +72,11 @@ test-fast: $(VENV)/dev ## The fast half.
 test-engines: $(ENGINES)/installed ## Networks in Keras on TensorFlow, JAX and PyTorch, in an environment of their own.
 	$(QUIETLY) $(ENGINES)/bin/python -m pytest $(CORES) --durations=5 tests/engines
 
-kills: $(VENV)/dev ## Trainings and an ingest killed at 30 random moments, a search and networks at 10; the suite does it at 3, 6 and 2.
+kills: $(VENV)/dev ## Trainings, direct and as jobs, and an ingest killed at 30 random moments, a search and networks at 10; the suite does it at 3, 6 and 2.
 	EPIC22_KILL_MOMENTS=30 $(BIN)/python -m pytest tests/e2e/test_killed_ingest.py
 	EPIC22_KILL_MOMENTS=10 $(BIN)/python -m pytest tests/e2e/test_killed_search.py tests/e2e/test_killed_network_training.py
+	EPIC22_KILL_MOMENTS=30 $(BIN)/python -m pytest tests/e2e/test_killed_job.py
+	EPIC22_KILL_MOMENTS=5 $(BIN)/python -m pytest tests/e2e/test_killed_worker.py
 	PYTHONPATH=. $(BIN)/python benchmarks/killed_trainings.py --scratch build/killed
 
 leakage: $(VENV)/dev ## Every future after 200 random moments replaced, a task; the suite does it at 40.

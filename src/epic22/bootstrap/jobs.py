@@ -50,7 +50,8 @@ def open_worker_parts(settings: Settings, worker: str, control_group: Path | Non
     database = open_jobs_database(settings)
     processes = JobProcesses(JobEventWriter(JobEventTable(database)).open_progress, control_group=control_group)
     tables = JobTable(database), WorkerTable(database), ScheduleTable(database)
-    return WorkerParts(*tables, open_job_queue(database, worker), processes, end_lost_process, settings.home / JOBS)
+    queue = open_job_queue(database, worker)
+    return WorkerParts(*tables, queue, processes, end_lost_process, settings.home / JOBS, __version__)
 
 
 def open_job_queue(database: "Database", worker: str) -> "DbosQueue":

@@ -33,12 +33,14 @@ def work(
     for other in bootstrap.list_other_programs(settings):
         sys.stderr.write(f"epic22: {other}\n")
     _say(f"worker {name}: Ctrl-C ends it.")
-    signal.signal(signal.SIGTERM, _interrupt)
+    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         worker.work(until_idle)
     except KeyboardInterrupt:
         _say_what_stays(worker)
         raise typer.Exit(130) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _say(text: str) -> None:

@@ -25,7 +25,8 @@ MISSING_LOOKS = 10
 
 @dataclass(frozen=True)
 class WorkerParts:
-    """What a worker works with. `end_process` ends the process of an attempt on this machine."""
+    """What a worker works with. `end_process` ends the process of an attempt on this machine; jobs of another version of the
+    program than `program` are left to other workers."""
 
     records: JobRecords
     workers: WorkerRecords
@@ -34,6 +35,7 @@ class WorkerParts:
     start_child: StartChild
     end_process: Callable[[LostAttempt], None]
     folder: Path
+    program: str
 
 
 @dataclass
@@ -103,7 +105,8 @@ class Worker:
         return is_idle and not self._is_away and not self._has_open_jobs(until_idle)
 
     def _has_open_jobs(self, until_idle: bool) -> bool:
-        return bool(self.parts.records.list_jobs(("waiting", "running") if until_idle else ("waiting",), 1))
+        open_jobs = self.parts.records.list_jobs(("waiting", "running") if until_idle else ("waiting",))
+        return any(job.program == self.parts.program for job in open_jobs)
 
     def _look(self) -> None:
         """A heartbeat: what is due is queued, what dead workers had is taken over; nothing while the database is away."""
