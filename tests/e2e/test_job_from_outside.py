@@ -21,7 +21,8 @@ pytestmark = pytest.mark.slow
 
 def test_a_training_job_is_seen_by_its_events_its_log_and_the_server(tmp_path: Path) -> None:
     simulate_boilers(boilers=8, months=12).rows.write_csv(tmp_path / "boilers.csv")
-    home, environment = tmp_path / "home", {**os.environ, "EPIC22_HOME": str(tmp_path / "home")}
+    # In a place of its own for temporary files no other test's training has the device.
+    home, environment = tmp_path / "home", {**os.environ, "EPIC22_HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path)}
     roles = ("--csv", "boilers.csv", "--label", "failed_within_30_days", "--time", "read_at", "--horizon", "30", "--folds", "2")
     code, _, errors = type_command(tmp_path, home, "submit", "train", *roles, "--families", "linear")
     assert code == 0, errors

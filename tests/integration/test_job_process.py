@@ -135,22 +135,24 @@ def test_a_table_that_would_take_the_limit_is_read_in_batches(tmp_path: Path, mo
     assert [line.rsplit(" ", 1)[1] for line in lines] == ["2000000000", "1GB"]
 
 
-def test_a_process_that_may_not_go_on_is_asked_to_end_and_then_ended(tmp_path: Path) -> None:
-    asked: list[float] = []
-
+@pytest.mark.parametrize(
+    ("ending", "code"),
+    [
+        ("except KeyboardInterrupt:\n    print('tidied', flush=True)\n    sys.exit(130)", 130),
+        ("finally: time.sleep(60)", -signal.SIGKILL),
+    ],
+    ids=["tidies up", "goes on"],
+)
+def test_a_process_that_may_not_go_on_is_asked_to_end_and_then_ended(ending: str, code: int, tmp_path: Path) -> None:
     def may_go_on() -> bool:
-        asked.append(time.monotonic())
-        return len(asked) < 3
+        return not any(line.endswith("ready") for line in JobLog(tmp_path / "log").read_lines())
 
-    polite = f"{START}try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('tidied', flush=True)\n    sys.exit(130)"
-    outcome = run_child(polite, tmp_path, may_go_on=may_go_on, pace=ChildPace(0.05, 0.1, 0.5, 20.0))
-    assert outcome.code == 130
-    assert any(line.endswith("out tidied") for line in JobLog(tmp_path / "log").read_lines())
-    asked.clear()
-    stubborn = f"{START}signal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(60)"
-    outcome = run_child(stubborn, tmp_path, may_go_on=may_go_on, pace=ChildPace(0.05, 0.1, 0.5, 0.3))
-    assert outcome.code == -signal.SIGKILL
+    grace = 60.0 if code == 130 else 0.3
+    body = f"{START}print('ready', flush=True)\ntry:\n    time.sleep(60)\n{ending}"
+    outcome = run_child(body, tmp_path, may_go_on=may_go_on, pace=ChildPace(0.05, 0.1, 0.2, grace))
+    assert outcome.code == code
     assert outcome.reason.startswith("it was cancelled")
+    assert any(line.endswith("out tidied") for line in JobLog(tmp_path / "log").read_lines()) == (code == 130)
 
 
 def test_a_process_goes_on_while_nobody_can_say_whether_it_may(tmp_path: Path) -> None:
