@@ -30,7 +30,7 @@ def retrain(
 
     epic22 retrain --replay 365
 
-    epic22 schedule add check-triggers "0 * * * *" retrain
+    epic22 schedule add --name check-triggers --cron '0 * * * *' retrain
 
     A training is a job ('epic22 work' carries it out), and its model passes the gates of any other before it serves.
     """
