@@ -24,7 +24,7 @@ tasks:
     new_rows: {{share: 0.015, tables: [work_orders]}}
 """
 """What is retrained in the month, as a file retraining.yaml would say it."""
-BAD = PlannedTraining(20, "a person", "a model of columns without the sensors' and the orders' history", ("--families", "linear"))
+BAD = PlannedTraining(20, "a person", "linear models alone would be easier to explain", ("--families", "linear"))
 CAPACITY = 2
 SHARED_STORES = ("EPIC22_DATABASE_URL", "EPIC22_ARTIFACTS", "EPIC22_REDIS_URL", "EPIC22_OPENLINEAGE_URL")
 
