@@ -39,7 +39,7 @@ VERBS = {
     "serve": "Answer predictions over HTTP: /health, /v1/tasks, /v1/tasks/TASK/predictions, /docs.",
     "runs": "The trainings that are written down: list, show, export to a file, import from one.",
     "mlflow": "Open MLflow's own page on the runs of all trainings, for this machine alone.",
-    "models": "The registered models: list, show, promote, rollback, history.",
+    "models": "The registered models: list, show, promote, rollback, history; each takes --json.",
     "promote": "Let VERSION of TASK serve from now on: a challenger, or an earlier champion.",
     "retrain": "Submit a training of each task of which a trigger says that it is due: a time, new rows, an alarm of quality.",
     "demo": "Simulate a portfolio, ingest, audit, train the five features, decide in money, ask the API, show the fairness gate.",

@@ -35,7 +35,7 @@ class ListByDefault(TyperGroup):
 models = typer.Typer(
     name="models",
     cls=ListByDefault,
-    help="The registered models: list, show, promote, rollback, history.",
+    help="The registered models: list, show, promote, rollback, history; each takes --json.",
     add_completion=False,
 )
 models.command(LIST)(list_registered)
