@@ -11,6 +11,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import ExitStack
 from functools import cache, partial
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from tests.servers import stop_at_end
 
 KEY, SECRET = "test-key", "test-secret"
 START_SECONDS = 60
+ATTEMPTS = 3
+"""A port that was free may be another's by the time a server asks for it."""
+SERVICES = ("master", "volume", "filer", "s3")
 
 
 def new_bucket() -> str:
@@ -45,35 +49,52 @@ def _start_server() -> tuple[dict[str, str], str]:
     identity = {"name": "tests", "credentials": [{"accessKey": KEY, "secretKey": SECRET}]}
     identity["actions"] = ["Admin", "Read", "Write", "List", "Tagging"]
     (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
-    master, volume, filer, s3 = (_find_port() for _ in range(4))
+    why = ""
+    for number in range(ATTEMPTS):
+        (place := folder / str(number)).mkdir()
+        keys = _start_attempt(program, place, folder / "s3.json")
+        if keys:
+            return keys, ""
+        why = (place / "log").read_text()[-300:]
+    return {}, why
+
+
+def _start_attempt(program: str, folder: Path, identities: Path) -> dict[str, str]:
+    """What a process needs to reach a server that has started; empty where it did not."""
+    ports = dict(zip(((one, kind) for one in SERVICES for kind in ("", ".grpc")), _find_ports(2 * len(SERVICES)), strict=True))
     # Every port has a second one for remote calls; those of no use here would be the same for all servers of this machine.
-    ports = [f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", f"-s3.port={s3}"]
-    ports += [f"-{name}.port.grpc={_find_port()}" for name in ("master", "volume", "filer", "s3")]
-    ports += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"]
+    arguments = [f"-{service}.port{kind}={port}" for (service, kind), port in ports.items()]
+    arguments += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"]
     places = ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder}", "-volume.max=20", "-master.volumeSizeLimitMB=64"]
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(
-            [program, "server", "-s3", f"-s3.config={folder / 's3.json'}", *ports, *places], stdout=log, stderr=log
+            [program, "server", "-s3", f"-s3.config={identities}", *arguments, *places], stdout=log, stderr=log
         )
     stop_at_end(partial(_stop, server))
-    endpoint = f"http://127.0.0.1:{s3}"
-    keys = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL": endpoint}
-    return (keys, "") if _wait_for(keys) else ({}, (folder / "log").read_text()[-300:])
+    keys = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": "us-east-1"}
+    keys["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{ports['s3', '']}"
+    if _wait_for(keys, server):
+        return keys
+    _stop(server)
+    return {}
 
 
-def _find_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+def _find_ports(n: int) -> list[int]:
+    """Ports that are free, no two the same: all are held until the last is known."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(n)]
+        for free in sockets:
+            free.bind(("127.0.0.1", 0))
+        return [int(free.getsockname()[1]) for free in sockets]
 
 
-def _wait_for(keys: Mapping[str, str]) -> bool:
-    """Whether the server took a file in time: it answers before it can keep anything."""
+def _wait_for(keys: Mapping[str, str], server: "subprocess.Popen[bytes]") -> bool:
+    """Whether the server took a file in time and has not ended: it answers before it can keep anything."""
     import obstore
     from obstore.store import S3Store
 
     end = time.monotonic() + START_SECONDS
-    while time.monotonic() < end:
+    while time.monotonic() < end and server.poll() is None:
         store = S3Store(
             "tests",
             access_key_id=keys["AWS_ACCESS_KEY_ID"],

@@ -21,8 +21,10 @@ from epic22 import bootstrap
 from epic22.adapters.file_store import open_file_store
 from epic22.adapters.lake import Lake
 from epic22.bootstrap.follow import FollowOptions, follow_folder
+from epic22.bootstrap.ingest_and_audit import ingest_sources
 from epic22.config import Settings
-from epic22.services.follow import FileRefused, FilesStored, FilesWaiting
+from epic22.core.errors import StorageError
+from epic22.services.follow import FileRefused, FilesLeft, FilesStored, FilesWaiting, Outcome
 
 
 class StopError(Exception):
@@ -36,9 +38,9 @@ def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
 
 def follow(
     monkeypatch: pytest.MonkeyPatch, folder: Path, *steps: Callable[[], object], mapping: Path | None = None
-) -> list[FilesStored | FileRefused | FilesWaiting]:
+) -> list[Outcome]:
     """What is reported of a folder in which a step is done at each pause between two looks; after the last one it ends."""
-    reports: list[FilesStored | FileRefused | FilesWaiting] = []
+    reports: list[Outcome] = []
     remaining = list(steps)
 
     def pause(seconds: float) -> None:
@@ -58,7 +60,7 @@ def wait() -> None:
     """A pause in which nothing comes."""
 
 
-def name_reports(reports: list[FilesStored | FileRefused | FilesWaiting]) -> list[object]:
+def name_reports(reports: list[Outcome]) -> list[object]:
     return [one.names if isinstance(one, FilesStored) else one for one in reports]
 
 
@@ -175,6 +177,54 @@ def test_files_that_a_mapping_names_are_followed_and_need_not_be_there_yet(shell
     reports = follow(monkeypatch, folder, wait, arrive(0), wait, arrive(1), wait, wait, mapping=mapping)
     assert name_reports(reports) == [("erp/homes-0.csv",), ("erp/homes-1.csv",)]
     assert Lake(shell.home / "lake").scan("units").collect().height == 2
+
+
+def test_what_is_named_after_no_table_is_said_once_and_by_an_ingest_too(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_tables(shell.folder / "in", {"properties": small_tables()["properties"]})
+    for name in ("Tenants.CSV", "tenents.csv", "readme.md", ".units.csv"):
+        (folder / name).write_text("a\n1\n")
+    reports = follow(monkeypatch, folder, wait, wait, wait)
+    assert name_reports(reports) == [FilesLeft(("Tenants.CSV", "tenents.csv")), ("properties.csv",)]
+    code, out, _ = shell("ingest", "in")
+    assert code == 0
+    assert "no table has such a name: Tenants.CSV (is it 'tenants.csv'?), tenents.csv" in " ".join(out.split())
+
+
+def test_a_file_is_tried_again_when_the_store_that_was_away_is_back(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_tables(shell.folder / "in", {"properties": small_tables()["properties"]})
+    answers = [StorageError("the database does not answer.")]
+
+    def ingest_unless_away(*arguments: Any) -> Any:
+        if answers:
+            raise answers.pop()
+        return ingest_sources(*arguments)
+
+    monkeypatch.setattr("epic22.bootstrap.follow.ingest_sources", ingest_unless_away)
+    reports = follow(monkeypatch, folder, wait, wait, wait)
+    assert name_reports(reports) == [FilesWaiting("the database does not answer."), ("properties.csv",)]
+
+
+def test_a_disk_that_is_full_is_named_though_the_library_does_not_say_which(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_tables(shell.folder / "in", {"properties": small_tables()["properties"]})
+
+    def fail(*_: Any) -> None:
+        raise OSError("LocalFileSystem error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("epic22.bootstrap.ingest_and_audit.ingest", fail)
+    code, out, err = shell("ingest", str(folder))
+    assert (code, out) == (2, "")
+    assert f"EPIC22_HOME {shell.home}" in err
+    assert "the disk is full" in err
+
+
+def test_a_file_with_the_columns_of_a_table_and_another_name_is_said_to_be_one(shell: Shell) -> None:
+    folder = write_tables(shell.folder / "in", {"properties": small_tables()["properties"]})
+    (folder / "properties.csv").rename(folder / "export.csv")
+    code, _, err = shell("ingest", str(folder))
+    assert code == 2
+    assert "export.csv has the columns of properties, and not its name. Nothing was stored." in err
 
 
 def test_what_cannot_be_followed_is_one_sentence(shell: Shell) -> None:

@@ -12,14 +12,17 @@ import pytest
 from structlog.testing import capture_logs
 
 from epic22.adapters import model_store
+from epic22.adapters.artifacts import CachedArtifacts
+from epic22.adapters.file_store import FolderFiles
 from epic22.adapters.model_store import ModelStore
 from epic22.adapters.prediction_log import BufferedPredictionLog, FilePredictionLog
 from epic22.adapters.tracking.openlineage import MAX_ERROR_CHARS, OpenLineageEvents
+from epic22.core.artifact.sealed import verify_sealed_folder, write_sealed_folder
 from epic22.core.errors import BundleError, UnknownTaskError
 from epic22.core.evaluation import supplementary_tests
 from epic22.core.evaluation.fairness import AdverseImpact, FairnessVerdict, GroupShare, Override, PromotionDecision
 from epic22.core.evaluation.significance import Verdict
-from epic22.core.lineage import Dataset, ModelVersion, PredictionRecord, Provenance
+from epic22.core.lineage import Dataset, ModelVersion, PredictionRecord, Provenance, sha256
 from epic22.core.prediction import Prediction, PredictionScore
 from epic22.core.statistics import Interval
 from epic22.services.promote import list_models
@@ -348,3 +351,15 @@ def test_two_jobs_get_runs_of_their_own(tmp_path: Path) -> None:
     lineage = OpenLineageEvents(tmp_path / "events.jsonl")
     runs = [lineage.start("ingest", []) for _ in range(3)]
     assert len(set(runs)) == 3
+
+
+def test_a_fetched_file_that_was_damaged_here_is_fetched_again(tmp_path: Path) -> None:
+    write_sealed_folder(tmp_path / "bundle", {}, {"model.json": b"{}", "weights.bin": b"12345678"})
+    artifacts = CachedArtifacts(FolderFiles(tmp_path / "storage"), tmp_path / "cache")
+    artifacts.add_folder("toy/1", tmp_path / "bundle", "bundle")
+    digest = sha256((tmp_path / "bundle" / "manifest.json").read_bytes())
+    for damaged in ("weights.bin", "manifest.json"):
+        folder = artifacts.fetch_sealed("toy/1", "bundle", digest)
+        verify_sealed_folder(folder)
+        (folder / damaged).write_bytes(b"1234")
+    verify_sealed_folder(artifacts.fetch_sealed("toy/1", "bundle", digest))

@@ -47,9 +47,22 @@ def test_an_id_of_any_letters_is_seen_however_it_is_written(tenant: str) -> None
     person = TenantIdentity(tenant)
     if not person.is_searchable:
         return
-    for written in (f"<{tenant}>", json.dumps({"who": tenant}), f"<b>{html.escape(tenant)}</b>"):
+    texts = (
+        f"<{tenant}>",
+        *(json.dumps({"who": tenant}, ensure_ascii=one) for one in (True, False)),
+        f"<b>{html.escape(tenant)}</b>",
+    )
+    for written in texts:
         assert person.has_name_in_bytes(written.encode())
+        assert not person.has_name_in(person.redact(written))
     assert json.loads(person.redact(json.dumps({"who": tenant})))["who"] == REDACTED
+
+
+def test_an_id_with_an_accent_and_a_quote_is_seen_in_json_that_escapes_the_quote_alone() -> None:
+    person = TenantIdentity('Ünal "7"')
+    rows = pl.DataFrame({"description": [json.dumps({"who": person.tenant}, ensure_ascii=False)]})
+    assert person.has_name_in(rows["description"][0])
+    assert redact_rows(WORK_ORDERS, rows, person)["description"].to_list() == [None]
 
 
 def test_a_json_value_loses_the_id_in_keys_and_texts_at_any_depth() -> None:

@@ -117,11 +117,13 @@ class CachedArtifacts:
     def fetch_sealed(self, key: str, name: str, digest: str | None) -> Path:
         """The folder in the cache: of contents that are here or near by, and from the file store where one of them is neither."""
         folder = self.cache / key / name
-        if digest is None or self.contents is None:
+        if digest is None:
             self.fetch_folder(key)
         elif not _complete_folder(folder, digest, self.contents):
+            _remove_damaged(folder, digest)
             self.fetch_folder(key)
-            self.contents.write(_read_contents(folder, digest))
+            if self.contents is not None:
+                self.contents.write(_read_contents(folder, digest))
         return folder
 
     def add_file(self, key: str, name: str, content: bytes) -> None:
@@ -148,14 +150,14 @@ class CachedArtifacts:
             return {}
 
 
-def _complete_folder(folder: Path, digest: str, contents: ContentCache) -> bool:
+def _complete_folder(folder: Path, digest: str, contents: ContentCache | None) -> bool:
     """Whether a sealed folder has all its files, once those that it lacks were written from contents."""
-    manifest = _read_file(folder / MANIFEST, digest) or contents.read([digest]).get(digest)
+    manifest = _read_file(folder / MANIFEST, digest) or _read_near_by(contents, [digest]).get(digest)
     if manifest is None:
         return False
     digests = list_digests(manifest) | {MANIFEST: digest}
     lacking = {name: one for name, one in digests.items() if _read_file(folder / name, one) is None}
-    present = contents.read(set(lacking.values()) - {digest}) | {digest: manifest}
+    present = _read_near_by(contents, set(lacking.values()) - {digest}) | {digest: manifest}
     if not present.keys() >= set(lacking.values()):
         return False
     for name, one in lacking.items():
@@ -163,6 +165,25 @@ def _complete_folder(folder: Path, digest: str, contents: ContentCache) -> bool:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / name, present[one])
     return True
+
+
+def _read_near_by(contents: ContentCache | None, digests: Collection[str]) -> dict[str, bytes]:
+    return {} if contents is None or not digests else contents.read(digests)
+
+
+def _remove_damaged(folder: Path, digest: str) -> None:
+    """Remove the files of a sealed folder that are not what its manifest says: their marks say that they need not be fetched."""
+    manifest = folder / MANIFEST
+    if not manifest.is_file():
+        return
+    content = _read_file(manifest, digest)
+    if content is None:
+        # Which of the others are what they should be, the true manifest tells: all are fetched again.
+        FolderFiles(folder.parent).remove(folder.name)
+        return
+    for name, one in list_digests(content).items():
+        if _read_file(folder / name, one) is None:
+            (folder / name).unlink(missing_ok=True)
 
 
 def _read_contents(folder: Path, digest: str) -> dict[str, bytes]:

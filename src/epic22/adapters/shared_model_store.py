@@ -210,7 +210,9 @@ class SharedModelStore:
         if champion is None:
             return ()
         try:
-            verify_sealed_folder(self.folder(task, champion.version) / BUNDLE)
+            row = self._read_row(task, champion.version)
+            self.artifacts.fetch_folder(row.artifact)
+            verify_sealed_folder(self.artifacts.fetch_sealed(row.artifact, BUNDLE, row.manifest))
             self.load_evaluation(task, champion.version)
             self.load_held_out(task, champion.version)
         except BundleError as error:

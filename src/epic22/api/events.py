@@ -82,7 +82,7 @@ def read_events(table: str, content: bytes) -> Sequence[bytes]:
     if faults:
         pointer, what = faults[0]
         others = "" if len(faults) == 1 else f" (and {len(faults) - 1} more)"
-        raise Problem(422, f"{pointer}: {what}{others}. None of the events was taken.", faults[:MAX_FAULTS])
+        raise Problem(422, f"{pointer}: {what.rstrip('?')}{others}. None of the events was taken.", faults[:MAX_FAULTS])
     return [orjson.dumps(event) for event in events]
 
 

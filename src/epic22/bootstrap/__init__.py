@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from epic22.bootstrap.events import open_event_queue as open_event_queue
     from epic22.bootstrap.export import export_model as export_model
     from epic22.bootstrap.follow import FollowOptions as FollowOptions
+    from epic22.bootstrap.follow import describe_left_files as describe_left_files
     from epic22.bootstrap.follow import follow_folder as follow_folder
     from epic22.bootstrap.ingest_and_audit import IngestOptions as IngestOptions
     from epic22.bootstrap.ingest_and_audit import audit_feature as audit_feature
@@ -123,7 +124,7 @@ NAMES = {
     "epic22.bootstrap.events": ("STANDARD_INPUT", "StreamOptions", "consume_stream", "open_event_queue"),
     "epic22.bootstrap.erasure": ("erase_tenant", "list_erasures"),
     "epic22.bootstrap.export": ("export_model",),
-    "epic22.bootstrap.follow": ("FollowOptions", "follow_folder"),
+    "epic22.bootstrap.follow": ("FollowOptions", "describe_left_files", "follow_folder"),
     "epic22.bootstrap.ingest_and_audit": (
         "IngestOptions",
         "audit_feature",

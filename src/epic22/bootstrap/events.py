@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from epic22.adapters.home import translate_storage_faults
 from epic22.adapters.streams.spool import EventSpool
 from epic22.bootstrap.components import Components, current_user
 from epic22.config import Settings, check_redis_url
@@ -45,7 +46,8 @@ def consume_stream(components: Components, options: StreamOptions, policy: Batch
     """
     stream = _open_stream(components.settings, options, policy)
     request = EventRequest(current_user(), stream.name, options.horizon)
-    consume_events(stream, components.table_store, request, policy, report)
+    with translate_storage_faults(components.settings.home):
+        consume_events(stream, components.table_store, request, policy, report)
 
 
 def open_event_queue(settings: Settings) -> EventQueue:

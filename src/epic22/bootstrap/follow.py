@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from epic22.adapters.home import translate_storage_faults
 from epic22.adapters.sources.base import FileSource
-from epic22.adapters.sources.folder import list_canonical_files, list_mapped_files, load_mapping
+from epic22.adapters.sources.folder import describe_left_files as describe_left_files
+from epic22.adapters.sources.folder import list_canonical_files, list_left_files, list_mapped_files, load_mapping
 from epic22.adapters.sources.followed_folder import FollowedFolder, name_record
 from epic22.bootstrap.components import Components
 from epic22.bootstrap.ingest_and_audit import IngestOptions, ingest_sources
@@ -45,6 +47,7 @@ def follow_folder(components: Components, options: FollowOptions, ingest_options
         partial(_list_files, options, ingest_options.source_name),
         components.settings.home / RECORDS / name_record(folder),
         partial(_read_digests, components.table_store),
+        partial(list_left_files, folder),
     )
     gate = build_gate(ingest_options.gate, mapping)
 
@@ -54,7 +57,8 @@ def follow_folder(components: Components, options: FollowOptions, ingest_options
         except FileNotFoundError as error:
             raise FileError(f"{error.filename} was removed while it was read.") from None
 
-    follow_files(place, ingest_files, report, partial(time.sleep, options.seconds))
+    with translate_storage_faults(components.settings.home):
+        follow_files(place, ingest_files, report, partial(time.sleep, options.seconds))
 
 
 def _list_files(options: FollowOptions, name: str | None) -> list[FileSource]:

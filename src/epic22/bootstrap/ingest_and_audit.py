@@ -6,10 +6,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from epic22.adapters.home import translate_storage_faults
 from epic22.adapters.sources.base import SourceAddress, SourceRequest
 from epic22.adapters.sources.catalog import connect_sources, list_sources
 from epic22.adapters.sources.file_reader import list_files
-from epic22.adapters.sources.folder import load_mapping
+from epic22.adapters.sources.folder import describe_left_files, list_left_files, load_mapping
 from epic22.adapters.sources.mapping_draft import draft_files, draft_foreign_files, write_draft
 from epic22.adapters.sources.object_storage import fetch_objects
 from epic22.adapters.sources.presets import find_mapping
@@ -65,7 +66,8 @@ def ingest_folder(
     sources = list_sources(folder, options.source_name, mapping)
     if mapping is None:
         _refuse_foreign_files(folder, folder / MAPPING_DRAFT)
-    return ingest_sources(components, sources, options.as_of, build_gate(options.gate, mapping), progress)
+    result = ingest_sources(components, sources, options.as_of, build_gate(options.gate, mapping), progress)
+    return result if mapping is not None else _note_left_files(result, folder)
 
 
 def ingest_objects(
@@ -85,7 +87,8 @@ def ingest_objects(
         sources = list_sources(folder, name, mapping)
         if mapping is None:
             _refuse_foreign_files(folder, Path(MAPPING_DRAFT))
-        return ingest_sources(components, sources, options.as_of, build_gate(options.gate, mapping), progress)
+        result = ingest_sources(components, sources, options.as_of, build_gate(options.gate, mapping), progress)
+        return result if mapping is not None else _note_left_files(result, folder)
 
 
 def ingest_address(
@@ -118,11 +121,19 @@ def ingest_sources(
 ) -> IngestResult:
     """Take the rows of sources in as the next data version, and emit where they come from. Raises as `ingest` does."""
     request = IngestRequest(current_user(), datetime.now(UTC).replace(tzinfo=None), as_of, gate)
-    with emit_lineage(components.lineage, "ingest", _list_inputs(sources)) as work:
+    storage = translate_storage_faults(components.settings.home)
+    with storage, emit_lineage(components.lineage, "ingest", _list_inputs(sources)) as work:
         result = ingest(sources, components.table_store, request, progress.begin)
         work.inputs[:] = _list_inputs(sources)
         work.outputs += list_table_datasets(result.version) if result.version else ()
     return result
+
+
+def _note_left_files(result: IngestResult, folder: Path) -> IngestResult:
+    """The result, with a note of files that are named after no table."""
+    left = list_left_files(folder, [path for table in CANONICAL for path in list_files(folder, table.name)])
+    note = f"left out, for no table has such a name: {describe_left_files(left)}"
+    return replace(result, notes=(*result.notes, note)) if left else result
 
 
 def _list_inputs(sources: Sequence[Source]) -> tuple[Dataset, ...]:

@@ -26,7 +26,7 @@ from epic22.core.errors import UserError
 from epic22.core.serialization import to_json
 
 if TYPE_CHECKING:
-    from epic22.services.follow import FileRefused, FilesStored, FilesWaiting
+    from epic22.services.follow import Outcome
     from epic22.services.ingest import IngestResult
 
 
@@ -95,20 +95,22 @@ def _follow_folder(request: IngestOrder, seconds: float, json: bool) -> None:
     bootstrap.follow_folder(bootstrap.assemble(Settings.read()), follow, options, report)
 
 
-def _print_outcome(outcome: "FilesStored | FileRefused | FilesWaiting") -> None:
-    from epic22.services.follow import FileRefused, FilesStored
+def _print_outcome(outcome: "Outcome") -> None:
+    from epic22.services.follow import FileRefused, FilesLeft, FilesStored
 
     if isinstance(outcome, FilesStored):
         version, apart = outcome.result.version, sum(outcome.result.quarantined.values())
         what = "nothing new" if version is None else f"data version {version.number} ({version.id[:12]})"
-        print_line(f"{', '.join(outcome.names)}: {what}{f', {apart:,} rows quarantined' if apart else ''}")
+        print_line(f"{', '.join(outcome.names)}: {what}{f', {apart:,} quarantined' if apart else ''}")
     elif isinstance(outcome, FileRefused):
         sys.stderr.write(f"epic22: {outcome.name} is refused: {outcome.reason}\n")
+    elif isinstance(outcome, FilesLeft):
+        sys.stderr.write(f"epic22: left alone, for no table has such a name: {bootstrap.describe_left_files(outcome.names)}\n")
     else:
         sys.stderr.write(f"epic22: waiting: {outcome.reason}\n")
 
 
-def _print_json_line(outcome: "FilesStored | FileRefused | FilesWaiting") -> None:
+def _print_json_line(outcome: "Outcome") -> None:
     sys.stdout.write(json_text.dumps(to_json(outcome, bootstrap.VIEWS), ensure_ascii=False) + "\n")
     sys.stdout.flush()
 

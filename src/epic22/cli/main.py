@@ -126,7 +126,7 @@ def run() -> None:
         sys.exit(EXIT_INTERNAL_ERROR)
     except Exception as error:
         if (fault := describe_storage_fault(error)) is not None:
-            sys.stderr.write(f"epic22: {fault}; free some space there, or give another folder.\n")
+            sys.stderr.write(f"epic22: {fault}; see that there is room and that it can be written, or give another folder.\n")
             sys.exit(_choose_exit_code(StorageError(fault)))
         sys.stderr.write(f"epic22: our mistake ({type(error).__name__}); please report it with {_write_traceback()}\n")
         sys.exit(EXIT_INTERNAL_ERROR)

@@ -8,16 +8,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from epic22.core.errors import LakeBusyError, UnavailableError, UserError
+from epic22.core.errors import LakeError, StorageError, UnavailableError, UserError
 from epic22.core.ports import Source
 from epic22.services.ingest import IngestResult
 
 
 class ArrivingFiles(Protocol):
-    """A place into which files come."""
+    """A place into which files come. Raises StorageError or UnavailableError where what was taken cannot be looked up now."""
 
     def list_arrived(self) -> Sequence[Source]:
         """Those that are complete and were not taken."""
+
+    def list_left(self) -> Sequence[str]:
+        """The names of files beside them that are never taken, each once."""
 
     def note_files(self, names: Sequence[str]) -> None:
         """Note that the files of these names need not be read again."""
@@ -46,7 +49,17 @@ class FilesWaiting:
     reason: str
 
 
-FollowReport = Callable[[FilesStored | FileRefused | FilesWaiting], None]
+@dataclass(frozen=True)
+class FilesLeft:
+    """These files are named after no table, and are left alone."""
+
+    names: tuple[str, ...]
+
+
+PASSING = (LakeError, UnavailableError, StorageError)
+"""What is no fault of a file: it is tried again."""
+Outcome = FilesStored | FileRefused | FilesWaiting | FilesLeft
+FollowReport = Callable[[Outcome], None]
 IngestFiles = Callable[[Sequence[Source]], IngestResult]
 
 
@@ -56,12 +69,14 @@ def follow_files(place: ArrivingFiles, ingest_files: IngestFiles, report: Follow
     A file counts as taken after its version is stored: a process that is killed in between reads it again, and finds nothing new.
     """
     while True:
-        sources = place.list_arrived()
-        if sources:
-            try:
+        try:
+            sources = place.list_arrived()
+            if left := tuple(place.list_left()):
+                report(FilesLeft(left))
+            if sources:
                 _ingest_arrived(sources, place, ingest_files, report)
-            except (LakeBusyError, UnavailableError) as error:
-                report(FilesWaiting(str(error)))
+        except PASSING as error:
+            report(FilesWaiting(str(error)))
         pause()
 
 
@@ -69,7 +84,7 @@ def _ingest_arrived(sources: Sequence[Source], place: ArrivingFiles, ingest_file
     names = tuple(dict.fromkeys(source.name for source in sources))
     try:
         result = ingest_files(sources)
-    except (LakeBusyError, UnavailableError):
+    except PASSING:
         raise
     except UserError as error:
         if len(sources) > 1:

@@ -1,6 +1,7 @@
 """From a folder, and a mapping file where its source is foreign, to the files on their way into the canonical tables."""
 
-from collections.abc import Iterator
+import difflib
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,10 @@ from epic22.core.tables.canonical import CANONICAL
 from epic22.core.tables.mapping import SourceMap, TableMapping, map_rows
 from epic22.core.tables.mapping_file import read_mapping
 from epic22.core.tables.origin import FileOrigin
+from epic22.core.tables.row_contract import MIN_NAME_RATIO
+
+TABLE_ENDINGS = (*SUFFIXES, ".txt", ".xls", ".ods")
+"""Endings of what was probably meant to be read."""
 
 
 def list_canonical_files(folder: Path) -> list[FileSource]:
@@ -25,6 +30,29 @@ def list_canonical_files(folder: Path) -> list[FileSource]:
         for table in CANONICAL
         for path in list_files(folder, table.name)
     ]
+
+
+def list_left_files(folder: Path, taken: Collection[Path]) -> list[str]:
+    """The names of files right in a folder that look like tables and are not taken."""
+    return sorted(
+        path.name
+        for path in folder.iterdir()
+        if path.name.lower().endswith(TABLE_ENDINGS) and not path.name.startswith(".") and path not in taken and path.is_file()
+    )
+
+
+def describe_left_files(names: Sequence[str]) -> str:
+    """Names of files, each with the one that would be taken where it is nearly that.
+
+    >>> describe_left_files(["churn.csv", "Tenants.CSV"])
+    "churn.csv, Tenants.CSV (is it 'tenants.csv'?)"
+    """
+    words = []
+    for name in names:
+        stem, _, ending = name.lower().partition(".")
+        near = difflib.get_close_matches(stem, [table.name for table in CANONICAL], n=1, cutoff=MIN_NAME_RATIO)
+        words.append(f"{name} (is it '{near[0]}.{ending}'?)" if near else name)
+    return ", ".join(words)
 
 
 SOURCE = SourceKind("folder", Path.is_dir, list_canonical_files)

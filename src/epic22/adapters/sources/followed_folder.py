@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -37,18 +37,22 @@ class FollowedFolder:
 
     `record` is the file that says which were taken; what is in it is not read again after a restart. `read_digests` gives the
     SHA-256 of files as the data versions have them, by name: of a file that was stored by a process that was killed before it
-    could note so, the rows are not read again either.
+    could note so, the rows are not read again either. `list_others` gives the names of files that are none of these.
     """
 
     list_files: Callable[[], Sequence[FileSource]]
     record: Path
     read_digests: Callable[[], Mapping[str, str]]
+    list_others: Callable[[Collection[Path]], Sequence[str]]
     _last_look: dict[str, FileState] = field(default_factory=dict)
+    _paths: frozenset[Path] = frozenset()
+    _left: set[str] = field(default_factory=set)
     _is_resumed: bool = False
 
     def list_arrived(self) -> tuple[FileSource, ...]:
         """The files that are complete and were not taken, in the order in which tables refer to one another."""
         sources = self.list_files()
+        self._paths = frozenset(source.path for source in sources)
         states = {source.name: state for source in sources if (state := FileState.of(source.path)) is not None}
         before, self._last_look = self._last_look, states
         states_before = self._read_record()
@@ -58,6 +62,12 @@ class FollowedFolder:
             self._is_resumed = True
             arrived -= self._note_stored([source for source in sources if source.name in arrived])
         return tuple(_require_unchanged(source, states[source.name]) for source in sources if source.name in arrived)
+
+    def list_left(self) -> tuple[str, ...]:
+        """The names of the files beside those of the last look, each once."""
+        new = tuple(name for name in self.list_others(self._paths) if name not in self._left)
+        self._left.update(new)
+        return new
 
     def _note_stored(self, sources: Sequence[FileSource]) -> set[str]:
         """The names of files that are in a data version as they are, which are noted as taken."""

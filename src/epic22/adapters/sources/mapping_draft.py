@@ -93,7 +93,9 @@ class FileDraft:
         return tuple(name for name, guess in self.guesses.items() if guess is None or guess.column != name)
 
     def describe(self) -> str:
-        """What is missing, with the guesses."""
+        """What is missing, with the guesses; a file that lacks nothing has another name than its table."""
+        if not self.missing:
+            return f"{self.file} has the columns of {self.table.name}, and not its name"
         named = [f"{name} (perhaps {guess.column!r})" if (guess := self.guesses[name]) else name for name in self.missing]
         return f"{self.file}: {self.table.name}: no column {', '.join(named)}"
 

@@ -6,25 +6,28 @@ of the server. Redis 6.2 or newer.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from epic22.adapters.redis.server import ANSWER_SECONDS, RedisServer
 from epic22.core.errors import QueueFullError, SourceError
 from epic22.core.ports import Lag
-from epic22.core.tables.events import ArrivedEvent, cut_content
+from epic22.core.tables.events import MAX_READ_BYTES, ArrivedEvent, cut_content
 
 STREAM, GROUP = "epic22:events", "epic22"
 """The stream in which the API lays events down, and the group that takes them from it."""
 MAX_WAITING = 100_000
-ENTRIES_AT_ONCE = 200
-"""Entries asked for at once: each may be large, and all of an answer are in memory."""
+ENTRIES_AT_ONCE, FIRST_ENTRIES = 200, 10
+"""Entries asked for at once, at most and at first: each may be large, and all of an answer are in memory."""
 IDLE_SECONDS = 60.0
 """An entry that another consumer has had for so long is taken over from it: it has ended."""
 CLAIM_SECONDS = 30.0
 """So often is looked for such entries."""
 MAX_COUNTED = 10_000
-"""So many waiting entries are counted where the server, older than Redis 7, does not count them itself."""
+"""So many waiting entries are counted, or of large ones fewer, where the server, older than Redis 7, does not count them."""
 EVENT, TABLE = b"event", b"table"
+Entry = tuple[bytes, Mapping[bytes, bytes] | None]
+"""The id of an entry, and its fields; None where it was trimmed."""
 
 
 class RedisStream:
@@ -47,6 +50,7 @@ class RedisStream:
         self._stream, self._group, self._consumer, self._is_own = stream, group, consumer, is_own
         self._from: str | bytes = "0"
         self._claimed_at = time.monotonic()
+        self._n_at_once = FIRST_ENTRIES
 
     @property
     def name(self) -> str:
@@ -88,7 +92,7 @@ class RedisStream:
     def read(self, n: int, seconds: float) -> Sequence[ArrivedEvent]:
         """The next entries, few at once: those given out before, then new ones, from time to time those of consumers that have
         ended."""
-        n = min(n, ENTRIES_AT_ONCE)
+        n = min(n, self._n_at_once)
         if self._from != ">":
             entries = self._read_group(n, self._from, 0.0)
             if entries:
@@ -102,7 +106,7 @@ class RedisStream:
                 return claimed
         return self._convert_entries(self._read_group(n, ">", seconds))
 
-    def _read_group(self, n: int, start: str | bytes, seconds: float) -> list[tuple[bytes, Mapping[bytes, bytes] | None]]:
+    def _read_group(self, n: int, start: str | bytes, seconds: float) -> list[Entry]:
         from redis.exceptions import ResponseError
 
         # The server ends its wait before the client gives the answer up.
@@ -116,7 +120,16 @@ class RedisStream:
                 # A server that keeps nothing has been started anew: what comes now is read from its begin.
                 self._make_group()
                 return []
-        return [entry for _, entries in answer or [] for entry in entries]
+        return self._fit_next([entry for _, entries in answer or [] for entry in entries])
+
+    def _fit_next(self, entries: Sequence[Entry]) -> list[Entry]:
+        """The entries; as many are asked for next as are about MAX_READ_BYTES large if they are like these, at most twice as
+        many as now: the server tells no entry's size before it gives it."""
+        if entries:
+            size = sum(len(value) for _, fields in entries for value in (fields or {}).values())
+            fitting = max(1, len(entries) * MAX_READ_BYTES // max(1, size))
+            self._n_at_once = min(fitting, 2 * self._n_at_once, ENTRIES_AT_ONCE)
+        return list(entries)
 
     def _claim_idle(self, n: int) -> list[ArrivedEvent]:
         with self._server.translate_faults():
@@ -124,9 +137,9 @@ class RedisStream:
                 self._stream, self._group, self._consumer, self._idle_milliseconds, count=n
             )
         # An older server gives nothing in the place of an entry that was trimmed.
-        return self._convert_entries([entry for entry in answer[1] if entry[0] is not None])
+        return self._convert_entries(self._fit_next([entry for entry in answer[1] if entry[0] is not None]))
 
-    def _convert_entries(self, entries: Sequence[tuple[bytes, Mapping[bytes, bytes] | None]]) -> list[ArrivedEvent]:
+    def _convert_entries(self, entries: Sequence[Entry]) -> list[ArrivedEvent]:
         # Entries that were trimmed before they were acknowledged have no fields any more.
         gone = [name for name, fields in entries if fields is None]
         if gone:
@@ -152,17 +165,39 @@ class RedisStream:
             group = next((one for one in client.xinfo_groups(self._stream) if one["name"] == self._group.encode()), None)
             if group is None:
                 return Lag(0, 0.0)
-            after = b"(" + group["last-delivered-id"]
-            counted = group.get("lag")
-            # Redis counts what was not read from version 7 on.
-            unread = client.xrange(self._stream, after, "+", MAX_COUNTED if counted is None else 1)
             pending = client.xpending(self._stream, self._group)
+            unread = self._measure_unread(group["last-delivered-id"], group.get("lag"))
             seconds, microseconds = client.time()
-        oldest = [_read_moment(name) for name in (pending["min"], unread[0][0] if unread else None) if name is not None]
+        oldest = [_read_moment(name) for name in (pending["min"], unread.first) if name is not None]
         now = int(seconds) * 1_000_000 + int(microseconds)
-        n_unread = len(unread) if counted is None else int(counted)
-        is_bound = counted is None and n_unread >= MAX_COUNTED
-        return Lag(n_unread + int(pending["pending"]), max(0.0, (now - min(oldest, default=now)) / 1e6), is_bound)
+        n_waiting = unread.number + int(pending["pending"])
+        return Lag(n_waiting, max(0.0, (now - min(oldest, default=now)) / 1e6), unread.is_bound)
+
+    def _measure_unread(self, after: bytes, counted: int | None) -> "_Unread":
+        """The entries after one: as many as the server counted, as Redis does from version 7 on, else those that it gives."""
+        client: Any = self._server.client
+        first, number, n_bytes = None, 0, 0
+        while number < MAX_COUNTED and n_bytes < MAX_READ_BYTES:
+            n = 1 if counted is not None else min(self._n_at_once, MAX_COUNTED - number)
+            entries = client.xrange(self._stream, b"(" + after, "+", n)
+            first = first or (entries[0][0] if entries else None)
+            if counted is not None:
+                return _Unread(first, int(counted))
+            number += len(entries)
+            if len(entries) < n:
+                return _Unread(first, number)
+            after = entries[-1][0]
+            n_bytes += sum(len(value) for _, fields in entries for value in fields.values())
+        return _Unread(first, number, is_bound=True)
+
+
+@dataclass(frozen=True)
+class _Unread:
+    """Entries that were given to nobody yet: the id of the first, and how many there are; at least so many where `is_bound`."""
+
+    first: bytes | None
+    number: int
+    is_bound: bool = False
 
 
 class RedisEventQueue:

@@ -127,7 +127,7 @@ class ErasureJournal:
 
 
 def _list_spellings(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((text, json.dumps(text)[1:-1], html.escape(text))))
+    return tuple(dict.fromkeys((text, *(json.dumps(text, ensure_ascii=one)[1:-1] for one in (True, False)), html.escape(text))))
 
 
 def list_owned_tables() -> dict[str, tuple[Reference, ...]]:
@@ -157,7 +157,7 @@ def redact_rows(table: CanonicalTable, frame: pl.DataFrame, person: TenantIdenti
     if not person.is_searchable:
         return frame
     for name in list_text_columns(table, frame):
-        likely = frame[name].str.contains(person.tenant, literal=True).fill_null(value=False)
+        likely = frame[name].str.contains_any(list(person.spellings)).fill_null(value=False)
         if likely.any():
             is_optional = name not in table.schema or table.get_column(name).optional
             texts = [_redact_cell(text, person, is_optional) for text in frame[name]]
