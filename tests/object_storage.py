@@ -80,9 +80,9 @@ def _start_attempt(program: str, folder: Path, identities: Path) -> dict[str, st
 
 
 def _find_ports(n: int) -> list[int]:
-    """Ports that are free, no two the same: all are held until the last is known."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(n)]
+    """Ports that are free, no two the same: all stay bound until the last is known."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(n)]
         for free in sockets:
             free.bind(("127.0.0.1", 0))
         return [int(free.getsockname()[1]) for free in sockets]

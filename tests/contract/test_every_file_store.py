@@ -111,10 +111,10 @@ def test_a_wrong_key_and_a_server_that_is_away_are_said_in_a_sentence(monkeypatc
     for name, value in storage_environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another-secret")
-    with pytest.raises(StorageError, match="refused it") as refused:
+    with pytest.raises(StorageError, match="refused it: it takes none of such keys") as refused:
         open_file_store(address).write("a", b"1")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    with pytest.raises(StorageError, match="refused it"):
+    with pytest.raises(StorageError, match="refused it: nothing answers at its address"):
         open_file_store(address).write("a", b"1")
     assert "another-secret" not in str(refused.value)
     assert "\n" not in str(refused.value)

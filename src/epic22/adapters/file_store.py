@@ -1,6 +1,7 @@
 """Files by name in a folder of this machine, or in object storage that several machines share."""
 
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,19 @@ from epic22.core.errors import NotInstalledError, StorageError
 
 SETTING = "EPIC22_ARTIFACTS"
 SCHEMES = ("s3",)
+FAULTS = (
+    (r"NoSuchBucket", "it has no such bucket; mend the address, or make the bucket"),
+    (
+        r"169\.254\.|credential|Missing \w*Key",
+        "no keys are set; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_ENDPOINT_URL for a server of your own",
+    ),
+    (
+        r"SignatureDoesNotMatch|InvalidAccessKeyId|AccessDenied|ExpiredToken|necessary privileges|\b40[13]\b",
+        "it takes none of such keys, or gives them no right to do this; mend AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    ),
+    (r"error sending request|timed out", "nothing answers at its address; see that it runs, and mend AWS_ENDPOINT_URL"),
+)
+"""What stands in a message of object storage, and what that means."""
 
 
 class FileStore(Protocol):
@@ -246,10 +260,20 @@ class BucketFiles:
         try:
             yield
         except BaseError as error:
-            reason = " ".join(str(error).split("\n")[0].split())[:200]
-            raise StorageError(
-                f"{self.setting}: {self.url} refused it: {reason}; mend the address, its keys or the server."
-            ) from error
+            raise StorageError(f"{self.setting}: {self.url} refused it: {_describe_fault(str(error))}.") from error
+
+
+def _describe_fault(message: str) -> str:
+    """What object storage said, in words without the address of its server.
+
+    >>> _describe_fault("Error performing GET http://10.0.0.7/x - <Code>NoSuchBucket</Code>")
+    'it has no such bucket; mend the address, or make the bucket'
+    """
+    for pattern, words in FAULTS:
+        if re.search(pattern, message, re.IGNORECASE):
+            return words
+    reason = re.sub(r"\w+://\S+", "…", " ".join(message.partition("\n")[0].split()))[:200]
+    return f"{reason}; mend the address, its keys or the server"
 
 
 def open_file_store(place: str) -> FileStore:

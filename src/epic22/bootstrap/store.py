@@ -14,10 +14,12 @@ from epic22.core.errors import UserError
 
 @dataclass(frozen=True)
 class StoreStatus:
-    """What a store holds: `revision` is the step of its tables, None of files; `models` counts versions, `champions` tasks;
-    `cache` is "ok", or why the Redis that is set does not answer, and None where none is used."""
+    """What a store holds: `files` is where those of its tables are; `revision` is the step of its tables, None of files; `models`
+    counts versions, `champions` tasks; `cache` is "ok", or why the Redis that is set does not answer, and None without one.
+    """
 
     place: str
+    files: str
     revision: str | None
     data_versions: int
     models: int
@@ -55,8 +57,11 @@ def count_models_left_in_files(settings: Settings) -> int:
 
 def _count(stores: Stores, jobs: int) -> StoreStatus:
     receipts = sum(stores.prediction_log.count_predictions().values())
+    # What is counted is in the database: a wrong address of the files would be seen by the first training alone.
+    stores.table_store.files.list_files("erasures")
     return StoreStatus(
         stores.place,
+        stores.table_store.files.place,
         _read_revision(stores),
         len(stores.table_store.versions.list_numbers()),
         len(stores.registry.list_all_versions()),

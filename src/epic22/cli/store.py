@@ -71,7 +71,8 @@ def _print_status(status: "StoreStatus", json: bool) -> None:
         ["what", "how many"],
         [[name, f"{n:,}"] for name, n in (*counts, ("receipts", status.receipts), ("jobs", status.jobs))],
     )
-    kind = "files" if status.revision is None else f"a database, its tables at step {status.revision}"
+    database = f"a database, its tables at step {status.revision}; files in {status.files}"
+    kind = "files" if status.revision is None else database
     print_line(f"{status.place}: {kind}.")
     if status.cache is not None:
         print_line("Redis answers." if status.cache == "ok" else f"Redis is away, and all goes on without it: {status.cache}")

@@ -32,12 +32,12 @@ def list_canonical_files(folder: Path) -> list[FileSource]:
     ]
 
 
-def list_left_files(folder: Path, taken: Collection[Path]) -> list[str]:
-    """The names of files right in a folder that look like tables and are not taken."""
+def list_left_files(folder: Path, known: Collection[Path]) -> list[str]:
+    """The names of files right in a folder that look like tables and are not `known`."""
     return sorted(
         path.name
         for path in folder.iterdir()
-        if path.name.lower().endswith(TABLE_ENDINGS) and not path.name.startswith(".") and path not in taken and path.is_file()
+        if path.name.lower().endswith(TABLE_ENDINGS) and not path.name.startswith(".") and path not in known and path.is_file()
     )
 
 

@@ -26,7 +26,7 @@ CLAIM_SECONDS = 30.0
 MAX_COUNTED = 10_000
 """So many waiting entries are counted, or of large ones fewer, where the server, older than Redis 7, does not count them."""
 EVENT, TABLE = b"event", b"table"
-Entry = tuple[bytes, Mapping[bytes, bytes] | None]
+StreamEntry = tuple[bytes, Mapping[bytes, bytes] | None]
 """The id of an entry, and its fields; None where it was trimmed."""
 
 
@@ -106,7 +106,7 @@ class RedisStream:
                 return claimed
         return self._convert_entries(self._read_group(n, ">", seconds))
 
-    def _read_group(self, n: int, start: str | bytes, seconds: float) -> list[Entry]:
+    def _read_group(self, n: int, start: str | bytes, seconds: float) -> list[StreamEntry]:
         from redis.exceptions import ResponseError
 
         # The server ends its wait before the client gives the answer up.
@@ -122,7 +122,7 @@ class RedisStream:
                 return []
         return self._fit_next([entry for _, entries in answer or [] for entry in entries])
 
-    def _fit_next(self, entries: Sequence[Entry]) -> list[Entry]:
+    def _fit_next(self, entries: Sequence[StreamEntry]) -> list[StreamEntry]:
         """The entries; as many are asked for next as are about MAX_READ_BYTES large if they are like these, at most twice as
         many as now: the server tells no entry's size before it gives it."""
         if entries:
@@ -139,7 +139,7 @@ class RedisStream:
         # An older server gives nothing in the place of an entry that was trimmed.
         return self._convert_entries(self._fit_next([entry for entry in answer[1] if entry[0] is not None]))
 
-    def _convert_entries(self, entries: Sequence[Entry]) -> list[ArrivedEvent]:
+    def _convert_entries(self, entries: Sequence[StreamEntry]) -> list[ArrivedEvent]:
         # Entries that were trimmed before they were acknowledged have no fields any more.
         gone = [name for name, fields in entries if fields is None]
         if gone:
