@@ -256,20 +256,22 @@ def test_a_follower_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     ]
 
     def start() -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(command, env=os.environ | {"EPIC22_HOME": str(home)}, stdout=subprocess.DEVNULL)
+        environment = os.environ | {"EPIC22_HOME": str(home)}
+        return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
     lake = Lake(home / "lake")
     running = start()
     write_tables(folder, {"properties": tables["properties"]})
-    wait_until(lambda: len(lake.log()) == 1, 60)
+    wait_until(lambda: len(lake.log()) == 1, 180)
     running.kill()
     running.wait()
     write_tables(folder, {"units": tables["units"]})
     running = start()
-    wait_until(lambda: len(lake.log()) == 2, 60)
+    wait_until(lambda: len(lake.log()) == 2, 180)
     time.sleep(1.0)
     running.send_signal(signal.SIGINT)
-    assert running.wait(30) == 130
+    _, errors = running.communicate(timeout=120)
+    assert (running.returncode, errors) == (130, b"epic22: stopped; nothing half-written was left.\n")
     assert [[source.name for source in version.sources] for version in lake.log()] == [["properties.csv"], ["units.csv"]]
 
 

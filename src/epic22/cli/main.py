@@ -118,9 +118,11 @@ def run() -> None:
     except UserError as error:
         sys.stderr.write(f"epic22: {error}\n")
         sys.exit(_choose_exit_code(error))
-    except KeyboardInterrupt:
-        sys.stderr.write("epic22: stopped; nothing half-written was left.\n")
-        sys.exit(EXIT_INTERRUPTED)
+    except SystemExit as end:
+        # Typer ends with this code at Ctrl-C, and says nothing.
+        if end.code == EXIT_INTERRUPTED and _is_interrupted(end):
+            sys.stderr.write("epic22: stopped; nothing half-written was left.\n")
+        raise
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_INTERNAL_ERROR)
@@ -130,6 +132,11 @@ def run() -> None:
             sys.exit(_choose_exit_code(StorageError(fault)))
         sys.stderr.write(f"epic22: our mistake ({type(error).__name__}); please report it with {_write_traceback()}\n")
         sys.exit(EXIT_INTERNAL_ERROR)
+
+
+def _is_interrupted(end: SystemExit) -> bool:
+    """Whether Ctrl-C led to an end that nobody has explained yet."""
+    return end.__context__ is not None and isinstance(end.__context__.__cause__, KeyboardInterrupt)
 
 
 def _choose_exit_code(error: UserError) -> int:

@@ -87,7 +87,7 @@ class QuerySource:
         row_query = replace(build_row_query(self.source, self.query, self._list_columns(), self.start), numbers=self._numbers)
         digest, line, reached = new_digest(repr(row_query.columns).encode()), 1, self.start.reached if self.start else None
         self.deleted.clear()
-        for batch in self.session.read_batches(row_query, self.query.timeout, digest):
+        for batch in self._name_faults(self.session.read_batches(row_query, self.query.timeout, digest)):
             if self.query.watermark is not None:
                 reached = compute_reached(batch[self.query.watermark.column], reached)
             lines = pl.int_range(line, line + batch.height, dtype=pl.Int64, eager=True).alias(LINE_COLUMN)
@@ -122,7 +122,17 @@ class QuerySource:
         try:
             return self.session.list_columns(self.query.query)
         except SourceError as error:
-            raise SourceError(f"--source: {self.name}: {str(error).removeprefix('--source: ')}") from None
+            raise self._name_fault(error) from None
+
+    def _name_faults(self, batches: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+        """The batches; an error says which query of the mapping it is of."""
+        try:
+            yield from batches
+        except SourceError as error:
+            raise self._name_fault(error) from None
+
+    def _name_fault(self, error: SourceError) -> SourceError:
+        return SourceError(f"--source: {self.name}: {str(error).removeprefix('--source: ')}")
 
     def read_keys(self) -> SourceKeys | None:
         """The keys of rows marked as deleted among those read, or of all rows there are, as the mapping says."""
