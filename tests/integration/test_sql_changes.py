@@ -139,6 +139,7 @@ def test_a_mistake_is_one_sentence_and_leaves_the_version_as_it_was(name: str, c
     assert (code, out) == (2, "")
     last = err.splitlines()[-1]
     assert words in last
+    assert "units: " in last
     assert last.startswith("epic22: ")
     assert "Traceback" not in err
     assert company.lake.resolve_version() == before
