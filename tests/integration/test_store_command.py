@@ -188,8 +188,8 @@ def test_files_need_no_migration_and_a_database_says_its_step(
     assert code == 2
     assert "keeps files, which need no migration" in err
     monkeypatch.setenv("EPIC22_DATABASE_URL", f"sqlite:///{tmp_path}/metadata.sqlite")
-    assert shell.json("store", "migrate")["revision"] == "0003"
-    assert "its tables at step 0003" in shell("store", "status")[1]
+    assert shell.json("store", "migrate")["revision"] == "0004"
+    assert "its tables at step 0004" in shell("store", "status")[1]
 
 
 def test_a_database_of_a_newer_program_is_refused(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +202,7 @@ def test_a_database_of_a_newer_program_is_refused(shell: Shell, tmp_path: Path, 
     connection.close()
     code, _, err = shell("store", "status")
     assert code == 2
-    assert "is of a newer epic22 (its tables are at 9999, this program knows them up to 0003)" in err
+    assert "is of a newer epic22 (its tables are at 9999, this program knows them up to 0004)" in err
 
 
 def test_an_empty_database_says_which_models_lie_in_the_files_of_the_home(
