@@ -100,6 +100,8 @@ def test_an_archive_with_one_file_is_read_as_that_file(tmp_path: Path) -> None:
         (pack({"xl/workbook.xml": b"<nothing/>"}), "not readable as an Excel workbook"),
         (write_workbook({"one": []}), "0 sheets that hold rows (none)"),
     ],
+    # Bytes for a name would hold the second at which they were packed: two processes would collect different tests.
+    ids=["two files", "no file", "an empty file", "half an archive", "a bare workbook", "a workbook without rows"],
 )
 def test_an_archive_that_is_no_table_is_refused_in_a_sentence(tmp_path: Path, content: bytes, message: str) -> None:
     with pytest.raises(FileError) as refused:
