@@ -25,7 +25,7 @@ def explain_interruption() -> Iterator[None]:
 def describe_interruption(work: str) -> str:
     """What is said of a training that was stopped, which left this work, in words; "" where it left none.
 
-    >>> describe_interruption("3 fits of folds")[-77:]
+    >>> describe_interruption("3 fits of folds")[-80:]
     'There to go on from: 3 fits of folds. The same command does not make them again.'
     """
     left = "stopped; nothing half-written was left, and the champion that served still does."

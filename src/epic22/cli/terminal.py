@@ -80,7 +80,7 @@ def format_interval(interval: Interval | None) -> str:
 
     >>> format_interval(Interval(0.81237, 0.80123, 0.82345))
     '0.8124 (0.801…0.823)'
-    >>> format_interval(Interval(math.nan, math.nan, math.nan))
+    >>> format_interval(Interval(*[float("nan")] * 3))
     '–'
     """
     if interval is None or not interval.is_defined:

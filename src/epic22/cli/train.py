@@ -120,7 +120,7 @@ def read_settings(spec: TrainingSpec) -> Settings:
 def train_forecast(spec: TrainingSpec, json: bool) -> None:
     """Train on a panel and print the result."""
     settings = Settings.read()
-    with bootstrap.begin_training(settings, spec.run.device) as decided, show_progress() as bars:
+    with bootstrap.begin_training(settings) as decided, show_progress() as bars:
         if decided:
             print_line(FINISHED.format(tasks=", ".join(sorted(decided))))
             return
