@@ -50,7 +50,7 @@ class RedisStream:
         self._stream, self._group, self._consumer, self._is_own = stream, group, consumer, is_own
         self._from: str | bytes = "0"
         self._claimed_at = time.monotonic()
-        self._n_at_once = FIRST_ENTRIES
+        self._n_at_once = min(FIRST_ENTRIES, ENTRIES_AT_ONCE)
 
     @property
     def name(self) -> str:
