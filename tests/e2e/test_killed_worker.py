@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine
 from tests.postgres import new_database
+from tests.tcp_postgres import TcpPostgres
 from tests.tiny_worker import FAILING, start_worker, submit_tiny
 from tests.waiting import wait_until
 
@@ -136,6 +137,23 @@ def test_a_pickle_that_somebody_plants_in_the_queue_does_not_run(
     wait_until(lambda: read_planted_state(environment) in ("ERROR", "CANCELLED"), PATIENCE)
     assert not victim.exists()
     assert worker.poll() is None
+
+
+def test_a_job_outlives_its_server_and_nobody_is_taken_for_dead_meanwhile(tmp_path: Path) -> None:
+    with TcpPostgres() as server:
+        environment = {"EPIC22_HOME": str(tmp_path / "home"), "EPIC22_DATABASE_URL": server.new_database()}
+        submit_tiny(environment, "6")
+        submit_tiny(environment, "0.01")
+        workers = [start_worker(environment, tmp_path / "record.txt", name, "until-idle") for name in ("w1", "w2")]
+        wait_until(lambda: bool(read_record(tmp_path, "begin 1/")), PATIENCE)
+        server.kill()
+        time.sleep(10)
+        server.start()
+        assert [worker.wait(PATIENCE) for worker in workers] == [0, 0]
+        assert {job.state for job in list_jobs(environment)} == {"done"}
+        assert sorted(read_record(tmp_path, "begin")) == ["1/1", "2/1"], "none was begun twice"
+        outputs = [(tmp_path / f"{name}.txt").read_text() for name in ("w1", "w2")]
+        assert all("waiting: EPIC22_DATABASE_URL: no connection" in output for output in outputs)
 
 
 PLANT = """
