@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.folders import folder_of_process
 from tests.folds import count_leaking_rows
 from tests.toy import inputs, labels
 
@@ -125,14 +127,17 @@ def infer_times(frame: pl.DataFrame) -> pl.Series:
 @settings(max_examples=8, deadline=None)
 @given(st.lists(st.integers(1, 120), max_size=8))
 def test_batch_boundaries_change_nothing(tmp_path_factory: pytest.TempPathFactory, sizes: list[int]) -> None:
-    folder = tmp_path_factory.mktemp("cut")
-    frame = table(200)
-    made = [spooled(folder / name, Cut(frame, cut)) for name, cut in (("a", []), ("b", sizes))]
-    first, second = made
+    first, second = spool_uncut(), spooled(tmp_path_factory.mktemp("cut") / "b", Cut(table(200), sizes))
     assert first.matrix_file.path.read_bytes() == second.matrix_file.path.read_bytes()
     assert (first.y == second.y).all()
     assert (first.cluster_hash == second.cluster_hash).all()
     assert first.sample.equals(second.sample)
+
+
+@cache
+def spool_uncut() -> LargeTable:
+    """The table of the examples above in one batch."""
+    return spooled(folder_of_process() / "a", Cut(table(200), []))
 
 
 def spooled(folder: Path, batches: Batches) -> LargeTable:
