@@ -1,11 +1,13 @@
 """What holds for the whole suite."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import IO, Any
 
 import pytest
 from hypothesis import settings
 
 from epic22.core.models.networks import graph_memory
+from epic22.reports.figures import style
 from tests.graph_folder import GraphFolder
 from tests.servers import stop_all
 
@@ -29,3 +31,15 @@ def stop_servers() -> Iterator[None]:
     """Stop what tests started."""
     yield
     stop_all()
+
+
+@pytest.fixture(scope="module")
+def blank_pictures() -> Iterator[None]:
+    """Plot pictures, and write empty ones: two fifths of a small training, for tests of other things than what a page shows."""
+
+    def write_blank(figure: object, file: IO[Any], image_format: str, metadata: Mapping[str, None]) -> None:
+        file.write("<svg xmlns='http://www.w3.org/2000/svg'></svg>" if image_format == "svg" else b"")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(style, "save_figure", write_blank)
+        yield

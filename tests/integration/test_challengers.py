@@ -17,7 +17,7 @@ from epic22.config import Settings
 from epic22.core.errors import UnknownTaskError, UserError
 from epic22.services.promote import RegisteredModel
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("blank_pictures")]
 TASK = "leavers"
 
 

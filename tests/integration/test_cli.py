@@ -132,6 +132,7 @@ def test_mlflow_keeps_the_run_in_its_own_database(trained: Trained) -> None:
     assert {f.path for f in client.list_artifacts(run_id)} == {"model", "pictures", "report.html", "task.yaml"}
 
 
+@pytest.mark.usefixtures("blank_pictures")
 @pytest.mark.slow
 def test_the_same_command_gives_the_same_hash_and_another_seed_or_row_another(
     trained: Trained, shell: Shell, boilers: Path
@@ -145,6 +146,7 @@ def test_the_same_command_gives_the_same_hash_and_another_seed_or_row_another(
     assert shell.json("train", "--csv", str(boilers), *ROLES)["model_hash"] != first
 
 
+@pytest.mark.usefixtures("blank_pictures")
 @pytest.mark.slow
 def test_forced_rows_are_warned_of_beside_the_honest_score(shell: Shell, boilers: Path) -> None:
     result = shell.json("train", "--csv", str(boilers), *ROLES, "--random-rows-despite-time")

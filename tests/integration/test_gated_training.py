@@ -9,7 +9,7 @@ from tests.trained import table, trained
 from epic22.core.evaluation.gate_finding import GateFinding
 from epic22.core.task import Kind
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("blank_pictures")]
 
 
 def gates_of(folder: Path, kind: Kind) -> dict[str, GateFinding]:

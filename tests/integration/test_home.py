@@ -36,6 +36,8 @@ from epic22.core.run_record import FamilyRecord, RunRecord
 from epic22.core.statistics import Interval
 from epic22.services.challenge import open_serving_model
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 ROOT = Path(__file__).parents[2]
 
 LOG_A_RUN = "import sys; from pathlib import Path; from tests.integration.test_home import log_run; log_run(Path(sys.argv[1]), 1)"

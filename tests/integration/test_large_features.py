@@ -30,6 +30,8 @@ from epic22.core.task import AsOfView
 from epic22.features.catalog import FEATURES
 from epic22.services.pipelines.batches import can_train_in_batches
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 IN_BATCHES = [feature.name for feature in FEATURES if can_train_in_batches(feature.task)]
 
 

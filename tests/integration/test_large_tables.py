@@ -21,6 +21,8 @@ from epic22.core.errors import LakeError, UserError
 from epic22.services.training_run import RowRun
 from epic22.spec.training_spec import build_spec
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 Result = TrainingResult[RowRun]
 
 LITTLE, MUCH = 1, 1 << 40

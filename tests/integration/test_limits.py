@@ -14,6 +14,8 @@ from epic22.core.errors import UserError
 from epic22.core.evaluation.power import compute_data_factor
 from epic22.spec.training_spec import build_spec
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 YEAR_ZERO = "0001-01-01T00:00:00+14:00"
 
 

@@ -33,6 +33,8 @@ from epic22.services.training_run import RowRun
 from epic22.simulator.portfolio import Portfolio, write_portfolio
 from epic22.simulator.unfairness import compute_late_shares, plant_unfair_class
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 TASK = "risk_assessment"
 KEY, OTHER = "the key of the lawyer", "a key of nobody"
 REASON = "two lawyers looked at it"

@@ -19,7 +19,7 @@ import epic22
 from epic22.adapters.tracking.mlflow_model import build_model_files
 from epic22.adapters.tracking.mlflow_store import import_quietly
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("blank_pictures")]
 """A training takes seconds."""
 
 

@@ -10,6 +10,8 @@ from tests.trained import table
 from epic22.adapters.model_store import ModelStore
 from epic22.api.app import create_app
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 
 @pytest.fixture
 def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
