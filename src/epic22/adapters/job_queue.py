@@ -123,7 +123,8 @@ def refuse_unpickling() -> None:
     database could have code run on every worker. Such an entry ends as an error instead."""
     from dbos import _serialization
 
-    logging.getLogger("dbos").setLevel(logging.CRITICAL)
+    # With a handler of its own DBOS adds none, which would keep the standard error of the first worker of a process.
+    logging.getLogger("dbos").handlers = [logging.NullHandler()]
     vars(_serialization)["DefaultSerializer"].deserialize = _refuse_pickle
     vars(_serialization)["DefaultSerializer"].serialize = _describe
 
