@@ -24,7 +24,7 @@ def retrain(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Submit a training of each task of which a trigger says that it is due: a time, new rows, an alarm of the data's quality.
+    """Submit a training of each task of which a trigger says that it is due: a time, new rows, an alarm of quality.
 
     epic22 retrain --dry-run
 
