@@ -140,6 +140,7 @@ class CrashError(Exception):
     """The process ends here."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["move_in", "write", "add_batch", "half a batch"])
 def test_a_request_that_is_cut_off_leaves_nothing_half_written_and_is_completed(folder_home: Home, change: str) -> None:
     def crash(*arguments: Any, **named: Any) -> Any:
@@ -230,6 +231,7 @@ def test_what_is_printed_names_the_class_the_table_and_where_the_rest_is(folder_
     assert json.dumps(document)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "told"),
     {
