@@ -20,7 +20,7 @@ from tests.shell import Shell
 from tests.small_tables import small_tables
 
 from epic22.adapters.lake import Lake
-from epic22.adapters.sources import postgres, sql
+from epic22.adapters.sources import postgres, postgres_arrow, sql
 from epic22.core.tables.mapping import map_rows
 
 NAMES = ("properties", "units", "equipment", "sensor_readings")
@@ -84,6 +84,7 @@ def test_a_server_killed_in_the_middle_costs_nothing_but_another_run(
     before = lake.resolve_version()
 
     monkeypatch.setattr(postgres, "BATCH_ROWS", 1000)
+    monkeypatch.setattr(postgres_arrow, "BATCH_BYTES", 40_000)
     with monkeypatch.context() as patch:
         patch.setattr(f"{sql.__name__}.map_rows", call_at(6, lambda: kill_reader(server.get_uri()), map_rows))
         code, out, err = shell(*command, str(mapping))

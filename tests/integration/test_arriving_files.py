@@ -264,7 +264,7 @@ def test_a_follower_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     write_tables(folder, {"properties": tables["properties"]})
     wait_until(lambda: len(lake.log()) == 1, 180)
     running.kill()
-    running.wait()
+    running.communicate()
     write_tables(folder, {"units": tables["units"]})
     running = start()
     wait_until(lambda: len(lake.log()) == 2, 180)

@@ -115,7 +115,6 @@ def test_a_person_may_promote_with_a_reason(story: Story, tmp_path: Path) -> Non
     assert list_models(assemble(Settings(home, 1)).registry, TASK)[1].why == "promoted by hand: rents are not known in time"
 
 
-@pytest.mark.parametrize("damaged", ["3/bundle/manifest.json", "champion.json"])
 def list_aliases(home: Path) -> dict[str, str]:
     """MLflow's aliases of the task, each with the registry's number of the version that it points to."""
     from mlflow.tracking import MlflowClient
@@ -133,6 +132,7 @@ def test_mlflows_aliases_follow_the_registry(story: Story, tmp_path: Path) -> No
     assert list_aliases(home) == {"champion": story.shuffled.version.version}, "it is no challenger any more"
 
 
+@pytest.mark.parametrize("damaged", ["3/bundle/manifest.json", "champion.json"])
 def test_a_champion_that_cannot_be_opened_is_followed_by_any_and_that_is_said(
     story: Story, tmp_path: Path, damaged: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

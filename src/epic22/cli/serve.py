@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from epic22 import bootstrap
+from epic22.cli.interruption import EXIT_INTERRUPTED
 from epic22.cli.terminal import print_line
 from epic22.config import Settings
 from epic22.core.errors import UserError
@@ -26,7 +27,11 @@ def serve(
     address, bound = listener.getsockname()[:2]
     place = f"[{address}]" if ":" in address else address
     print_line(f"http://{place}:{bound}/docs – tasks: {tasks}. Stop with Ctrl-C.")
-    build_server(components).run(sockets=[listener])
+    try:
+        build_server(components).run(sockets=[listener])
+    except KeyboardInterrupt:
+        # Who stops a server has nothing to be told of.
+        raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
 def _open_socket(host: str, port: int) -> socket.socket:
