@@ -65,7 +65,7 @@ def test_the_page_has_every_day_and_training_and_escapes_names(tmp_path: Path) -
     trainings = (
         MonthTraining(date(2026, 1, 2), "new_rows", "12 rows came", 7, "2", False, "challenger: not shown to be as good"),
     )
-    month = Month("predictive_maintenance", 2, "1", days, trainings)
+    month = Month("predictive_maintenance", 2, days, trainings)
     assert describe_outcome(month) == (
         "The lists of 3 days are expected to save 300, 50% of the best possible; those of the rule of today 180"
     )

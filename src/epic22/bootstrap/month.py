@@ -2,7 +2,7 @@
 simulator's clock."""
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -83,9 +83,9 @@ class MonthInFastTime:
         """Go through the month."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self._take_in(None, self.begin)
-        first = self._train("the first model", "it was never trained", self.begin, self.task.options)
+        self._train("the first model", "it was never trained", self.begin, self.task.options)
         days = tuple(self._run_day(number) for number in range(1, DAYS + 1))
-        return Month(self.task.task, self.capacity, first.version, days, tuple(self.trainings))
+        return Month(self.task.task, self.capacity, days, tuple(self.trainings))
 
     def _run_day(self, number: int) -> MonthDay:
         moment = self.begin + timedelta(days=number)
@@ -123,7 +123,7 @@ class MonthInFastTime:
             if planned.day == number:
                 self._train(planned.who, planned.reason, moment, planned.options)
 
-    def _train(self, trigger: str, reason: str, moment: datetime, options: tuple[str, ...]) -> MonthTraining:
+    def _train(self, trigger: str, reason: str, moment: datetime, options: tuple[str, ...]) -> None:
         """Submit a training as a job, have a worker carry it out, and note what was decided of its model."""
         settings, name = self.components.settings, self.task.task
         self.tell(f"{moment:%Y-%m-%d}: training ({trigger}: {reason})")
@@ -143,7 +143,6 @@ class MonthInFastTime:
         )
         self.trainings.append(training)
         self.tell(f"  job {job.id}, version {version}: {'serves' if training.promoted else 'does not serve'}; {training.why}")
-        return training
 
     def _decide(self, moment: datetime) -> tuple[tuple[str, ...], ListMoney]:
         """The day's list, and what it and the two others are worth."""
@@ -168,8 +167,3 @@ class MonthInFastTime:
         rule = pl.Series("rule", feature.task.incumbent.respond(data.tables.as_of(eligible)))
         truth = select_truth_at(select_truth(self.portfolio, feature.name), moment)
         return eligible.with_columns(rule).join(truth, on="entity", maintain_order="left")
-
-
-def describe_money(money: ListMoney) -> Mapping[str, float]:
-    """The money by whose list it is."""
-    return {"champion": money.model, "rule of today": money.rule, "best possible": money.best}

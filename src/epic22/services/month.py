@@ -50,7 +50,6 @@ class Month:
 
     task: str
     capacity: int
-    first_version: str
     days: tuple[MonthDay, ...]
     trainings: tuple[MonthTraining, ...]
 
