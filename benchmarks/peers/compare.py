@@ -1,8 +1,8 @@
-"""Results gathered: who ranks where on each set, ours against the best peer on each set, and whether the bars are met."""
+"""Results gathered: who ranks where on each set, and ours against the best peer, or every peer, on each set."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,11 +13,7 @@ from peers.sets import DataSet
 from peers.splits import Array
 from peers.statistics import METRICS, Difference, mean_rank_intervals, over_rows, over_splits, ranks, win_rates
 
-TOLERANCE = 0.005
-"""An interval wholly below the best peer by more than this share of its score fails the bar."""
-SHARE_OF_SETS = 2 / 3
 PROBABILITY_SCORES = ("log_loss", "brier_score")
-Met = Literal["met", "not met", "incomplete"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +43,10 @@ class Results:
     def complete(self, system: str) -> bool:
         """Whether every split was run, crashed or not."""
         return all(r is not None and r["status"] != "not run" for r in self.found[system])
+
+    def finished(self, system: str) -> list[dict[str, Any]]:
+        """The results of the splits that did not crash."""
+        return [r for r in self.found[system] if r is not None and r["status"] == "ok"]
 
     def stale(self, system: str) -> int:
         """How many results come from an earlier script, source or environment."""
@@ -83,6 +83,16 @@ class Comparison:
     crashed: bool = False
 
     @property
+    def is_behind(self) -> bool:
+        """Whether the peer's score is better, certainly or not."""
+        return self.crashed or (self.difference is not None and self.difference.value < 0)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the whole interval is in favour of the peer."""
+        return self.crashed or (self.difference is not None and self.difference.high < 0)
+
+    @property
     def percent(self) -> tuple[float, float, float] | None:
         """Difference, low and high in % of the peer's score."""
         d = self.difference
@@ -100,10 +110,24 @@ def against_best(results: Results, metric: str, store: Store) -> Comparison | No
         return None
     better = METRICS[metric].greater_is_better
     peer = (max if better else min)(known, key=lambda name: known[name])
+    return against(results, metric, peer, store)
+
+
+def against(results: Results, metric: str, peer: str, store: Store) -> Comparison | None:
+    """Ours against one peer; None where the peer has no score, or ours was never to run."""
+    theirs = results.mean(peer, metric)
+    if theirs is None or OURS not in results.found:
+        return None
     ours = results.mean(OURS, metric)
     difference = None if ours is None else _difference(results, metric, peer, store)
     crashed = ours is None and results.complete(OURS)
-    return Comparison(results.dataset.name, metric, peer, ours, known[peer], difference, crashed)
+    return Comparison(results.dataset.name, metric, peer, ours, theirs, difference, crashed)
+
+
+def against_each(results: Results, store: Store) -> tuple[Comparison, ...]:
+    """Ours against every peer by the metric that decides on the set."""
+    pairs = [against(results, results.dataset.metric, name, store) for name in results.ran if name != OURS]
+    return tuple(pair for pair in pairs if pair is not None)
 
 
 def _difference(results: Results, metric: str, peer: str, store: Store) -> Difference | None:
@@ -119,15 +143,6 @@ def _difference(results: Results, metric: str, peer: str, store: Store) -> Diffe
         return None
     truth = pl.read_parquet(run.split.truth)
     return over_rows(METRICS[metric], truth["label"].to_numpy(), first, second, truth["cluster"].to_numpy())
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One of the issue's bars, and what was found."""
-
-    text: str
-    met: Met
-    found: str
 
 
 @dataclass(frozen=True)
@@ -149,49 +164,3 @@ def standing(gathered: Sequence[Results]) -> Standing | None:
         return None
     table = np.array([[one.ranks(one.dataset.metric)[name] for name in systems] for one in whole])
     return Standing(systems, tuple(one.dataset.name for one in whole), table, mean_rank_intervals(table), win_rates(table))
-
-
-def bars(
-    stood: Standing | None, comparisons: Sequence[Comparison], binary: Sequence[str], sets: Sequence[str]
-) -> tuple[Bar, ...]:
-    """The issue's three bars on peers. Incomplete where a set lacks a run."""
-    return (_first(stood, sets), _not_below(comparisons, sets), _probabilities(comparisons, binary))
-
-
-def _first(stood: Standing | None, sets: Sequence[str]) -> Bar:
-    text = "first by mean rank, or the interval of its mean rank contains the first's"
-    if stood is None or OURS not in stood.systems:
-        return Bar(text, "incomplete", "no set that all systems finished")
-    mean, low, high = stood.means[stood.systems.index(OURS)]
-    best = int(np.argmin(stood.means[:, 0]))
-    first = float(stood.means[best, 0])
-    where = f"on {len(stood.sets)} of {len(sets)} sets"
-    found = f"{mean:.2f} ({low:.2f} … {high:.2f}) {where}; first {stood.systems[best]}, {first:.2f}"
-    if set(stood.sets) != set(sets):
-        return Bar(text, "incomplete", found)
-    return Bar(text, "met" if mean <= first or low <= first <= high else "not met", found)
-
-
-def _not_below(comparisons: Sequence[Comparison], sets: Sequence[str]) -> Bar:
-    text = f"no paired interval wholly below the best peer by more than {TOLERANCE:.1%} of its score"
-    judged = {c.set: c for c in comparisons if c.metric not in PROBABILITY_SCORES and (c.percent or c.crashed)}
-    below = [name for name, c in judged.items() if c.crashed or (c.percent is not None and c.percent[2] < -100 * TOLERANCE)]
-    found = f"below on {', '.join(below)}" if below else f"none on {len(judged)} of {len(sets)} sets"
-    if below:
-        return Bar(text, "not met", found)
-    return Bar(text, "met" if set(judged) == set(sets) else "incomplete", found)
-
-
-def _probabilities(comparisons: Sequence[Comparison], binary: Sequence[str]) -> Bar:
-    text = "log loss and Brier score the best, or within the interval, on two thirds of the binary sets"
-    kept: dict[str, list[bool]] = {}
-    for one in comparisons:
-        if one.metric in PROBABILITY_SCORES and (one.crashed or one.difference is not None):
-            kept.setdefault(one.set, []).append(one.difference is not None and one.difference.high >= 0)
-    judged = {name: all(of) for name, of in kept.items() if len(of) == len(PROBABILITY_SCORES)}
-    good = sum(judged.values())
-    lost = [name for name, fine in judged.items() if not fine]
-    found = f"{good} of {len(judged)} sets" + (f"; not on {', '.join(lost)}" if lost else "")
-    if set(judged) != set(binary):
-        return Bar(text, "incomplete", found)
-    return Bar(text, "met" if good >= SHARE_OF_SETS * len(binary) else "not met", found)

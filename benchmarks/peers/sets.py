@@ -1,4 +1,4 @@
-"""The ten sets: how each file is read, what all systems get of it, and how it is split.
+"""A set, and the ten public ones: how each file is read, what all systems get of it, and how it is split.
 
 Everybody gets the columns `DataSet.inputs` names, with names that no library trips over. What is dropped is known only with or
 after the label, is the label's own parts, or names one row. The log of a target is taken here, for everybody.
@@ -6,7 +6,7 @@ after the label, is the label's own parts, or names one row. The log of a target
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -25,7 +25,8 @@ class DataSet:
 
     `time` is for systems that can split by it; it is an input only where `time_is_input`. `group` never is: it names a house or a
     policy. `holdout` is the first moment of the test part; without one rows are dealt, `repeats` times over. `cluster` is what is
-    drawn together when one split is resampled: "group", "day" of `time`, or None for copies of a row.
+    drawn together when one split is resampled: "group", "day" of `time`, or None for copies of a row. `read_by` says what decides
+    how the file is read besides the code, so that splits are written anew when it changes.
     """
 
     name: str
@@ -41,6 +42,7 @@ class DataSet:
     holdout: datetime | None = None
     repeats: int = 5
     cluster: Literal["group", "day"] | None = None
+    read_by: str = ""
 
     def frame(self, data: Path) -> pl.DataFrame:
         """The set's rows, columns under plain names."""
@@ -243,9 +245,9 @@ SETS = (
 )
 
 
-def set_named(name: str) -> DataSet:
+def set_named(name: str, sets: Sequence[DataSet] = SETS) -> DataSet:
     """The set of that name. Raises ValueError naming those there are."""
-    for one in SETS:
+    for one in sets:
         if one.name == name:
             return one
-    raise ValueError(f"no set is called {name!r}; there are {', '.join(one.name for one in SETS)}.")
+    raise ValueError(f"no set is called {name!r}; there are {', '.join(one.name for one in sets)}.")

@@ -21,7 +21,7 @@ from peers.sets import DataSet
 Array = NDArray[Any]
 FOLDS = 5
 """One of so many is the test part."""
-SOURCE = b"".join((Path(__file__).parent / name).read_bytes() for name in ("sets.py", "splits.py"))
+SOURCE = b"".join((Path(__file__).parent / name).read_bytes() for name in ("sets.py", "splits.py", "folder.py"))
 """What runs, read on import: the files may be edited while hours of runs go on."""
 
 
@@ -65,7 +65,7 @@ def _read(folder: Path, stored: dict[str, Any]) -> Split:
 
 
 def _made_of(dataset: DataSet, data: Path) -> str:
-    return hashlib.sha256((data / dataset.file).read_bytes() + SOURCE).hexdigest()
+    return hashlib.sha256((data / dataset.file).read_bytes() + SOURCE + dataset.read_by.encode()).hexdigest()
 
 
 def write_splits(dataset: DataSet, frame: pl.DataFrame, folder: Path) -> tuple[Split, ...]:

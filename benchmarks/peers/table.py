@@ -1,30 +1,21 @@
-"""The page's section on peers, and the figures behind it as JSON."""
+"""The page's sections on peers, and the figures behind them as JSON."""
 
 import json
 import math
 import statistics
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evidence import DATA
 from page import write_section
 
-from peers.compare import (
-    PROBABILITY_SCORES,
-    Bar,
-    Comparison,
-    Results,
-    Standing,
-    against_best,
-    bars,
-    standing,
-)
+from peers.bars import Bar
+from peers.cells import figure, interval, listed, spread, table
+from peers.collection import PUBLIC, Collection
+from peers.compare import PROBABILITY_SCORES, Comparison, Results, Standing
 from peers.environments import OURS, SYSTEMS, System
+from peers.findings import Findings, judge
 from peers.runs import Limits, Run, Store, say
-from peers.sets import SETS
-from peers.splits import splits_of
 from peers.statistics import METRICS
 
 SHORT = {
@@ -37,116 +28,103 @@ SHORT = {
 }
 COSTS = ("seconds to a model, median (most)", "1,000 rows, ms", "one row, ms", "memory, MB")
 STANDING = ("system", "version", "mean rank", "wins", "ours wins", *COSTS, "crashed", "late")
+PAIR = ("ours", "theirs", "difference, 95 %", "in % of theirs")
 BRIEF = ("system", "mean rank", "one row, ms")
+PUBLIC_COLUMNS = """\
+* The columns are those of `benchmarks/peers/sets.py`; sets with a time are tested on their last part."""
+FOLDER_COLUMNS = """\
+* The columns are all but the label and those without any value; rows without a label are left out. A fifth of the different rows,
+  dealt once at random in a fixed way (of each class alike), is the test part."""
 GIVEN = """\
-* Everybody gets the same training file, the columns of `benchmarks/peers/sets.py`, the metric where it takes one, the cores
-  (processor affinity and thread settings) and the seconds that are left when its libraries are loaded. The limit counts from the
-  start of the process to the end of fitting; XGBoost as it comes has no budget and uses what it needs.
-* The test rows have no label in any system's process. Copies of a row stay on one side; sets with a time are tested on their last
-  part; text columns are passed as text, dates as dates.
+* Everybody gets the same training file, the same columns, the metric where it takes one, the cores (processor affinity and thread
+  settings) and the seconds that are left when its libraries are loaded. The limit counts from the start of the process to the
+  end of fitting; XGBoost as it comes has no budget and uses what it needs.
+* The test rows have no label in any system's process. Copies of a row stay on one side; text columns are passed as text, dates as
+  dates.
 * AutoGluon: presets `best_quality` and `medium_quality`, no network, so no model that must be fetched. FLAML: its defaults (its
   split by time draws samples from the oldest rows first). mljar: mode Compete. H2O: its defaults, 6 GB for Java. XGBoost +
   Optuna: TPE, one random inner split of 20 %, early stopping, the best configuration fitted again on all rows. Ours is told the
   time and the group.
 * A crash, no model, or fitting beyond three times the limit ranks last on its set. Fitting beyond 1.1 times the limit is counted
   as late, and stands. A run during which others took more than 10 % of the machine's cores is disturbed, and is repeated by the
-  next `make bench-peers`.
+  next call.
 * One row: median of up to 30 rows after one to warm up, in the process that fitted, from a frame of one row (ours: a row of plain
   values, with all reasons) to the probability or value. Memory: the largest sum over the run's processes."""
 
 
-def conclude(store: Store, cache: Path, limits: Limits, page: Path, readme: Path | None = None) -> None:
+def conclude(collection: Collection, store: Store, cache: Path, limits: Limits, page: Path, readme: Path | None = None) -> None:
     """Compare all that is stored, write summary.json, the page's section and the short one of `readme`."""
-    gathered = gather(store, cache, limits)
+    gathered = gather(collection, store, cache, limits)
     if not any(one.ran for one in gathered):
-        say(f"No results on a set whose file is below {DATA} (EPIC22_PUBLIC_DATA names the folder): no page is written.")
+        say(f"No results on a set whose file is below {collection.data}: no page is written.")
         return
-    stood = standing(gathered)
-    comparisons = [c for one in gathered for c in compared(one, store)]
-    binary = [one.name for one in SETS if one.kind == "binary"]
-    found = bars(stood, comparisons, binary, [one.name for one in SETS])
-    summary = {"bars": [asdict(bar) for bar in found], "comparisons": [asdict(c) | {"percent": c.percent} for c in comparisons]}
+    findings = judge(gathered, collection.sets, store)
     store.folder.mkdir(parents=True, exist_ok=True)
-    (store.folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
-    write_section(page, "peers", "\n".join(lines(gathered, stood, comparisons, found, limits)))
+    (store.folder / "summary.json").write_text(json.dumps(findings.summary(), indent=1) + "\n")
+    write_section(page, collection.label(limits), "\n".join(lines(findings, collection, limits)))
     if readme is not None:
-        write_section(readme, "peers", "\n".join(brief(gathered, stood, comparisons)))
+        write_section(readme, PUBLIC, "\n".join(brief(findings)))
     say(f"Written: {page.name}")
 
 
-def brief(gathered: Sequence[Results], stood: Standing | None, comparisons: Sequence[Comparison]) -> list[str]:
+def brief(findings: Findings) -> list[str]:
     """Ranks and time a row, and how ours stands to the best peer of each set by the metric that decides there."""
-    rows = [dict(zip(STANDING, row, strict=True)) for row in _standing_rows(gathered, stood, _ran(gathered))]
-    deciding = {one.dataset.name: one.dataset.metric for one in gathered}
-    judged = [c for c in comparisons if c.metric == deciding[c.set] and (c.crashed or c.difference is not None)]
+    rows = [dict(zip(STANDING, row, strict=True)) for row in _standing_rows(findings)]
+    deciding = {one.dataset.name: one.dataset.metric for one in findings.gathered}
+    judged = [c for c in findings.best if c.metric == deciding[c.set] and (c.crashed or c.difference is not None)]
     better = [c.set for c in judged if c.difference is not None and c.difference.low > 0]
-    worse = [c.set for c in judged if _is_lost(c)]
-    lower = [c.set for c in judged if c.crashed or (c.difference is not None and c.difference.value < 0)]
+    worse = [c.set for c in judged if c.is_lost]
+    lower = [c.set for c in judged if c.is_behind]
     return [
-        *_table(BRIEF, [[row[name] for name in BRIEF] for row in rows]),
-        f"Beside the best peer of each of {len(judged)} sets ours is certainly better on {_listed(better)}, certainly worse on",
-        f"{_listed(worse)}; the peer has the better score, if not certainly, on {_listed(lower)}.",
+        *table(BRIEF, [[row[name] for name in BRIEF] for row in rows]),
+        f"Beside the best peer of each of {len(judged)} sets ours is certainly better on {listed(better)}, certainly worse on",
+        f"{listed(worse)}; the peer has the better score, if not certainly, on {listed(lower)}.",
     ]
 
 
-def _is_lost(c: Comparison) -> bool:
-    return c.crashed or (c.difference is not None and c.difference.high < 0)
+def gather(collection: Collection, store: Store, cache: Path, limits: Limits) -> list[Results]:
+    """All sets whose data are at hand, with what is stored of them.
 
-
-def _listed(names: Sequence[str]) -> str:
-    return f"{len(names)} ({', '.join(names)})" if names else "none"
-
-
-def _ran(gathered: Sequence[Results]) -> list[str]:
-    return [one.name for one in SYSTEMS if any(one.name in results.ran for results in gathered)]
-
-
-def gather(store: Store, cache: Path, limits: Limits) -> list[Results]:
-    """All sets whose data are at hand, with what is stored of them."""
+    Under other limits than the usual, of each set the splits that any system ran: not all are meant to be run there.
+    """
     gathered = []
-    for dataset in SETS:
-        if (DATA / dataset.file).exists():
-            splits = splits_of(dataset, DATA, cache)
-            runs = [Run(dataset, split, system, limits) for split in splits for system in SYSTEMS]
-            gathered.append(Results.gather(dataset, runs, store))
+    for dataset in collection.sets:
+        if (collection.data / dataset.file).exists():
+            runs = [Run(dataset, split, system, limits) for split in collection.splits(dataset, cache) for system in SYSTEMS]
+            started = {run.split.number for run in runs if limits == Limits() or store.latest(run) is not None}
+            if started:
+                gathered.append(Results.gather(dataset, [run for run in runs if run.split.number in started], store))
     return gathered
 
 
-def compared(results: Results, store: Store) -> Iterable[Comparison]:
-    """Ours against the best peer by the deciding metric, and by the scores of probabilities."""
-    names = [results.dataset.metric, *(PROBABILITY_SCORES if results.dataset.kind == "binary" else ())]
-    for name in names:
-        found = against_best(results, name, store)
-        if found is not None:
-            yield found
-
-
-def lines(
-    gathered: Sequence[Results], stood: Standing | None, comparisons: Sequence[Comparison], found: Sequence[Bar], limits: Limits
-) -> list[str]:
+def lines(findings: Findings, collection: Collection, limits: Limits) -> list[str]:
     """The section, line by line."""
-    stored = [r for one in gathered for of in one.found.values() for r in of if r is not None]
-    names = _ran(gathered)
+    stored = [r for one in findings.gathered for of in one.found.values() for r in of if r is not None]
     return [
-        "## Peers",
+        f"## {collection.title}{'' if limits == Limits() else f', {limits.seconds:g} seconds'}",
         "",
-        f"Written by `make bench-peers`: {limits.seconds:g} seconds, {limits.cores} cores; one run after another, each in a",
-        f"fresh process. {_machines(stored)}",
+        f"Written by `{collection.command(limits)}`: {limits.seconds:g} seconds, {limits.cores} cores; one run after",
+        f"another, each in a fresh process. {_machines(stored)}",
         "",
-        *_bar_lines(found),
-        *_standing_lines(gathered, stood, names),
-        *_score_lines(gathered, names),
-        *_comparison_lines(comparisons),
-        *_probability_lines(gathered, names),
-        *_r2_lines(gathered, names),
-        *_trouble_lines(gathered, comparisons),
+        *(f"* Not compared: {sentence}" for sentence in collection.refused),
+        *([""] if collection.refused else []),
+        *_bar_lines(findings.bars),
+        *_standing_lines(findings),
+        *_pair_lines(findings),
+        *_loss_lines(findings),
+        *_score_lines(findings),
+        *_comparison_lines(findings.best),
+        *_probability_lines(findings),
+        *_r2_lines(findings),
+        *_trouble_lines(findings),
         "### What each was given",
         "",
         GIVEN,
+        PUBLIC_COLUMNS if collection.name == PUBLIC else FOLDER_COLUMNS,
     ]
 
 
-def _machines(stored: Sequence[dict[str, Any]]) -> str:
+def _machines(stored: Sequence[Mapping[str, Any]]) -> str:
     machines = sorted({r["machine"] for r in stored if "machine" in r})
     days = sorted(r["at"] for r in stored if "at" in r)
     return f"Machine: {'; '.join(machines)}. Run from {days[0]} to {days[-1]}." if days else "Nothing was run."
@@ -156,40 +134,56 @@ def _title(name: str) -> str:
     return next(one.title for one in SYSTEMS if one.name == name)
 
 
-def figure(value: float | None, digits: int = 4) -> str:
-    """A number for a table: thousands in groups, else so many decimals; a dash for none.
-
-    >>> figure(116912.3), figure(0.84771), figure(None)
-    ('116,912', '0.8477', '–')
-    """
-    if value is None or math.isnan(value):
-        return "–"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}f}"
+def _bar_lines(reached: Sequence[Bar]) -> list[str]:
+    return table(["bar", "found", ""], [[bar.text, bar.found, bar.met] for bar in reached])
 
 
-def _table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(headers)} |", f"|{'---|' * len(headers)}", *(f"| {' | '.join(row)} |" for row in rows), ""]
-
-
-def _bar_lines(found: Sequence[Bar]) -> list[str]:
-    return _table(["bar", "found", ""], [[bar.text, bar.found, bar.met] for bar in found])
-
-
-def _standing_lines(gathered: Sequence[Results], stood: Standing | None, names: Sequence[str]) -> list[str]:
+def _standing_lines(findings: Findings) -> list[str]:
     text = ["### Rank, time and memory", ""]
-    if stood is None:
+    if findings.standing is None:
         text += ["No set is finished by all systems yet, so there are no ranks.", ""]
     else:
         text += [
-            f"Ranks over {', '.join(stood.sets)}; the interval (95 %) draws whole sets; wins are over every other system.",
+            f"Ranks over {', '.join(findings.standing.sets)}; the interval (95 %) draws whole sets; wins are over every",
+            "other system.",
             "",
         ]
-    return text + _table(STANDING, _standing_rows(gathered, stood, names))
+    return text + table(STANDING, _standing_rows(findings))
 
 
-def _standing_rows(gathered: Sequence[Results], stood: Standing | None, names: Sequence[str]) -> list[list[str]]:
+def _standing_rows(findings: Findings) -> list[list[str]]:
     """A row a system under STANDING, by mean rank."""
-    return [_standing_row(gathered, stood, name) for name in sorted(names, key=lambda name: _mean_rank(stood, name))]
+    stood = findings.standing
+    return [
+        _standing_row(findings.gathered, stood, name) for name in sorted(findings.names, key=lambda name: _mean_rank(stood, name))
+    ]
+
+
+def _pair_lines(findings: Findings) -> list[str]:
+    """Ours against each peer: on how many sets it is ahead, and where its lead or lag is certain."""
+    rows = []
+    for name in findings.names:
+        pairs = [pair for pair in findings.pairs if pair.peer == name]
+        if name == OURS or not pairs:
+            continue
+        known = [pair.difference for pair in pairs if pair.difference is not None]
+        behind = [pair.set for pair in pairs if pair.is_behind]
+        ahead = sum(d.value > 0 for d in known)
+        certain = [pair.set for pair in pairs if pair.difference is not None and pair.difference.low > 0]
+        lost = [pair.set for pair in pairs if pair.is_lost]
+        level = str(sum(d.value == 0 for d in known))
+        rows.append([_title(name), str(len(pairs)), str(ahead), level, str(len(behind)), listed(certain), listed(lost)])
+    headers = ["peer", "sets", "ours ahead", "level", "behind", "certainly ahead", "certainly behind"]
+    return ["### Ours against each peer", "", "By the metric that decides on the set.", "", *table(headers, rows)]
+
+
+def _loss_lines(findings: Findings) -> list[str]:
+    rows = [[c.set, SHORT[c.metric], _title(c.peer), *_cells_of_pair(c), "yes" if c.is_lost else "no"] for c in findings.losses]
+    if not rows:
+        return ["### Every loss", "", "On no set does any peer have a better score.", ""]
+    headers = ["set", "by", "peer", *PAIR, "certain"]
+    about = "Every set and peer where the peer's score is better, by however little; the largest in % of the peer's score first."
+    return ["### Every loss", "", about, "", *table(headers, rows)]
 
 
 def _mean_rank(stood: Standing | None, name: str) -> float:
@@ -218,7 +212,7 @@ def _standing_row(gathered: Sequence[Results], stood: Standing | None, name: str
         wins,
         lead,
         f"{statistics.median(seconds):.0f} ({max(seconds):.0f})" if seconds else "–",
-        _spread(batch),
+        spread(batch),
         _latencies(good),
         f"{max(memory):,.0f}" if memory else "–",
         f"{sum(r['status'] == 'crash' for r in stored)} of {len(stored)}",
@@ -229,19 +223,8 @@ def _standing_row(gathered: Sequence[Results], stood: Standing | None, name: str
 def _latencies(good: Sequence[dict[str, Any]]) -> str:
     """One row's milliseconds, and those of further ways under their names."""
     ways = dict.fromkeys(way for r in good for way in r["row_ms"])
-    told = [_spread([r["row_ms"][way] for r in good]) + ("" if way == "row" else f" {way}") for way in ways]
+    told = [spread([r["row_ms"][way] for r in good]) + ("" if way == "row" else f" {way}") for way in ways]
     return "; ".join(told) or "–"
-
-
-def _spread(values: Sequence[float]) -> str:
-    """Median, and the least and most."""
-    if not values:
-        return "–"
-    return f"{_three(statistics.median(values))} ({_three(min(values))} … {_three(max(values))})"
-
-
-def _three(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _cells(results: Results, names: Sequence[str], metric: str) -> list[str]:
@@ -263,57 +246,60 @@ def _cell(results: Results, name: str, metric: str, is_best: bool) -> str:
     return f"{text} ± {figure(statistics.stdev(values))}" if len(values) > 1 else text
 
 
-def _score_lines(gathered: Sequence[Results], names: Sequence[str]) -> list[str]:
+def _score_lines(findings: Findings) -> list[str]:
     rows = []
-    for one in gathered:
+    for one in findings.gathered:
         runs = one.runs[OURS]
         what = f"{one.dataset.name}: {one.dataset.about}"
         size = f"{runs[0].split.n_train:,} / {runs[0].split.n_test:,}{f' × {len(runs)}' if len(runs) > 1 else ''}"
-        rows.append([what, size, SHORT[one.dataset.metric], *_cells(one, names, one.dataset.metric)])
+        rows.append([what, size, SHORT[one.dataset.metric], *_cells(one, findings.names, one.dataset.metric)])
     about = "Mean ± standard deviation over the splits, where there are several; AP and AUC: more is better, RMSE: less."
-    return ["### Scores", "", about, "", *_table(["set", "training / test rows", "by", *map(_title, names)], rows)]
+    return ["### Scores", "", about, "", *table(["set", "training / test rows", "by", *map(_title, findings.names)], rows)]
 
 
 def _comparison_lines(comparisons: Sequence[Comparison]) -> list[str]:
-    rows = []
-    for c in comparisons:
-        d, percent = c.difference, c.percent
-        told = ["crash" if c.crashed else "–", "–", "–"]
-        if d is not None and percent is not None:
-            digits = 1 if abs(c.theirs) >= 1000 else 4
-            told = [_interval((d.value, d.low, d.high), digits), _interval(percent, 2), d.method]
-        rows.append([c.set, SHORT[c.metric], _title(c.peer), figure(c.ours), figure(c.theirs), *told])
-    headers = ["set", "by", "best peer", "ours", "theirs", "difference, 95 %", "in % of theirs", "interval by"]
-    return ["### Ours against the best peer of each set", "", "Above zero: ours is better.", "", *_table(headers, rows)]
-
-
-def _interval(three: tuple[float, float, float], digits: int) -> str:
-    value, low, high = (f"{part:+,.{digits}f}" for part in three)
-    return f"{value} ({low} … {high})"
-
-
-def _probability_lines(gathered: Sequence[Results], names: Sequence[str]) -> list[str]:
     rows = [
-        [one.dataset.name, SHORT[metric], *_cells(one, names, metric)]
-        for one in gathered
+        [c.set, SHORT[c.metric], _title(c.peer), *_cells_of_pair(c), "–" if c.difference is None else c.difference.method]
+        for c in comparisons
+    ]
+    headers = ["set", "by", "best peer", *PAIR, "interval by"]
+    return ["### Ours against the best peer of each set", "", "Above zero: ours is better.", "", *table(headers, rows)]
+
+
+def _cells_of_pair(c: Comparison) -> list[str]:
+    """The cells under PAIR."""
+    d, percent = c.difference, c.percent
+    cells = ["crash" if c.crashed else "–", "–"]
+    if d is not None:
+        digits = 1 if abs(c.theirs) >= 1000 else 4
+        cells = [interval((d.value, d.low, d.high), digits), "–" if percent is None else interval(percent, 2)]
+    return [figure(c.ours), figure(c.theirs), *cells]
+
+
+def _probability_lines(findings: Findings) -> list[str]:
+    rows = [
+        [one.dataset.name, SHORT[metric], *_cells(one, findings.names, metric)]
+        for one in findings.gathered
         if one.dataset.kind == "binary"
         for metric in PROBABILITY_SCORES
     ]
-    return ["### Probabilities", "", "Less is better.", "", *_table(["set", "by", *map(_title, names)], rows)]
+    return ["### Probabilities", "", "Less is better.", "", *table(["set", "by", *map(_title, findings.names)], rows)]
 
 
-def _r2_lines(gathered: Sequence[Results], names: Sequence[str]) -> list[str]:
-    rows = [[one.dataset.name, *_cells(one, names, "r2")] for one in gathered if one.dataset.kind == "regression"]
-    return ["### R²", "", *_table(["set", *map(_title, names)], rows)]
+def _r2_lines(findings: Findings) -> list[str]:
+    names = findings.names
+    rows = [[one.dataset.name, *_cells(one, names, "r2")] for one in findings.gathered if one.dataset.kind == "regression"]
+    return ["### R²", "", *table(["set", *map(_title, names)], rows)]
 
 
-def _trouble_lines(gathered: Sequence[Results], comparisons: Sequence[Comparison]) -> list[str]:
-    losses = [c for c in comparisons if _is_lost(c)]
-    lost = [f"{c.set} ({SHORT[c.metric]}) to {_title(c.peer)}" for c in losses]
-    told = [f"* Lost with the whole interval below zero: {'; '.join(lost) or 'nothing'}."]
+def _trouble_lines(findings: Findings) -> list[str]:
+    lost = [f"{c.set} ({SHORT[c.metric]}) to {_title(c.peer)}" for c in findings.best if c.is_lost]
+    text = [f"* Lost to the best peer with the whole interval below zero: {'; '.join(lost) or 'nothing'}."]
     for system in SYSTEMS:
-        told += _trouble(system, [(one, r) for one in gathered for r in one.found[system.name]], gathered)
-    return ["### Losses, crashes, late and disturbed runs", "", *told, ""]
+        stored = [(one, r) for one in findings.gathered for r in one.found[system.name]]
+        if any(r is not None for _, r in stored):
+            text += _trouble(system, stored, findings.gathered)
+    return ["### Losses, crashes, late and disturbed runs", "", *text, ""]
 
 
 def _trouble(system: System, found: Sequence[tuple[Results, dict[str, Any] | None]], gathered: Sequence[Results]) -> list[str]:

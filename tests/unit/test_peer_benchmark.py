@@ -22,11 +22,15 @@ WATCH = benchmark_module("peers.watch")
 RUNS = benchmark_module("peers.runs")
 STATISTICS = benchmark_module("peers.statistics")
 COMPARE = benchmark_module("peers.compare")
+BARS = benchmark_module("peers.bars")
+CELLS = benchmark_module("peers.cells")
+COLLECTION = benchmark_module("peers.collection")
+FINDINGS = benchmark_module("peers.findings")
 TABLE = benchmark_module("peers.table")
 MAIN = benchmark_module("peers.__main__")
 
 
-@pytest.mark.parametrize("module", [PAGE, SETS, WATCH, STATISTICS, TABLE], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [PAGE, SETS, WATCH, STATISTICS, CELLS, COLLECTION], ids=lambda module: module.__name__)
 def test_the_examples_in_the_docstrings_hold(module: Any) -> None:
     tried = doctest.testmod(module)
     assert tried.attempted > 0
@@ -267,11 +271,11 @@ def test_only_what_is_left_is_run_and_a_system_that_cannot_is_said(tmp_path: Pat
         made.append(run.name)
         return result_of(run, others_cpu_share=0.0, disturbed=len(made) == 1), np.zeros(3)
 
-    monkeypatch.setattr(MAIN, "DATA", tmp_path)
     monkeypatch.setattr(MAIN, "perform", perform)
     monkeypatch.setattr(MAIN, "_ready", lambda system: "no Java runtime" if system.needs_java else Path("python"))
     systems = tuple(ENVIRONMENTS.system_named(name) for name in ("xgboost", "h2o"))
-    asked = MAIN.Asked((dataset,), systems, (0, 1), RUNS.Limits(), False, float("inf"))
+    collection = COLLECTION.Collection("peers-toys", "Toys", "", tmp_path, (dataset,))
+    asked = MAIN.Asked(collection, (dataset,), systems, (0, 1), RUNS.Limits(), False, float("inf"))
     store = RUNS.Store(tmp_path / "results")
     assert MAIN.run_all(asked, store, tmp_path / "cache") == 3
     assert made == ["toy/xgboost-0", "toy/xgboost-1"]
@@ -346,12 +350,12 @@ def comparison(name: str, metric: str, value: float, half: float, crashed: bool 
 )
 def test_an_interval_wholly_below_by_half_a_percent_or_a_crash_fails_the_bar(value: float, crashed: bool, met: str) -> None:
     told = [comparison("a", "roc_auc", value, 0.01, crashed)]
-    assert COMPARE.bars(None, told, [], ["a"])[1].met == met
+    assert BARS.bars(None, told, [], ["a"])[1].met == met
 
 
 def test_a_bar_is_incomplete_while_a_set_lacks_a_run() -> None:
     told = [comparison("a", "roc_auc", 0.1, 0.01)]
-    assert [bar.met for bar in COMPARE.bars(None, told, ["a"], ["a", "b"])] == ["incomplete"] * 3
+    assert [bar.met for bar in BARS.bars(None, told, ["a"], ["a", "b"])] == ["incomplete"] * 3
 
 
 def test_probabilities_must_be_level_on_two_thirds_of_the_sets() -> None:
@@ -359,7 +363,7 @@ def test_probabilities_must_be_level_on_two_thirds_of_the_sets() -> None:
         names = ["a", "b", "c"]
         gains = {name: -0.1 if i < worse else 0.0 for i, name in enumerate(names)}
         told = [comparison(name, metric, gains[name], 0.05) for name in names for metric in COMPARE.PROBABILITY_SCORES]
-        return str(COMPARE.bars(None, told, names, names)[2].met)
+        return str(BARS.bars(None, told, names, names)[2].met)
 
     assert (bar(0), bar(1), bar(2)) == ("met", "met", "not met")
 
@@ -370,7 +374,7 @@ def test_the_first_bar_asks_for_the_first_place_or_an_interval_that_holds_it() -
         stood = COMPARE.Standing(
             ("epic22", "flaml"), tuple("abcd"), table, STATISTICS.mean_rank_intervals(table), STATISTICS.win_rates(table)
         )
-        return str(COMPARE.bars(stood, [], [], list("abcd"))[0].met)
+        return str(BARS.bars(stood, [], [], list("abcd"))[0].met)
 
     assert bar([[1, 2]] * 4) == "met"
     assert bar([[2, 1]] * 4) == "not met"
@@ -401,16 +405,18 @@ def test_our_own_crash_is_told_and_fails_the_bars(tmp_path: Path) -> None:
     results, store = gathered(tmp_path, {"epic22": [None, 0.9], "flaml": [0.7, 0.7]})
     told = [COMPARE.against_best(results, metric, store) for metric in ("roc_auc", "log_loss", "brier_score")]
     assert all(c.crashed for c in told)
-    assert [bar.met for bar in COMPARE.bars(COMPARE.standing([results]), told, ["toy"], ["toy"])][1:] == ["not met", "not met"]
+    assert [bar.met for bar in BARS.bars(COMPARE.standing([results]), told, ["toy"], ["toy"])][1:] == ["not met", "not met"]
 
 
 def test_the_page_tells_crashes_and_losses(tmp_path: Path) -> None:
     scores: dict[str, list[float | None]] = {system.name: [0.8, 0.81] for system in ENVIRONMENTS.SYSTEMS}
     results, store = gathered(tmp_path, scores | {"mljar": [None, 0.9], "flaml": [0.95, 0.96]})
-    told = list(TABLE.compared(results, store))
-    stood = COMPARE.standing([results])
-    found = COMPARE.bars(stood, told, ["toy"], ["toy"])
-    text = "\n".join(TABLE.lines([results], stood, told, found, RUNS.Limits(20.0, 2)))
+    findings = FINDINGS.judge([results], [results.dataset], store)
+    collection = COLLECTION.Collection("peers-toys", "Toys", "--folder toys", tmp_path, (results.dataset,), ("b.csv is away.",))
+    text = "\n".join(TABLE.lines(findings, collection, RUNS.Limits(20.0, 2)))
+    assert text.startswith("## Toys, 20 seconds")
+    assert '`make bench-peers ONLY="--folder toys --seconds 20 --cores 2 --keep"`' in text
+    assert "* Not compared: b.csv is away." in text
     assert "mljar-supervised, Compete: crash: boom (toy 0)" in text
     assert "toy (AUC) to FLAML" in text
     assert "**0.9550** ± 0.0071" in text
@@ -430,7 +436,7 @@ def test_the_page_tells_crashes_and_losses(tmp_path: Path) -> None:
 def test_the_short_section_hides_no_loss_and_claims_no_luck(tmp_path: Path, ours: list[float | None], said: list[str]) -> None:
     scores: dict[str, list[float | None]] = {system.name: [0.90, 0.91] for system in ENVIRONMENTS.SYSTEMS}
     results, store = gathered(tmp_path, scores | {"epic22": ours, "flaml": [0.95, 0.96]})
-    text = "\n".join(TABLE.brief([results], COMPARE.standing([results]), list(TABLE.compared(results, store))))
+    text = "\n".join(TABLE.brief(FINDINGS.judge([results], [results.dataset], store)))
     assert text.startswith("| system | mean rank | one row, ms |")
     assert all(part in text for part in said)
 
