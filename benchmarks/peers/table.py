@@ -174,7 +174,13 @@ def _pair_lines(findings: Findings) -> list[str]:
         level = str(sum(d.value == 0 for d in known))
         rows.append([_title(name), str(len(pairs)), str(ahead), level, str(len(behind)), listed(certain), listed(lost)])
     headers = ["peer", "sets", "ours ahead", "level", "behind", "certainly ahead", "certainly behind"]
-    return ["### Ours against each peer", "", "By the metric that decides on the set.", "", *table(headers, rows)]
+    return [
+        "### Ours against each peer",
+        "",
+        "By the metric that decides on the set; sets on which the peer crashed are left out.",
+        "",
+        *table(headers, rows),
+    ]
 
 
 def _loss_lines(findings: Findings) -> list[str]:
