@@ -140,7 +140,7 @@ def list_words(tree: ast.Module) -> set[str]:
 
 FOREIGN_NAMES = {"BCcov", "NUMBA_CACHE_DIR", "RESTORE"}
 """What pages name of data and libraries."""
-BENCHMARK_OPTIONS = ("--allow-disturbed", "--validate")
+BENCHMARK_OPTIONS = ("--allow-disturbed", "--name", "--validate")
 FILE_NAME = re.compile(r".*\.(csv|html|json|jsonl|md|parquet|py|toml|yaml)")
 
 
