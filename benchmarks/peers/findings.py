@@ -53,7 +53,8 @@ def judge(gathered: Sequence[Results], sets: Sequence[DataSet], store: Store) ->
     best = tuple(c for one in gathered for c in compared(one, store))
     pairs = tuple(pair for one in gathered for pair in against_each(one, store))
     binary = [one.name for one in sets if one.kind == "binary"]
-    reached = (*bars(stood, best, binary, [one.name for one in sets]), *cost_bars(gathered))
+    names = [one.name for one in sets]
+    reached = (*bars(stood, best, binary, names), *cost_bars(gathered, names))
     return Findings(tuple(gathered), stood, best, pairs, reached)
 
 

@@ -1,6 +1,7 @@
 """A folder of tables as sets for the benchmark of peers: what is read, what is refused in one sentence, where results go."""
 
 import argparse
+import dataclasses
 import doctest
 import gzip
 import json
@@ -346,14 +347,15 @@ def test_the_memory_and_the_time_a_row_takes_are_held_against_their_bars(tmp_pat
     )
     runs = [RUNS.Run(dataset, *collection.splits(dataset, tmp_path / "cache"), system, RUNS.Limits()) for system in systems]
 
-    def judged(row_ms: float, memory: float) -> list[str]:
+    def judged(row_ms: float, memory: float, sets: Sequence[Any] = (dataset,)) -> list[str]:
         for run in runs:
             result, predictions = answer(run, tmp_path, tmp_path)
             ours = {"row_ms": {"row": row_ms}, "peak_rss_mb": memory} if run.system.is_ours else {}
             store.keep(run, result | ours, predictions)
         results = TABLE.Results.gather(dataset, runs, store)
-        return [bar.met for bar in FINDINGS.judge([results], [dataset], store).bars[-2:]]
+        return [bar.met for bar in FINDINGS.judge([results], sets, store).bars[-2:]]
 
     assert judged(4.9, 100.0) == ["met", "met"]
     assert judged(5.1, 99.0) == ["not met", "met"]
     assert judged(4.9, 101.0) == ["met", "not met"]
+    assert judged(4.9, 100.0, (dataset, dataclasses.replace(dataset, name="another"))) == ["incomplete", "incomplete"]
