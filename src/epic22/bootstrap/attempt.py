@@ -17,7 +17,7 @@ def begin_training(settings: Settings, device: str = "auto") -> Iterator[frozens
         return
     from epic22.adapters.device_lock import hold_devices
 
-    with hold_devices(list_devices(device)):
+    with hold_devices(list_devices(device), settings.home):
         yield _resume(settings, settings.attempt.job)
 
 
