@@ -41,9 +41,12 @@ def emit(event):
     elif isinstance(event, StageFinished) and event.stage == "package":
         note("step", "record", time.monotonic())
 
+show_and_say = cli.show_progress
+
 @contextmanager
 def show_progress():
-    yield Progress(emit)
+    with show_and_say() as progress:
+        yield Progress(lambda event: (emit(event), progress.emit(event)))
 
 def fit_and_note(compute_digest, fit, *others, **named):
     def fit_it():

@@ -86,13 +86,13 @@ class TcpPostgres:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
-    def new_database(self) -> str:
-        """The address of a database of its own."""
+    def new_database(self, template: str = "template1") -> str:
+        """The address of a database of its own, which has what the template has, a name or an address on this server."""
         import psycopg
 
         name = f"t{uuid.uuid4().hex}"
         with psycopg.connect(self._address("postgres"), autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}"'.encode())
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template.rpartition("/")[2]}"'.encode())
         return self._address(name)
 
     def _address(self, database: str) -> str:

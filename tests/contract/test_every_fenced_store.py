@@ -1,6 +1,7 @@
 """What every registry and log of data versions must do for an attempt at a job: let the newest through, and no other."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -8,13 +9,16 @@ from tests.contract.test_every_registry import put
 from tests.postgres import new_database
 
 from epic22.adapters.attempt_fence import Fence
-from epic22.adapters.metadata.fence import AttemptFence
+from epic22.adapters.metadata.fence import AttemptFence, FencedTransaction
 from epic22.adapters.metadata.jobs import JobTable
 from epic22.adapters.metadata.workers import WorkerTable
+from epic22.adapters.model_store import ModelStore
+from epic22.bootstrap.attempt import begin_training
 from epic22.bootstrap.jobs_database import open_jobs_database
-from epic22.bootstrap.stores import open_home_stores, open_shared_stores
+from epic22.bootstrap.stores import open_home_stores, open_shared_stores, open_stores
 from epic22.config import Settings
 from epic22.core.errors import AttemptError
+from epic22.core.evaluation.fairness import PromotionDecision
 from epic22.core.job import AttemptId, JobRequest
 from epic22.core.ports import Registry
 
@@ -37,12 +41,37 @@ class Place:
             return open_home_stores(home, fence).registry
         return open_shared_stores(url, str(home / "artifacts"), home, fence=fence).registry
 
+    def open_unfenced(self) -> Registry:
+        """As a training opens it that no job does."""
+        return open_stores(self.settings).registry
+
     def take_over(self) -> AttemptId:
         """The attempt of a second worker, begun while the first was asleep."""
         WorkerTable(open_jobs_database(self.settings)).remove("w1", "asleep.")
         newest = AttemptId(self.attempt.job, self.jobs.get(self.attempt.job).attempt + 1)
         assert self.jobs.claim(newest, "w2") is not None
         return newest
+
+    def resume(self) -> frozenset[str]:
+        """The tasks that a second worker, which takes over, finds finished; what is not, it removes."""
+        with begin_training(replace(self.settings, attempt=self.take_over()), "cpu") as finished:
+            return finished
+
+
+class Killed(BaseException):
+    """Ends an attempt as a kill does: what was written stays, the transaction that is open is gone."""
+
+
+def kill_before(patch: pytest.MonkeyPatch, method: str, work: Callable[[], object]) -> None:
+    """Do a work that is killed before it writes down with the job what it did."""
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    with patch.context() as inner:
+        inner.setattr(FencedTransaction, method, die)
+        with pytest.raises(Killed):
+            work()
 
 
 @pytest.fixture(params=["home", "sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
@@ -94,3 +123,47 @@ def test_a_cancelled_job_adds_no_data_version(place: Place) -> None:
     with pytest.raises(AttemptError, match="cancelled"):
         stores.table_store.versions.add_manifest(2, "second", b"{}")
     assert stores.table_store.versions.list_numbers() == [1]
+
+
+def test_a_version_that_was_registered_just_before_a_kill_is_removed_by_the_next_attempt(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = place.open(place.attempt)
+    kill_before(monkeypatch, "add_version", lambda: put(registry, tmp_path / "aside"))
+    assert place.resume() == frozenset()
+    assert registry.list_versions("toy") == ()
+    assert place.jobs.list_versions(place.attempt.job) == ()
+
+
+DECISIONS: dict[str, Callable[[Registry], None]] = {
+    "promoted": lambda registry: registry.promote("toy", "1", ()),
+    "refused": lambda registry: registry.refuse("toy", "1", PromotionDecision(False, "challenger", "it is no better")),
+}
+
+
+@pytest.mark.parametrize("decision", DECISIONS)
+def test_a_version_that_was_decided_on_just_before_a_kill_is_trained_once(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decision: str
+) -> None:
+    registry = place.open(place.attempt)
+    put(registry, tmp_path / "aside")
+    kill_before(monkeypatch, "decide_version", lambda: DECISIONS[decision](registry))
+    is_done = bool(registry.list_decisions("toy"))
+    assert is_done == isinstance(registry, ModelStore), "elsewhere it is one transaction, and nothing was done"
+    assert place.resume() == (frozenset({"toy"}) if is_done else frozenset())
+    assert [(v.version, v.is_decided) for v in place.jobs.list_versions(place.attempt.job)] == [("1", True)] * is_done
+    assert len(registry.list_versions("toy")) == len(registry.list_decisions("toy")) == is_done
+    assert (registry.find_champion("toy") is not None) == (is_done and decision == "promoted")
+
+
+def test_a_number_that_another_training_got_since_is_left_to_it(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = place.open(place.attempt)
+    version = put(registry, tmp_path / "aside")
+    kill_before(monkeypatch, "remove_version", lambda: registry.discard("toy", version.version))
+    other = place.open_unfenced()
+    before = other.list_versions("toy")
+    theirs = put(other, tmp_path / "aside2", seed=1)
+    assert place.resume() == frozenset()
+    assert other.list_versions("toy") == (theirs,), f"there was {before}"

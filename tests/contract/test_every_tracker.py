@@ -108,6 +108,22 @@ def test_a_training_is_a_run_with_its_families_below_it(tracker: MlflowTracker) 
     assert {r.info.status for r in runs} == {"FINISHED"}
 
 
+def test_a_training_that_was_killed_after_its_tracking_is_one_run_with_one_model(tmp_path: Path) -> None:
+    tracker, id = MlflowTracker(open_place("home", tmp_path)), uuid.uuid4().hex
+    tracker.log_run(build_run(tmp_path, "1"))
+    for number in ("2", "3"):
+        assert tracker.log_run(replace(build_run(tmp_path, number), id=id)) == id
+    client = tracker._client()
+    (experiment,) = client.search_experiments(filter_string="name = 'toy'")
+    runs = client.search_runs([experiment.experiment_id])
+    assert sorted(r.info.run_name for r in runs if "mlflow.parentRunId" not in r.data.tags) == ["toy v1", "toy v3"]
+    assert len(runs) == 2 * 5, "each with two families and two trials"
+    assert [v.tags["epic22.version"] for v in client.search_model_versions("name = 'toy'")] == ["3", "1"]
+    assert "report.html" in [file.path for file in client.list_artifacts(id)]
+    tracker.mark_versions("toy", "3", None)
+    assert client.get_model_version_by_alias("toy", "champion").run_id == id
+
+
 def list_children(client: "MlflowClient", experiment: str, parent: str) -> list[Any]:
     runs = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent}'")
     return sorted(runs, key=lambda run: str(run.info.run_name))

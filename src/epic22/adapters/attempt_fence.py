@@ -13,6 +13,10 @@ from epic22.core.job import JobVersion
 class FencedWork(Protocol):
     """What an attempt makes visible inside its fence; kept, with the job, in the same transaction as the check."""
 
+    @property
+    def origin(self) -> str:
+        """The job, by a text that no other job has, nor one of another database; "" without a job."""
+
     def add_version(self, task: str, version: str) -> None:
         """Keep that the job registered a version."""
 
@@ -35,9 +39,14 @@ class Fence(Protocol):
     def list_versions(self) -> tuple[JobVersion, ...]:
         """The versions that the job's attempts registered."""
 
+    def read_origin(self) -> str:
+        """The job, as FencedWork has it."""
+
 
 class _Unfenced:
     """No job: everything is let through, and nothing is kept."""
+
+    origin = ""
 
     @contextmanager
     def hold(self) -> Iterator[FencedWork]:
@@ -51,6 +60,10 @@ class _Unfenced:
     def list_versions(self) -> tuple[JobVersion, ...]:
         """None."""
         return ()
+
+    def read_origin(self) -> str:
+        """None."""
+        return self.origin
 
     def add_version(self, task: str, version: str) -> None:
         """Nothing."""

@@ -52,6 +52,8 @@ EXPLANATION = "explanation.json"
 EVALUATION = "evaluation.json"
 HELD_OUT = "held_out.npz"
 GATES = "gates.json"
+JOB = ".job"
+"""Which job made a version, beside it: a kill may come between the version's place and the job's own record of it."""
 INCOMING_PREFIX = ".incoming-"
 ABANDONED_SECONDS = 24 * 3600
 """A folder that comes in is moved in within minutes; one of a killed process is removed after a day."""
@@ -95,6 +97,8 @@ class ModelStore:
             (incoming / VERSION).write_text(json.dumps(to_json(version), indent=2))
             try:
                 with self.fence.hold() as work:
+                    if work.origin:
+                        (incoming / JOB).write_text(work.origin)
                     os.rename(incoming, self.folder(task, version.version))
                     work.add_version(task, version.version)
             except OSError:
@@ -172,6 +176,31 @@ class ModelStore:
                 os.rename(folder, leaving := self._task_folder(task) / f"{INCOMING_PREFIX}{uuid.uuid4().hex}")
                 work.remove_version(task, version)
             shutil.rmtree(leaving, ignore_errors=True)
+
+    def match_job(self) -> None:
+        """Have the record of the job whose attempt this is say what its earlier attempts left here: a kill may have come after
+        they registered or decided on a version, and before that was written down with the job."""
+        known = {(one.task, one.version): one.is_decided for one in self.fence.list_versions()}
+        with self.fence.hold() as work:
+            made = self._list_made_by(work.origin)
+            for task, version in set(known) - set(made):
+                if not known[task, version]:
+                    # It was removed; its number may be another's by now.
+                    work.remove_version(task, version)
+            for task, version in made:
+                if (task, version) not in known:
+                    work.add_version(task, version)
+                if not known.get((task, version)) and self._is_decided(task, version):
+                    work.decide_version(task, version)
+
+    def _list_made_by(self, origin: str) -> list[tuple[str, str]]:
+        """The versions of all tasks that a job made; none of no job."""
+        markers = (path for path in self.root.glob(f"*/*/{JOB}") if VERSION_NUMBER.fullmatch(path.parent.name))
+        return [(path.parent.parent.name, path.parent.name) for path in markers if origin and path.read_text() == origin]
+
+    def _is_decided(self, task: str, version: str) -> bool:
+        """Whether it was decided what becomes of a version, and that is done."""
+        return any(one.version == version and not one.is_unfinished for one in self.list_decisions(task))
 
     def list_decisions(self, task: str) -> tuple[PromotionRecord, ...]:
         """What was decided of the task's versions, oldest first, by the lines of the log that can be read."""

@@ -170,6 +170,9 @@ class SharedModelStore:
                 self.fence.join(connection).remove_version(task, version)
             self.artifacts.remove(row.artifact)
 
+    def match_job(self) -> None:
+        """Nothing: what is said of a version and of its job is written in one transaction."""
+
     def list_decisions(self, task: str) -> tuple[PromotionRecord, ...]:
         """What was decided of the task's versions, oldest first."""
         query = select(PROMOTIONS.c.decision).where(PROMOTIONS.c.task == check_task_name(task)).order_by(PROMOTIONS.c.id)

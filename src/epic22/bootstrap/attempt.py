@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from epic22.bootstrap.jobs_database import open_jobs_database
 from epic22.config import Settings
-from epic22.core.job import list_devices
+from epic22.core.job import AttemptId, list_devices
 
 
 @contextmanager
@@ -18,19 +18,19 @@ def begin_training(settings: Settings, device: str = "auto") -> Iterator[frozens
     from epic22.adapters.device_lock import hold_devices
 
     with hold_devices(list_devices(device), settings.home):
-        yield _resume(settings, settings.attempt.job)
+        yield _resume(settings, settings.attempt)
 
 
-def _resume(settings: Settings, job: int) -> frozenset[str]:
-    from epic22.adapters.metadata.jobs import JobTable
-
-    versions = JobTable(open_jobs_database(settings)).list_versions(job)
-    if not versions:
+def _resume(settings: Settings, attempt: AttemptId) -> frozenset[str]:
+    if attempt.number == 1:
         return frozenset()
+    from epic22.adapters.metadata.jobs import JobTable
     from epic22.bootstrap.components import assemble
     from epic22.bootstrap.promotion import mirror_versions
 
     components = assemble(settings)
+    components.registry.match_job()
+    versions = JobTable(open_jobs_database(settings)).list_versions(attempt.job)
     decided = frozenset(version.task for version in versions if version.is_decided)
     for version in versions:
         if not version.is_decided:

@@ -2,8 +2,10 @@
 
 import os
 import platform
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
 from pathlib import Path
@@ -27,9 +29,10 @@ DISTRIBUTIONS = (
 
 
 def build_run_record(
-    run: TrainingRun, folder: Path, figures: Mapping[str, bytes], meter: ResourceMeter, task_file: Path | None
+    run: TrainingRun, folder: Path, figures: Mapping[str, bytes], meter: ResourceMeter, task_file: Path | None, origin: str = ""
 ) -> RunRecord:
-    """The record of a run whose version, report included, lies in a folder."""
+    """The record of a run whose version, report included, lies in a folder. `origin` is the job that trained it: another attempt
+    at it makes a record of the same id."""
     device = find_used_device()
     return RunRecord(
         version=run.version,
@@ -44,7 +47,13 @@ def build_run_record(
         started_at=meter.started_at,
         task_file=task_file,
         inputs=_describe_inputs(run),
+        id=name_run(origin, run.version.task),
     )
+
+
+def name_run(origin: str, task: str) -> str:
+    """The id of the run of a task's training by a job; another at every call without a job."""
+    return sha256(f"{origin}/{task}".encode()).hexdigest()[:32] if origin else uuid.uuid4().hex
 
 
 def describe_environment() -> dict[str, str]:

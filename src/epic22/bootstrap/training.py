@@ -18,6 +18,7 @@ from epic22.adapters.scratch import scratch_folder
 from epic22.bootstrap.components import Components
 from epic22.bootstrap.doctor import train_on_device
 from epic22.bootstrap.promotion import save_explanation, track_and_promote
+from epic22.bootstrap.stores import open_fence
 from epic22.bootstrap.tracking import build_run_record
 from epic22.bootstrap.tuning import build_tuning
 from epic22.core.data.batches import ParquetBatches, estimate_file_memory, open_batches
@@ -315,7 +316,8 @@ def _report_and_promote(
     progress.step()
     written = None if spec is None else write_run_task_file(run, spec, folder / TASK_FILE)
     figures = {**report.figures, **report.explanation_figures}
-    record = build_run_record(run, folder, figures, meter, None if written is None else folder / TASK_FILE)
+    origin = open_fence(components.settings).read_origin()
+    record = build_run_record(run, folder, figures, meter, None if written is None else folder / TASK_FILE, origin)
     components.registry.save_files(run.version.task, run.version.version)
     tracking_id = track_and_promote(components, record, run.verdicts, run.promotion)
     progress.step()

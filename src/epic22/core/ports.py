@@ -275,6 +275,9 @@ class Registry(Protocol):
     def list_faults(self, task: str) -> tuple[str, ...]:
         """What is damaged of a task, a sentence each, with the way out; none where all is well."""
 
+    def match_job(self) -> None:
+        """Have the record of the job whose attempt this is say what earlier attempts at it left here, and what was decided."""
+
     def discard(self, task: str, version: str) -> None:
         """Remove a version that was saved and not promoted: what follows its saving failed."""
 

@@ -1,5 +1,6 @@
 """What a tracker writes down of a training: the run, the families that were raced in it, and the trials of its search."""
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +61,7 @@ class RunRecord:
     beside the scores.
 
     `environment` is what it ran in and on, by name; `started_at` when it began, in seconds since 1970, None where nobody looked.
+    `id` is that of its own run: a later attempt at the same training has the same, and its record takes the place of the first.
     """
 
     version: ModelVersion
@@ -74,3 +76,4 @@ class RunRecord:
     started_at: float | None = None
     task_file: Path | None = None
     inputs: InputRecord | None = None
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)

@@ -19,6 +19,12 @@ class FencedTransaction:
 
     connection: Connection
     job: int
+    submitted_at: str
+
+    @property
+    def origin(self) -> str:
+        """The job, by its number and the moment of its submission: numbers of another database may be the same."""
+        return f"{self.job} {self.submitted_at}"
 
     def add_version(self, task: str, version: str) -> None:
         """Keep that the job registered a version."""
@@ -52,13 +58,20 @@ class AttemptFence:
     def join(self, connection: Connection) -> FencedTransaction:
         """The same until the end of a transaction. Raises AttemptError."""
         # The lock of the row keeps a take-over waiting on a server; SQLite has one writer anyway.
-        if connection.execute(select(JOBS.c.id).where(is_newest(self.attempt)).with_for_update()).first() is None:
+        query = select(JOBS.c.submitted_at).where(is_newest(self.attempt)).with_for_update()
+        submitted_at = connection.execute(query).scalar_one_or_none()
+        if submitted_at is None:
             raise AttemptError(
                 f"attempt {self.attempt.number} at job {self.attempt.job} is not its newest any more: the job was cancelled, or "
                 "another worker has it; nothing was changed."
             )
-        return FencedTransaction(connection, self.attempt.job)
+        return FencedTransaction(connection, self.attempt.job, submitted_at)
 
     def list_versions(self) -> tuple[JobVersion, ...]:
         """The versions that the job's attempts registered."""
         return JobTable(self.database).list_versions(self.attempt.job)
+
+    def read_origin(self) -> str:
+        """The job, as FencedTransaction has it. Raises AttemptError as `join` does."""
+        with self.hold() as work:
+            return work.origin

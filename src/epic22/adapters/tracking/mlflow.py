@@ -15,7 +15,7 @@ import structlog
 
 from epic22.adapters.tracking.run_archive import read_archive, write_archive
 from epic22.adapters.tracking.run_tree import VERSION, build_run_tree
-from epic22.adapters.tracking.run_writer import write_and_register
+from epic22.adapters.tracking.run_writer import remove_training, write_and_register
 from epic22.adapters.tracking.stored_run import RunTree
 from epic22.adapters.tracking.tracking_store import TrackingStore
 from epic22.core.errors import FileError, StorageError
@@ -43,13 +43,15 @@ class MlflowTracker:
         self.store.prepare()
 
     def log_run(self, run: RunRecord) -> str:
-        """Write the training, its families and the trials of its search down, one training at a time, and those that waited.
+        """Write the training, its families and the trials of its search down, one training at a time, and those that waited. What
+        an earlier attempt at it wrote before it was killed is replaced.
 
         Raises StorageError where the tables or the files cannot be written, and the run cannot wait; nothing is left of it then.
         """
         tree = build_run_tree(run)
         try:
             with self._open() as client:
+                remove_training(client, self.store, tree.task, tree.id)
                 write_and_register(client, self.store, tree)
         except StorageError as fault:
             self._keep_waiting(tree, fault)
@@ -87,6 +89,8 @@ class MlflowTracker:
         if self.waiting is None:
             raise fault
         path = self.waiting / f"{tree.task}-{tree.runs[0].tags[VERSION]}-{tree.id[:8]}.zip"
+        for earlier in self.waiting.glob(f"{tree.task}-*-{tree.id[:8]}.zip"):
+            earlier.unlink(missing_ok=True)
         try:
             write_archive(path, [tree])
         except OSError:

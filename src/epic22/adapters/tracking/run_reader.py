@@ -83,16 +83,21 @@ def read_runs(client: "MlflowClient", training: str) -> tuple[StoredRun, ...]:
     """A training's own run and all that are below it, each behind the one that it is below."""
     from mlflow.store.tracking.dbmodels.models import SqlRun
 
+    ids = list_runs_below(client, training)
     with open_session(client) as session:
-        parents = {training: ""}
-        level = [training]
-        while level:
-            level = [child for child in _list_children(session, level) if child not in parents]
-            parents |= dict.fromkeys(level, "")
-        ids = list(parents)
         rows = {row.run_uuid: row for row in _select(session, SqlRun, SqlRun.run_uuid, ids)}
         details = _Details.read(session, ids)
         return tuple(_build_run(rows[id], details) for id in ids if id in rows)
+
+
+def list_runs_below(client: "MlflowClient", training: str) -> list[str]:
+    """The ids of a training's own run, which is the first, and of all that are below it."""
+    with open_session(client) as session:
+        ids, level = {training: None}, [training]
+        while level:
+            level = [child for child in _list_children(session, level) if child not in ids]
+            ids |= dict.fromkeys(level)
+    return list(ids)
 
 
 def _list_children(session: Any, parents: Sequence[str]) -> list[str]:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
+NO_SYNC: Mapping[str, Any] = {"synchronize_session": False}
+"""Nothing that is removed was loaded in the session."""
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -45,6 +48,21 @@ def insert_runs(client: "MlflowClient", experiment: RunFolder, runs: Sequence[St
         for run in runs:
             for dataset in run.datasets:
                 _insert_dataset(session, experiment.id, run.id, dataset)
+
+
+def remove_runs(client: "MlflowClient", runs: Sequence[str]) -> None:
+    """Remove runs for good, those that are below others first, so that what a kill leaves is found again from above."""
+    from mlflow.store.tracking.dbmodels.models import SqlInput, SqlInputTag
+    from sqlalchemy import delete, select
+
+    store: Any = client._tracking_client.store
+    for run in reversed(runs):
+        # Which dataset it learned from, MLflow leaves.
+        edges: Any = select(SqlInput.input_uuid).where(SqlInput.destination_id == run)
+        with open_session(client, read_only=False) as session:
+            session.execute(delete(SqlInputTag).where(SqlInputTag.input_uuid.in_(edges)).execution_options(**NO_SYNC))
+            session.execute(delete(SqlInput).where(SqlInput.destination_id == run).execution_options(**NO_SYNC))
+        store._hard_delete_run(run)
 
 
 def open_session(client: "MlflowClient", read_only: bool = True) -> Any:

@@ -46,7 +46,7 @@ def _build_training_run(record: RunRecord, now: int) -> StoredRun:
         **record.environment,
     }
     return StoredRun(
-        uuid.uuid4().hex,
+        record.id,
         f"{version.task} v{version.version}",
         "FINISHED",
         now if record.started_at is None else int(record.started_at * 1000),

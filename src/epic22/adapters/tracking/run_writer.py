@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from epic22.adapters.tracking.mlflow_model import MODEL
 from epic22.adapters.tracking.mlflow_store import locate_files
-from epic22.adapters.tracking.run_reader import has_run
-from epic22.adapters.tracking.run_tables import RunFolder, insert_runs
+from epic22.adapters.tracking.run_reader import has_run, list_runs_below
+from epic22.adapters.tracking.run_tables import RunFolder, insert_runs, remove_runs
 from epic22.adapters.tracking.run_tree import HASH, VERSION
 from epic22.adapters.tracking.stored_run import RunTree, read_content
 from epic22.adapters.tracking.tracking_store import TrackingStore
@@ -43,6 +43,16 @@ def write_and_register(client: "MlflowClient", store: TrackingStore, tree: RunTr
     except BaseException:
         _discard(client, store, tree)
         raise
+
+
+def remove_training(client: "MlflowClient", store: TrackingStore, task: str, run: str) -> None:
+    """Remove a training's runs, their files and the model that was registered of them for good; nothing where none is there."""
+    if not has_run(client, run):
+        return
+    for version in client.search_model_versions(f"run_id = '{run}'"):
+        client.delete_model_version(version.name, version.version)
+    store.files.remove(f"{task}/{run}")
+    remove_runs(client, list_runs_below(client, run))
 
 
 def _discard(client: "MlflowClient", store: TrackingStore, tree: RunTree) -> None:
