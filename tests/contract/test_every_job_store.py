@@ -1,17 +1,21 @@
 """What every place of jobs must do: an SQLite file, and a schema of a PostgreSQL server."""
 
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select, update
 from tests.postgres import new_database
 
 from epic22.adapters.metadata.database import Database
 from epic22.adapters.metadata.fence import AttemptFence
 from epic22.adapters.metadata.jobs import JobTable
 from epic22.adapters.metadata.schedules import ScheduleTable
+from epic22.adapters.metadata.schema import JOBS, WORKERS
+from epic22.adapters.metadata.sessions import name_attempt_session, name_worker_session
 from epic22.adapters.metadata.workers import WorkerTable
-from epic22.core.errors import AttemptError, UnknownTaskError, UserError
+from epic22.core.errors import AttemptError, StorageError, UnknownTaskError, UserError
 from epic22.core.job import FAULT_LIMIT, AttemptId, ChildOutcome, JobRequest, NextStep, decide_next_step
 from epic22.core.schedule import Schedule, compute_next_time
 from epic22.services.jobs import submit_due
@@ -148,3 +152,26 @@ def test_missed_runs_of_a_schedule_are_caught_up_once(jobs: JobTable, database: 
     schedules.remove_schedule("nightly")
     with pytest.raises(UnknownTaskError, match="no schedule"):
         schedules.remove_schedule("nightly")
+
+
+@pytest.mark.slow
+def test_what_a_sleeping_worker_and_its_process_have_locked_holds_up_no_take_over() -> None:
+    url = new_database()
+    attempt = AttemptId(JobTable(Database(url)).add(REQUEST).id, 1)
+    process, worker = Database(url, session=name_attempt_session(attempt)), Database(url, session=name_worker_session("w1"))
+    jobs, workers = JobTable(Database(url)), WorkerTable(Database(url, session=name_worker_session("w2")))
+    WorkerTable(worker).register("w1")
+    assert jobs.claim(attempt, "w1") is not None
+    under_way = ExitStack()
+    under_way.enter_context(AttemptFence(process, attempt).hold())
+    beating = under_way.enter_context(worker.write())
+    beating.execute(update(WORKERS).where(WORKERS.c.id == "w1").values(beats=7))
+    (lost,) = workers.remove("w1", "asleep.")
+    assert lost.attempt == attempt
+    newest = AttemptId(attempt.job, jobs.get(attempt.job).attempt + 1)
+    assert jobs.claim(newest, "w2") is not None
+    with pytest.raises(StorageError):
+        under_way.close()
+    assert workers.remove("w2", "it was stopped.")[0].attempt == newest, "its own sessions stay"
+    with Database(url).read() as connection:
+        assert connection.execute(select(JOBS.c.state)).scalar_one() == "waiting"

@@ -1,16 +1,20 @@
 """`epic22 submit`, `jobs`, `schedule` and `work`, as a user types them."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from tests.shell import Shell
 from tests.small_tables import small_tables
 
+from epic22.adapters.metadata.database import Database
+from epic22.adapters.metadata.job_events import JobEventTable
 from epic22.adapters.metadata.jobs import JobTable
 from epic22.bootstrap.jobs_database import open_jobs_database
 from epic22.config import Settings
 from epic22.core.job import AttemptId, JobRequest
+from epic22.core.progress import Noted
 
 
 @pytest.fixture
@@ -97,6 +101,8 @@ def test_a_store_is_not_copied_while_a_job_runs_and_takes_the_jobs_with_it(shell
     shell("submit", "train", "tenant_churn")
     shell("schedule", "add", "--name", "weekly", "--cron", "0 3 * * 1", "train", "tenant_churn")
     assert jobs.claim(AttemptId(1, 1), "w") is not None
+    begun = JobEventTable(jobs.database)
+    begun.append(AttemptId(1, 1), [(datetime.now(UTC), Noted("it begins"))])
     address = f"sqlite:///{tmp_path}/shared/metadata.sqlite"
     code, _, err = shell("store", "copy", "--to", address)
     assert code == 2
@@ -105,6 +111,7 @@ def test_a_store_is_not_copied_while_a_job_runs_and_takes_the_jobs_with_it(shell
     jobs.cancel(1)
     assert shell.json("store", "copy", "--to", address)["jobs"] == {"copied": 2, "present": 0}
     assert shell.json("store", "copy", "--to", address)["jobs"] == {"copied": 0, "present": 2}
+    assert JobEventTable(Database(address)).read(1) == begun.read(1) != ()
     shell.monkeypatch.setenv("EPIC22_DATABASE_URL", address)
     assert [(job["id"], job["state"]) for job in shell.json("jobs", "list")] == [(2, "waiting"), (1, "cancelled")]
     assert shell.json("store", "status")["jobs"] == 2

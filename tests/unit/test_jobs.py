@@ -78,6 +78,20 @@ def test_a_schedule_follows_the_clocks_of_its_zone() -> None:
     assert compute_next_time("0 3 * * *", "UTC", saturday) == datetime(2026, 3, 29, 3, tzinfo=UTC)
 
 
+def test_an_hour_that_comes_twice_counts_once_unless_every_hour_is_asked_for() -> None:
+    night = datetime(2026, 10, 24, 23, 30, tzinfo=UTC)
+
+    def list_times(cron: str, n: int) -> list[str]:
+        moments = [night]
+        for _ in range(n):
+            moments.append(compute_next_time(cron, "Europe/Berlin", moments[-1]))
+        return [f"{moment:%d %H:%M}" for moment in moments[1:]]
+
+    assert list_times("30 2 * * *", 2) == ["25 00:30", "26 01:30"]
+    assert list_times("*/30 2 * * *", 3) == ["25 00:00", "25 00:30", "26 01:00"]
+    assert list_times("0 * * * *", 3) == ["25 00:00", "25 01:00", "25 02:00"]
+
+
 def test_a_worker_is_dead_once_its_heartbeats_stood_still_for_long_enough_as_this_one_saw() -> None:
     pulse = Pulse()
     assert pulse.find_dead({"a": 1, "b": 1}, 0.0) == []

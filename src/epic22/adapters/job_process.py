@@ -21,6 +21,7 @@ from typing import IO, NoReturn
 
 from epic22.adapters.control_group import ControlGroup
 from epic22.adapters.job_log import JobLog
+from epic22.adapters.metadata.sessions import SESSION_SETTING, name_attempt_session
 from epic22.adapters.process_tree import ProcessTree
 from epic22.core.errors import StorageError, UserError, describe_storage_fault
 from epic22.core.job import ATTEMPT_SETTING, AttemptId, ChildOrder, ChildOutcome
@@ -127,6 +128,7 @@ class _Child:
             ATTEMPT_SETTING: str(order.attempt),
             "EPIC22_THREADS": str(order.threads),
             PROGRESS_SETTING: f"/dev/fd/{write_end}",
+            SESSION_SETTING: name_attempt_session(order.attempt),
         }
         if order.memory is not None and CAP_SETTING not in os.environ:
             own[CAP_SETTING] = str(int(order.memory * CAP_SHARE))

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from epic22.adapters.metadata.sessions import name_worker_session
 from epic22.core.errors import StorageError
 from epic22.core.job import AttemptId, JobRecord
 
@@ -55,8 +56,10 @@ class DbosQueue:
     def _build_config(self) -> Any:
         from dbos._serialization import DBOSPortableJSON
 
+        arguments = {} if self.schema is None else {"connect_args": {"application_name": name_worker_session(self.worker)}}
         return {
             "name": "epic22",
+            "db_engine_kwargs": arguments,
             "system_database_url": self.url,
             "dbos_system_schema": self.schema or "dbos",
             "application_version": self.program,

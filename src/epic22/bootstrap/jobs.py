@@ -16,6 +16,7 @@ from epic22.adapters.job_process import JobProcesses, end_attempt_process
 from epic22.adapters.metadata.job_events import JobEventTable
 from epic22.adapters.metadata.jobs import JobTable
 from epic22.adapters.metadata.schedules import ScheduleTable
+from epic22.adapters.metadata.sessions import name_worker_session
 from epic22.adapters.metadata.workers import WorkerTable
 from epic22.bootstrap.jobs_database import JOBS, open_jobs_database
 from epic22.config import Settings
@@ -47,7 +48,7 @@ def open_worker_parts(settings: Settings, worker: str, control_group: Path | Non
     refuse_unwritable_home(settings.home)
     if control_group is not None:
         require_memory_control(control_group)
-    database = open_jobs_database(settings)
+    database = open_jobs_database(settings, name_worker_session(worker))
     processes = JobProcesses(JobEventWriter(JobEventTable(database)).open_progress, control_group=control_group)
     tables = JobTable(database), WorkerTable(database), ScheduleTable(database)
     queue = open_job_queue(database, worker)

@@ -11,10 +11,10 @@ JOBS = "jobs"
 """The folder of the home for jobs: their logs, and without a database what is known of them."""
 
 
-def open_jobs_database(settings: Settings) -> "Database":
-    """The database of the settings, or an SQLite file in the home."""
+def open_jobs_database(settings: Settings, session: str | None = None) -> "Database":
+    """The database of the settings, in which sessions are called so, or an SQLite file in the home."""
     from epic22.adapters.metadata.database import Database
 
     if settings.database_url is not None:
-        return Database(settings.database_url)
+        return Database(settings.database_url, session=session)
     return Database(f"sqlite:///{settings.home / JOBS / 'jobs.sqlite'}", "EPIC22_HOME")

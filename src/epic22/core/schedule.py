@@ -31,6 +31,8 @@ def compute_next_time(cron: str, zone: str, after: datetime) -> datetime:
     """The first moment after another at which a cron line fires, in UTC. Raises UserError for a line or zone that is none, and
     for a line that never fires.
 
+    An hour that comes twice, as clocks go back, counts once for a line that names its hours; one of every hour fires in both.
+
     >>> compute_next_time("0 3 * * 1", "Europe/Berlin", datetime(2026, 3, 28, tzinfo=UTC)).isoformat()
     '2026-03-30T01:00:00+00:00'
     """
@@ -42,7 +44,10 @@ def compute_next_time(cron: str, zone: str, after: datetime) -> datetime:
     if len(cron.split()) != 5:
         raise UserError(f"the cron line {cron[:60]!r} has {len(cron.split())} fields; {CRON_EXAMPLE}.")
     try:
-        moment: datetime = croniter(cron, after.astimezone(place), max_years_between_matches=9).get_next(datetime)
+        moments = croniter(cron, after.astimezone(place), max_years_between_matches=9)
+        moment: datetime = moments.get_next(datetime)
+        while moment.fold and not cron.split()[1].startswith("*"):
+            moment = moments.get_next(datetime)
     except CroniterBadDateError:
         raise UserError(f"the cron line {cron[:60]!r} never fires; name a day that its month has.") from None
     except (CroniterError, ValueError, KeyError) as error:

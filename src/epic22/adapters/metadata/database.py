@@ -34,11 +34,13 @@ class Database:
     """The metadata database at a URL. Its tables are made, or brought up to date, when it is first used.
 
     `read` and `write` give a connection in a transaction. Both raise StorageError, one sentence without the password, where the
-    server or file cannot be used; NotInstalledError without psycopg. `setting` is what a person changes to use another.
+    server or file cannot be used; NotInstalledError without psycopg. `setting` is what a person changes to use another, `session`
+    what its sessions at a server are called.
     """
 
-    def __init__(self, url: str, setting: str = SETTING) -> None:
+    def __init__(self, url: str, setting: str = SETTING, session: str | None = None) -> None:
         self._url = url
+        self.session = session
         self._setting = setting
         self.is_sqlite = url.startswith("sqlite:")
         self._is_current = False
@@ -108,6 +110,7 @@ class Database:
             self.driver_url,
             pool_pre_ping=True,
             connect_args={
+                **({} if self.session is None else {"application_name": self.session}),
                 "connect_timeout": CONNECT_SECONDS,
                 "options": f"-c search_path={SCHEMA} -c statement_timeout={STATEMENT_SECONDS}s",
             },

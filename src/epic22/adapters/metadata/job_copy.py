@@ -1,11 +1,11 @@
-"""Moving jobs with their attempts, and schedules, from one database to another."""
+"""Moving jobs with their attempts and events, and schedules, from one database to another."""
 
 from collections.abc import Sequence
 
 from sqlalchemy import Connection, Table, func, insert, select
 
 from epic22.adapters.metadata.database import SCHEMA, Database
-from epic22.adapters.metadata.schema import JOB_ATTEMPTS, JOB_VERSIONS, JOBS, SCHEDULES
+from epic22.adapters.metadata.schema import JOB_ATTEMPTS, JOB_EVENTS, JOB_VERSIONS, JOBS, SCHEDULES
 from epic22.adapters.receipt_copy import CopyCounts
 from epic22.core.errors import StorageError
 
@@ -41,7 +41,7 @@ def copy_jobs(source: Database, target: Database) -> CopyCounts:
     refuse_running_jobs(source)
     if not (rows[JOBS.name] or rows[SCHEDULES.name]):
         return CopyCounts(0, 0)
-    with target.write() as connection:
+    with target.write() as connection, source.read() as reader:
         present = {table.name: _read_rows(connection, table) for table in TABLES}
         if any(present.values()):
             if any(present[name] != rows[name] for name in rows):
@@ -52,6 +52,11 @@ def copy_jobs(source: Database, target: Database) -> CopyCounts:
         for table in TABLES:
             if rows[table.name]:
                 connection.execute(insert(table), rows[table.name])
+        for job in rows[JOBS.name]:
+            # A job's at a time: one may have thousands.
+            events = [dict(row._mapping) for row in reader.execute(select(JOB_EVENTS).where(JOB_EVENTS.c.job == job["id"]))]
+            if events:
+                connection.execute(insert(JOB_EVENTS), events)
         if not target.is_sqlite:
             # Numbers that were given are not counted by the server itself.
             newest = (

@@ -9,6 +9,7 @@ from epic22 import __version__
 from epic22.adapters.metadata.database import Database
 from epic22.adapters.metadata.jobs import lose_attempt, now, to_text
 from epic22.adapters.metadata.schema import JOB_ATTEMPTS, JOBS, WORKERS
+from epic22.adapters.metadata.sessions import end_sessions, name_attempt_session, name_worker_session
 from epic22.core.job import AttemptId, LostAttempt, decide_retry
 
 
@@ -40,10 +41,16 @@ class WorkerTable:
             return unknown | {row.id: row.beats for row in connection.execute(select(WORKERS.c.id, WORKERS.c.beats))}
 
     def remove(self, worker: str, reason: str) -> tuple[LostAttempt, ...]:
-        """Take a worker for dead: what it ran waits for the next attempt. Gives the attempts that it had under way."""
+        """Take a worker for dead: what it ran waits for the next attempt. Gives the attempts that it had under way.
+
+        Its sessions at the server, and those of its processes, are ended first: asleep, they would keep what they have locked.
+        """
         newest = (JOBS.c.id == JOB_ATTEMPTS.c.job) & (JOBS.c.attempt == JOB_ATTEMPTS.c.number)
         runs = (JOBS.c.state == "running") & (JOBS.c.worker == worker)
         query = select(JOB_ATTEMPTS, JOBS.c.faults).join(JOBS, newest).where(runs)
+        with self.database.read() as connection:
+            under_way = [AttemptId(row.job, row.number) for row in connection.execute(query)]
+        end_sessions(self.database, (name_worker_session(worker), *map(name_attempt_session, under_way)))
         with self.database.write() as connection:
             lost = []
             for row in connection.execute(query).all():
