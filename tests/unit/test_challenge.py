@@ -1,6 +1,7 @@
 """What a new version must show before it takes the place of the one that serves."""
 
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from tests.decisions import meet_challenge
 from tests.toy import toy
 from tests.trained import trained
 
+from epic22.core.artifact.row_model import RowModel
 from epic22.core.data.folds import Fold, FoldPlan
+from epic22.core.data.formula import Formula
 from epic22.core.errors import ColumnError
 from epic22.core.evaluation.challenge import (
     Challenge,
@@ -20,17 +23,20 @@ from epic22.core.evaluation.challenge import (
     challenge_champion,
     compute_margin,
     judge_challenge,
+    meet_recipe,
     select_compared_rows,
 )
-from epic22.core.evaluation.crossval import Evaluation
+from epic22.core.evaluation.crossval import Evaluation, evaluate, make_candidate
 from epic22.core.evaluation.fairness import PROMOTED, PromotionDecision
 from epic22.core.evaluation.held_out import HeldOutPredictions
 from epic22.core.evaluation.predictions import FoldPredictions
 from epic22.core.evaluation.significance import Verdict
 from epic22.core.experiment import Experiment
+from epic22.core.models.catalog import get_family
 from epic22.core.statistics import Interval
 from epic22.core.tables.rowhash import hash_values
-from epic22.services.challenge import ServingModel, collect_responses, refuse_other_target
+from epic22.core.task import Task
+from epic22.services.challenge import ServingModel, collect_responses, evaluate_recipe, find_recipe, refuse_other_target
 from epic22.services.pipelines.rows import evaluate_row_version
 
 MARGIN = Margin(negligible=0.01, tolerable=0.04)
@@ -186,3 +192,60 @@ def test_rows_that_the_champion_never_saw_are_answered_by_itself_and_others_out_
     assert np.isnan(collect_responses(experiment, ServingModel(model.version, model, sampled))[300:]).all()
     with pytest.raises(ColumnError, match="held-out predictions were not kept"):
         collect_responses(experiment, ServingModel(model.version, model, None))
+
+
+def judge(experiment: Experiment, family: str) -> Evaluation:
+    return evaluate(experiment, make_candidate(experiment, get_family(family)))
+
+
+def test_a_version_that_is_certainly_worse_than_the_champions_recipe_does_not_follow() -> None:
+    experiment = small_experiment(400)
+    linear, constant, passed = judge(experiment, "linear"), judge(experiment, "constant"), Challenge("1", True, "not worse")
+    met = meet_recipe(experiment, passed, constant, linear, constant)
+    assert not met.passed
+    assert re.fullmatch(
+        r"not worse; but \w+ .* worse .* than its recipe, linear, fitted in the same folds: certainly worse by .*", met.why
+    )
+
+
+def test_a_version_that_is_not_certainly_worse_than_the_recipe_follows_and_that_is_said() -> None:
+    experiment = small_experiment(400)
+    linear, constant, passed = judge(experiment, "linear"), judge(experiment, "constant"), Challenge("1", True, "not worse")
+    for rival in (linear, constant):
+        met = meet_recipe(experiment, passed, linear, rival, constant)
+        assert met.passed
+        assert f"than its recipe, {rival.family}, fitted in the same folds: not certainly worse" in met.why
+
+
+def test_what_the_held_out_responses_refuse_no_recipe_lets_pass() -> None:
+    experiment = small_experiment(400)
+    linear, constant, refused = judge(experiment, "linear"), judge(experiment, "constant"), Challenge("1", False, "worse")
+    assert not meet_recipe(experiment, refused, linear, constant, constant).passed
+
+
+def test_a_recipe_is_taken_from_the_board_or_fitted_in_the_same_folds() -> None:
+    experiment = small_experiment()
+    linear, constant = judge(experiment, "linear"), judge(experiment, "constant")
+    assert evaluate_recipe(experiment, (constant, linear), get_family("linear")) is linear
+    fitted = evaluate_recipe(experiment, (constant,), get_family("linear"))
+    for one, other in zip(fitted.fold_predictions, linear.fold_predictions, strict=True):
+        np.testing.assert_array_equal(one.response, other.response)
+
+
+def test_only_a_family_as_it_comes_on_the_columns_of_today_is_a_recipe(tmp_path: Path) -> None:
+    run, store = trained(tmp_path)
+    model = store.load("toy")
+    assert isinstance(model, RowModel)
+    task, bundle = run.task, model.bundle
+
+    def find(task: Task, **changed: Any) -> str | None:
+        other = replace(model, bundle=replace(bundle, **changed))
+        family = find_recipe(task, ServingModel(run.version, other, None))
+        return None if family is None else family.name
+
+    assert find(task) == bundle.family
+    assert find(task, family="ensemble") is None
+    assert find(task, preprocessor=replace(bundle.preprocessor, selected=(0, 1))) is None
+    assert find(replace(task, columns=task.columns[1:])) is None
+    assert find(replace(task, formulas=(Formula("twice", "2 * wear"),))) is None
+    assert find(task, family="a family of another release") is None

@@ -1,5 +1,6 @@
 """A new version against the one that serves: opened, asked for the same rows, and compared."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,10 +9,12 @@ from polars import DataFrame
 from epic22.core.artifact.model import Model
 from epic22.core.errors import BundleError, ColumnError, UnknownTaskError, UserError
 from epic22.core.evaluation.challenge import Challenge, challenge_champion, select_compared_rows
-from epic22.core.evaluation.crossval import Evaluation
+from epic22.core.evaluation.crossval import Evaluation, evaluate, make_candidate
 from epic22.core.evaluation.held_out import HeldOutPredictions
 from epic22.core.experiment import Experiment
 from epic22.core.lineage import ModelVersion
+from epic22.core.models.base import Family
+from epic22.core.models.catalog import get_family, refuse_unfit_families
 from epic22.core.ports import Registry
 from epic22.core.progress import Progress
 from epic22.core.tables.rowhash import hash_values
@@ -64,6 +67,25 @@ def challenge_with_rows(experiment: Experiment, challenger: Evaluation, constant
     except ColumnError as error:
         return refuse_comparison(serving, str(error))
     return challenge_champion(select_compared_rows(experiment, challenger, constant, responses), serving.number)
+
+
+def find_recipe(task: Task, serving: ServingModel) -> Family | None:
+    """The family that the champion was trained by as it comes, from the inputs and formulas that the task has now; None where a
+    search or planned columns made it, the columns are others, or the family cannot take part."""
+    recipe, columns = serving.model.recipe, {column.name for column in task.input_columns}
+    if recipe is None or set(recipe.inputs) != columns or recipe.formulas != tuple(one.name for one in task.formulas):
+        return None
+    try:
+        refuse_unfit_families((recipe.family,), task.target.kind, task.target.offset, task.has_sequence)
+    except UserError:
+        return None
+    return get_family(recipe.family)
+
+
+def evaluate_recipe(experiment: Experiment, board: Sequence[Evaluation], family: Family) -> Evaluation:
+    """A family as it comes on the folds of an experiment: as the board of such families has it, else fitted in each fold."""
+    on_board = next((one for one in board if one.family == family.name), None)
+    return on_board or evaluate(experiment, make_candidate(experiment, family))
 
 
 def refuse_comparison(serving: ServingModel, why: str) -> Challenge:

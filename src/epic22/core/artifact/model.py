@@ -33,6 +33,15 @@ class ModelDescription:
     log: bool | None = None
 
 
+@dataclass(frozen=True)
+class ModelRecipe:
+    """How a model was trained where a family made it as it comes: which family, from which inputs, with which formulas."""
+
+    family: str
+    inputs: tuple[str, ...]
+    formulas: tuple[str, ...]
+
+
 class RequestSource(Protocol):
     """A table to be answered, read as a model of rows or of series needs it."""
 
@@ -59,6 +68,11 @@ class Model(ABC):
     def input_names(self) -> tuple[str, ...]:
         """The columns that a row is asked for; none where a series is."""
         return ()
+
+    @property
+    def recipe(self) -> ModelRecipe | None:
+        """How it was trained, by which another can be; None where a search or planned columns made it, or it answers no rows."""
+        return None
 
     @property
     def name(self) -> str:

@@ -10,7 +10,7 @@ import polars as pl
 
 from epic22.core.artifact.answer_frame import ANSWER_SCHEMA, AnsweredRows, build_row_frame
 from epic22.core.artifact.bundle import DATA_TYPE, Bundle, Schema, open_bundle
-from epic22.core.artifact.model import Model, ModelDescription, RequestSource
+from epic22.core.artifact.model import Model, ModelDescription, ModelRecipe, RequestSource
 from epic22.core.artifact.prediction_columns import PredictionColumns, compute_columns
 from epic22.core.artifact.prediction_request import FrameRequest, PredictionRequest
 from epic22.core.artifact.request_model import RequestModel, build_example_row, build_request_model
@@ -18,11 +18,12 @@ from epic22.core.artifact.row_batch import RowBatch
 from epic22.core.artifact.row_network import RowNetwork, build_export_refusal
 from epic22.core.artifact.row_reasons import RowInputs, compute_reasons, describe_outcome, name_answer
 from epic22.core.column import Dtype
+from epic22.core.data.formula import Derivation
 from epic22.core.data.preprocess import MAX_LEVELS
 from epic22.core.errors import ColumnError, UserError
 from epic22.core.lineage import ModelVersion, sha256
 from epic22.core.models.base import Capabilities, predict_response
-from epic22.core.models.catalog import get_family
+from epic22.core.models.catalog import ENSEMBLE, get_family
 from epic22.core.models.ensemble import Ensemble
 from epic22.core.models.networks.exportable import find_network
 from epic22.core.prediction import PredictedValue, Prediction, PredictionScore
@@ -56,6 +57,16 @@ class RowModel(Model):
     def costs(self) -> Mapping[str, float]:
         """What a miss and a false alarm cost; empty where nothing is decided by it."""
         return self.bundle.costs
+
+    @property
+    def recipe(self) -> ModelRecipe | None:
+        """Its family, inputs and formulas; None where its columns were planned, or it is of a search."""
+        preprocessor = self.bundle.preprocessor
+        formulas = tuple(one.formula.name for one in preprocessor.derived if isinstance(one, Derivation))
+        has_others = preprocessor.selected is not None or len(formulas) < len(preprocessor.derived)
+        if has_others or self.bundle.family == ENSEMBLE.name:
+            return None
+        return ModelRecipe(self.bundle.family, self.input_names, formulas)
 
     def get_network(self, member: str | None = None) -> RowNetwork:
         """The network that it scores rows by. Raises UserError for a model that is none, and says which are."""

@@ -145,6 +145,26 @@ def judge_challenge(verdict: Verdict, margin: Margin, champion: str, rows: int) 
     return Challenge(champion, False, f"{gain}: {finding}", verdict, bound, rows)
 
 
+def meet_recipe(
+    experiment: Experiment, challenge: Challenge, challenger: Evaluation, recipe: Evaluation, constant: Evaluation
+) -> Challenge:
+    """The challenge once the new version has met the champion's way of training too, fitted in its own folds: it is refused where
+    it is certainly worse than that by more than the margin.
+
+    That lets no version pass that the models' own responses do not: a training on damaged rows damages both ways alike.
+    """
+    task = experiment.task
+    metric, minimum_effect = task.target.metric, task.policy.minimum_effect
+    score = recipe.score(metric.name).value
+    bound = compute_margin(score, metric.gain(score, constant.score(metric.name).value), minimum_effect).tolerable
+    verdict = compare(experiment, challenger, recipe, metric, minimum_effect)
+    gain = f"{metric.name} {describe_difference(verdict.difference)} than its recipe, {recipe.family}, fitted in the same folds"
+    if verdict.difference.high < -bound:
+        why = f"{challenge.why}; but {gain}: certainly worse by more than {format_figure(bound)}"
+        return replace(challenge, passed=False, why=why)
+    return replace(challenge, why=f"{challenge.why}; {gain}: not certainly worse by more than {format_figure(bound)}")
+
+
 def challenge_forecaster(
     quantiles: tuple[Array, Array], rows: ScoredRows, champion: str, drift: Array, minimum_effect: float | None = None
 ) -> Challenge:

@@ -20,7 +20,8 @@ def judge_against_champion(evidence: Evidence) -> GateFinding:
 
 GATE = Gate(
     name=NAME,
-    quantity="difference of the deciding metric to the version that serves, on the same held-out rows",
+    quantity="difference of the deciding metric to the version that serves, on the same held-out rows; and to its recipe, "
+    "fitted in the same folds",
     limit="no loss above a tenth of that version's advantage over the constant",
     declared_in="`policy.minimum_effect`",
     first_model="does not apply",

@@ -14,7 +14,7 @@ from epic22.core.data.split import plan_folds
 from epic22.core.data.task_data import TaskData
 from epic22.core.errors import ColumnError
 from epic22.core.evaluation.baselines import INCUMBENT, evaluate_incumbent, evaluate_oracle
-from epic22.core.evaluation.challenge import Challenge
+from epic22.core.evaluation.challenge import Challenge, meet_recipe
 from epic22.core.evaluation.crossval import Candidate, Evaluation, evaluate, make_default_recipe
 from epic22.core.evaluation.explain.explanation import Explanation, explain
 from epic22.core.evaluation.fairness import PromotionDecision
@@ -32,7 +32,7 @@ from epic22.core.selection.feature_selection import ColumnPlanner
 from epic22.core.task import Array, Kind, Task
 from epic22.services.assess import assess_binary, assess_hazard
 from epic22.services.candidates import Candidates, RunConfig, list_candidates, prepare_candidates
-from epic22.services.challenge import ServingModel, challenge_with_rows
+from epic22.services.challenge import ServingModel, challenge_with_rows, evaluate_recipe, find_recipe
 from epic22.services.column_prices import attach_prices, explain_costly_prices, price_doubtful_columns
 from epic22.services.comparison import compare_in_use, is_baseline
 from epic22.services.gates.gate import CoverageShare, Evidence
@@ -151,9 +151,18 @@ class RowPipeline:
         return evaluate_row_version(plan.preparation.experiment, selection.champion)
 
     def challenge(self, plan: RowPlan, selection: RowSelection, serving: ServingModel) -> Challenge:
-        """The champion against the model that serves, on the folds that judged it."""
-        experiment, board = plan.preparation.experiment, selection.leaderboard
-        return challenge_with_rows(experiment, selection.champion, find_constant(board), serving)
+        """The champion against the model that serves, on the folds that judged it; and against that one's recipe, where it has
+        one and no time is limited."""
+        experiment, board, constant = plan.preparation.experiment, selection.leaderboard, find_constant(selection.leaderboard)
+        challenge = challenge_with_rows(experiment, selection.champion, constant, serving)
+        family = find_recipe(experiment.task, serving)
+        has_planned_columns = plan.candidates.planner is not None
+        if not challenge.passed or family is None or plan.config.is_time_limited:
+            return challenge
+        if selection.champion.family == family.name and not has_planned_columns:
+            return challenge
+        recipe = evaluate_recipe(experiment, () if has_planned_columns else board, family)
+        return meet_recipe(experiment, challenge, selection.champion, recipe, constant)
 
     def collect_evidence(self, plan: RowPlan, selection: RowSelection) -> Evidence:
         """The champion's comparisons, audit and assessment."""
