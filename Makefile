@@ -77,6 +77,7 @@ kills: $(VENV)/dev ## Trainings, direct and as jobs, and an ingest killed at 30 
 	EPIC22_KILL_MOMENTS=10 $(BIN)/python -m pytest tests/e2e/test_killed_search.py tests/e2e/test_killed_network_training.py
 	EPIC22_KILL_MOMENTS=30 $(BIN)/python -m pytest tests/e2e/test_killed_job.py
 	EPIC22_KILL_MOMENTS=5 $(BIN)/python -m pytest tests/e2e/test_killed_worker.py
+	PYTHONPATH=src:. $(BIN)/python benchmarks/disturbed_jobs.py --scratch build/disturbed
 	PYTHONPATH=. $(BIN)/python benchmarks/killed_trainings.py --scratch build/killed
 
 leakage: $(VENV)/dev ## Every future after 200 random moments replaced, a task; the suite does it at 40.

@@ -30,6 +30,7 @@ from tests.killed_training import STEPS, KilledTraining
 from tests.noting_worker import ELSEWHERE
 from tests.tcp_postgres import TcpPostgres
 
+from epic22.bootstrap.jobs import open_job_stores
 from epic22.bootstrap.runs import list_runs
 from epic22.config import Settings
 
@@ -60,8 +61,9 @@ class Place:
         tables = folder / "sample" / "tables"
         for words in (("sample", "--folder", str(folder / "sample")), ("ingest", str(tables))):
             subprocess.run([*COMMAND, *words], env={**os.environ, **environment}, stdout=subprocess.DEVNULL, check=True)
-        # MLflow's tables, which take a while to make.
+        # Tables that each would take a while to make.
         list_runs(Settings.read(environment))
+        open_job_stores(Settings.read(environment)).records.list_jobs()
         return cls(server, folder, template)
 
     def copy(self, name: str) -> tuple[Path, dict[str, str]]:

@@ -43,7 +43,7 @@ def _interrupt(*_: object) -> NoReturn:
 def main(log: Path, name: str, *options: str) -> None:
     """Work as that worker until no job is open."""
     if ELSEWHERE in options:
-        socket.gethostname = lambda: ELSEWHERE  # type: ignore[assignment]
+        socket.gethostname = lambda: ELSEWHERE
     parts = open_worker_parts(Settings.read(), name)
     assert isinstance(parts.start_child, JobProcesses)
     start = replace(parts.start_child, command=(sys.executable, "-c", COMMAND, str(log)))

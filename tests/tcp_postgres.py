@@ -90,9 +90,11 @@ class TcpPostgres:
         """The address of a database of its own, which has what the template has, a name or an address on this server."""
         import psycopg
 
-        name = f"t{uuid.uuid4().hex}"
+        name, source = f"t{uuid.uuid4().hex}", template.rpartition("/")[2]
         with psycopg.connect(self._address("postgres"), autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template.rpartition("/")[2]}"'.encode())
+            # A database that somebody is connected to cannot be copied.
+            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (source,))
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{source}"'.encode())
         return self._address(name)
 
     def _address(self, database: str) -> str:

@@ -15,7 +15,6 @@ from tests.trained import trained
 
 from epic22.core.artifact.row_model import RowModel
 from epic22.core.data.folds import Fold, FoldPlan
-from epic22.core.data.formula import Formula
 from epic22.core.errors import ColumnError
 from epic22.core.evaluation.challenge import (
     Challenge,
@@ -35,7 +34,7 @@ from epic22.core.experiment import Experiment
 from epic22.core.models.catalog import get_family
 from epic22.core.statistics import Interval
 from epic22.core.tables.rowhash import hash_values
-from epic22.core.task import Task
+from epic22.core.task import Formula, Task
 from epic22.services.challenge import ServingModel, collect_responses, evaluate_recipe, find_recipe, refuse_other_target
 from epic22.services.pipelines.rows import evaluate_row_version
 
