@@ -32,7 +32,7 @@ from epic22.core.selection.search import prepare_part, search
 from epic22.core.selection.search_result import SearchResult
 from epic22.core.selection.study import Sampling, Study, StudyConfig, Suggestion, Trial
 from epic22.core.selection.trials import (
-    PRUNER_STARTUP_TRIALS,
+    REFIT_STARTUP_TRIALS,
     REFIT_TIME_SHARE,
     WEIGHTS_TIME_SHARE,
     SearchConfig,
@@ -192,7 +192,7 @@ def test_every_fit_of_a_search_has_what_surrounds_it(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(XGBoostEstimator, "fit_with_validation", record)
     token = SURROUNDING.set("here")
-    searched(toy("binary", 400, at=daily(400)), 6)
+    searched(toy("binary", 400, at=daily(400)), 6, prune=False)
     SURROUNDING.reset(token)
     # Trials on inner folds, and the last fits on all rows.
     assert len(surroundings) > 6
@@ -312,7 +312,7 @@ def test_the_time_kept_for_the_last_fits_shrinks_to_what_they_may_take() -> None
     assert data.refit
     folds = tuple(0.7 for _ in data.folds)
     quick, slow = (
-        [Trial(turn, "linear", {}, folds, ({},) * len(folds), seconds) for turn in range(PRUNER_STARTUP_TRIALS)]
+        [Trial(turn, "linear", {}, folds, ({},) * len(folds), seconds) for turn in range(REFIT_STARTUP_TRIALS)]
         for seconds in (0.1, 100.0)
     )
     kept = [estimate_reserve(data, 100.0, done) for done in ((), quick[:-1], quick, slow)]

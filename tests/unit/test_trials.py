@@ -17,19 +17,18 @@ from epic22.core.experiment import Experiment
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.selection.budget import Budget, Deadline
 from epic22.core.selection.executor import FoldExecutor
+from epic22.core.selection.racing import Race, build_race
 from epic22.core.selection.search import search
 from epic22.core.selection.study import MemoryStudies, Study, StudyConfig, Suggestion, Trial
 from epic22.core.selection.trials import (
     MAX_TOP_TRIALS,
-    PRUNER_STARTUP_TRIALS,
-    PRUNER_WARMUP_FOLDS,
     SearchConfig,
     SearchData,
     TrialRunner,
     select_complete,
     select_top_trials,
 )
-from epic22.core.task import RowMetadata
+from epic22.core.task import Array, RowMetadata
 
 LINEAR = Suggestion(4, "linear", {"penalty": 0.1})
 
@@ -38,11 +37,6 @@ LINEAR = Suggestion(4, "linear", {"penalty": 0.1})
 def runner_of(data: SearchData, prune: bool = True) -> Iterator[TrialRunner]:
     with FoldExecutor.split(2, len(data.folds)) as executor:
         yield TrialRunner(data, SearchConfig(FAMILIES, Budget(9), prune=prune), executor)
-
-
-def complete_trials(value: float, n_folds: int) -> list[Trial]:
-    """As many complete trials of one value as the pruner waits for."""
-    return [Trial(i, "linear", {}, (value,) * n_folds, ({},) * n_folds, 1.0) for i in range(PRUNER_STARTUP_TRIALS)]
 
 
 def gain(a: float, b: float) -> float:
@@ -65,27 +59,60 @@ def test_a_trial_scores_each_fold_by_rows_its_model_did_not_see() -> None:
         begin += len(fold.test)
 
 
-def test_a_trial_worse_than_the_median_is_pruned_after_its_first_folds() -> None:
+def race_against(data: SearchData, raw: Array) -> Race:
+    """A race against one trial that has these scores of the first fold's validation rows."""
+    return build_race(data.problem, data.y[data.folds[0].test], [raw])
+
+
+def test_a_trial_that_is_certainly_behind_in_the_first_fold_sees_no_other() -> None:
     data = part_of(toy("binary", 200)).data
-    unreachable = complete_trials(1.5, len(data.folds))
+    perfect = np.where(data.y[data.folds[0].test] > 0, 9.0, -9.0)
     with runner_of(data) as runner:
-        fitted = runner.run(LINEAR, unreachable, Deadline(None), is_first=False)
+        fitted = runner.run(LINEAR, (), Deadline(None), is_first=False, race=race_against(data, perfect))
     assert fitted is not None
     assert fitted.trial.pruned
-    assert len(fitted.trial.fold_scores) == len(fitted.trial.best_params) == PRUNER_WARMUP_FOLDS
+    assert len(fitted.trial.fold_scores) == len(fitted.trial.best_params) == 1
+    assert fitted.trial.end == "after the first inner fold"
 
 
-def test_nothing_is_pruned_that_is_good_or_early_or_not_to_be_pruned() -> None:
+def test_a_trial_that_keeps_up_in_the_first_fold_sees_all() -> None:
     data = part_of(toy("binary", 200)).data
-    n_folds = len(data.folds)
-    good, early = complete_trials(0.0, n_folds), complete_trials(1.5, n_folds)[1:]
+    nothing = np.zeros(len(data.folds[0].test))
     with runner_of(data) as runner:
-        fits = [runner.run(LINEAR, trials, Deadline(None), is_first=False) for trials in (good, early)]
+        fitted = runner.run(LINEAR, (), Deadline(None), is_first=False, race=race_against(data, nothing))
+    assert fitted is not None
+    assert (fitted.trial.pruned, len(fitted.trial.fold_scores)) == (False, len(data.folds))
+
+
+def test_no_trial_races_where_none_is_to_be_pruned_or_none_is_complete() -> None:
+    data = part_of(toy("binary", 200)).data
+    study = Study(StudyConfig(FAMILIES, True))
+    with runner_of(data) as runner:
+        assert runner.build_race(study, ()) is None
+        fitted = runner.run(LINEAR, (), Deadline(None), is_first=True)
+        assert fitted is not None
+        assert runner.build_race(study, [fitted.trial]) is not None
     with runner_of(data, prune=False) as runner:
-        fits.append(runner.run(LINEAR, complete_trials(1.5, n_folds), Deadline(None), is_first=False))
-    assert [fitted is not None and (fitted.trial.pruned, len(fitted.trial.fold_scores)) for fitted in fits] == [
-        (False, n_folds)
-    ] * 3
+        assert runner.build_race(study, [fitted.trial]) is None
+
+
+def test_a_race_needs_no_scores_that_were_kept() -> None:
+    data, study = part_of(toy("binary", 200)).data, Study(StudyConfig(FAMILIES, True))
+    with runner_of(data) as runner:
+        fitted = runner.run(LINEAR, (), Deadline(None), is_first=True)
+        assert fitted is not None
+        race = runner.build_race(study, [fitted.trial])
+    assert race is not None
+    assert np.array_equal(race.best, fitted.raw[: len(data.folds[0].test)])
+
+
+def test_a_trial_whose_other_folds_would_outlast_the_time_ends_with_the_first() -> None:
+    data, soon = part_of(toy("binary", 200)).data, Deadline(1e-9, lambda: 0.0)
+    nothing = np.zeros(len(data.folds[0].test))
+    with runner_of(data) as runner:
+        fitted = runner.run(LINEAR, (), soon, is_first=False, race=race_against(data, nothing))
+    assert fitted is not None
+    assert (fitted.trial.pruned, len(fitted.trial.fold_scores)) == (True, 1)
 
 
 def test_a_trial_that_outlasts_the_time_is_dropped_unless_it_is_the_first() -> None:

@@ -35,7 +35,7 @@ WORD_BITS = 32
 
 @dataclass
 class LightGBMEstimator(ExternalTrees):
-    """LightGBM's trees."""
+    """LightGBM's trees; with `extra_trees` each column is split at one threshold drawn by chance (Geurts et al. 2006)."""
 
     library: ClassVar[str] = "lightgbm"
 
@@ -46,6 +46,7 @@ class LightGBMEstimator(ExternalTrees):
     bagging_fraction: float = 0.7
     lambda_l2: float = 1.0
     max_bin: int = 255
+    extra_trees: bool = False
 
     def _train(self, training: BoostingData) -> tuple[bytes, int]:
         import lightgbm
@@ -89,6 +90,7 @@ class LightGBMEstimator(ExternalTrees):
             "bagging_freq": 1,
             "lambda_l2": self.lambda_l2,
             "max_bin": self.max_bin,
+            "extra_trees": self.extra_trees,
             "feature_pre_filter": False,
             **objective_params.get(self._objective_name, {}),
         }

@@ -49,7 +49,7 @@ def build_metric_score(problem: LearningProblem, metric: Metric, y: Array) -> Sc
     """The metric of scores before the link against labels (n,), turned so that greater is better."""
 
     def score(raw: Array) -> float:
-        return metric.gain(metric.score(y, _approximate_response(problem, raw, y), RowMetadata()), 0.0)
+        return metric.gain(metric.score(y, approximate_response(problem, raw, y), RowMetadata()), 0.0)
 
     return score
 
@@ -61,11 +61,11 @@ def build_loss_score(problem: LearningProblem, y: Array, raws: Array) -> ScoreFu
     """
     loss = problem.loss
     if problem.traits.is_classification:
-        return lambda raw: -float(np.mean(log_loss_terms(y, _approximate_response(problem, raw, y))))
+        return lambda raw: -float(np.mean(log_loss_terms(y, approximate_response(problem, raw, y))))
     if loss.name != "squared":
-        return lambda raw: -float(np.mean(loss.compute_losses(y, _approximate_response(problem, raw, y))))
-    delta = compute_huber_delta(_approximate_response(problem, raws.mean(axis=0), y) - y)
-    return lambda raw: -float(np.sqrt(np.mean(compute_huber_losses(_approximate_response(problem, raw, y) - y, delta))))
+        return lambda raw: -float(np.mean(loss.compute_losses(y, approximate_response(problem, raw, y))))
+    delta = compute_huber_delta(approximate_response(problem, raws.mean(axis=0), y) - y)
+    return lambda raw: -float(np.sqrt(np.mean(compute_huber_losses(approximate_response(problem, raw, y) - y, delta))))
 
 
 def build_robust_score(problem: LearningProblem, metric: Metric, y: Array, raws: Array) -> ScoreFunction:
@@ -85,7 +85,7 @@ def fit_value_scale(problem: LearningProblem, raw: Array, y: Array) -> ValueScal
     return EXPONENTIAL if problem.log or problem.traits.has_log_link else IDENTITY
 
 
-def _approximate_response(problem: LearningProblem, raw: Array, y: Array) -> Array:
+def approximate_response(problem: LearningProblem, raw: Array, y: Array) -> Array:
     """`compute_held_out_response` as hundreds of averages need it: one factor makes exponentials of logarithms means, whatever
     their size."""
     return estimate_smearing(raw, y, 1)(raw) if problem.smearing else compute_held_out_response(problem, raw, y)

@@ -27,7 +27,6 @@ from epic22.core.selection.executor import FoldExecutor
 from epic22.core.selection.search_result import FinishedTrials, PreparedPart, SearchResult, build_search_result
 from epic22.core.selection.study import Study, Suggestion, Trial
 from epic22.core.selection.trials import (
-    PRUNER_STARTUP_TRIALS,
     FittedTrial,
     FoldModels,
     SearchConfig,
@@ -148,9 +147,7 @@ def _run_in_order(
     while True:
         trials = study.trials
         trial_deadline = deadline.move_earlier(estimate_reserve(runner.data, seconds, trials))
-        while not stop_reason and len(running) <= (
-            ahead := _count_ahead(runner.config, study, number := len(trials) + len(running))
-        ):
+        while not stop_reason and len(running) <= (ahead := _count_ahead(study, number := len(trials) + len(running))):
             stop_reason = _find_stop_reason(runner.config, study, trials, len(running), trial_deadline)
             if not stop_reason:
                 visible = trials[: max(number - ahead, 0)]
@@ -158,7 +155,9 @@ def _run_in_order(
                 is_first = not (running or select_complete(trials))
                 end = deadline if is_first else trial_deadline
                 # A thread of a pool begins without what surrounds the search: checkpoints, progress, the device of networks.
-                work = partial(copy_context().run, runner.run, suggestion, select_complete(visible), end, is_first)
+                complete = select_complete(visible)
+                race = runner.build_race(study, complete)
+                work = partial(copy_context().run, runner.run, suggestion, complete, end, is_first, race)
                 running.append((suggestion, attempts.submit(work)))
         if not running:
             return stop_reason
@@ -169,10 +168,9 @@ def _run_in_order(
         record(fitted, suggestion)
 
 
-def _count_ahead(config: SearchConfig, study: Study, number: int) -> int:
+def _count_ahead(study: Study, number: int) -> int:
     """How many trials before that one may be under way when it begins; by its number alone, never by the time."""
-    never_pruned = not config.prune or number - MAX_AHEAD < PRUNER_STARTUP_TRIALS
-    return MAX_AHEAD_INDEPENDENT if never_pruned and study.ignores_history(number) else MAX_AHEAD
+    return MAX_AHEAD_INDEPENDENT if study.ignores_history(number) else MAX_AHEAD
 
 
 def _find_stop_reason(config: SearchConfig, study: Study, trials: Sequence[Trial], n_ahead: int, deadline: Deadline) -> str:

@@ -63,7 +63,8 @@ class Trial:
         if not self.pruned:
             return ""
         folds = len(self.fold_scores)
-        return f"after {folds} inner folds" if self.pruned_epoch is None else f"epoch {self.pruned_epoch} of inner fold {folds}"
+        after = "after the first inner fold" if folds == 1 else f"after {folds} inner folds"
+        return after if self.pruned_epoch is None else f"epoch {self.pruned_epoch} of inner fold {folds}"
 
     @property
     def value(self) -> float:

@@ -1,14 +1,15 @@
-"""Trials: one configuration fitted on every inner fold of a training part, in this process or another's.
+"""Trials: one configuration fitted on the inner folds of a training part, in this process or another's.
 
-Every inner fold's matrix is made once and serves all trials. Folds are fitted side by side: each on fewer threads, which small
-tables gain from.
+A trial is fitted on the first inner fold, and on the others unless it lost its race there (`racing`). Every inner fold's matrix
+is made once and serves all trials, the first one's once for each of those that race at the same time. Folds are fitted side by
+side: each on fewer threads, which small tables gain from.
 """
 
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache, partial
+from dataclasses import dataclass, replace
+from functools import cache, cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -23,17 +24,18 @@ from epic22.core.models.target_transform import unwrap_target_transform
 from epic22.core.selection.budget import Budget, Deadline
 from epic22.core.selection.ensemble import N_PICKS, compute_held_out_response
 from epic22.core.selection.executor import FoldExecutor
-from epic22.core.selection.study import Sampling, StudyConfig, Suggestion, Trial
+from epic22.core.selection.racing import N_RIVALS, Race, build_race
+from epic22.core.selection.study import Sampling, Study, StudyConfig, Suggestion, Trial
 from epic22.core.task import Array, Metric, RowMetadata
 
 MAX_TOP_TRIALS = 25
 """How many of the best trials may enter the ensemble."""
 
-PRUNER_WARMUP_FOLDS = 2
-"""Inner folds after which a trial worse than the median of those before is pruned."""
+N_LANES = 2
+"""Trials that may be on the first inner fold at the same time, each with a matrix of its own."""
 
-PRUNER_STARTUP_TRIALS = 8
-"""Complete trials before the first is pruned."""
+REFIT_STARTUP_TRIALS = 8
+"""Complete trials from which on the time of the last fits is estimated."""
 
 REFIT_TIME_SHARE = 0.2
 """Share of a time limit kept for the last fits where the models are refitted on all rows."""
@@ -103,6 +105,12 @@ class SearchData:
         """Positions of all validation rows, fold after fold."""
         return np.concatenate([fold.test for fold in self.folds])
 
+    @cached_property
+    def lanes(self) -> tuple[FoldData, ...]:
+        """The first inner fold, `N_LANES` times: the same rows, what estimators make of them apart."""
+        first = self.get_fold(0)
+        return first, *(replace(first, cache={}) for _ in range(N_LANES - 1))
+
     def build_request(
         self, family: Family, params: Mapping[str, Any], seed: int, threads: int, rows: FoldData
     ) -> ValidatedFitRequest:
@@ -150,17 +158,28 @@ class TrialRunner:
     config: SearchConfig
     executor: FoldExecutor
 
-    def run(self, suggestion: Suggestion, complete: Sequence[Trial], deadline: Deadline, is_first: bool) -> FittedTrial | None:
-        """The suggestion's trial, None where the time was up before its end; the first is cut short instead."""
-        n_folds, metric = len(self.data.folds), self.data.metric
-        prunes = self.config.prune and n_folds > PRUNER_WARMUP_FOLDS and len(complete) >= PRUNER_STARTUP_TRIALS
-        n_early = PRUNER_WARMUP_FOLDS if prunes else n_folds
+    def run(
+        self,
+        suggestion: Suggestion,
+        complete: Sequence[Trial],
+        deadline: Deadline,
+        is_first: bool,
+        race: Race | None = None,
+    ) -> FittedTrial | None:
+        """The suggestion's trial, None where the time was up before its end; the first is cut short instead.
+
+        It ends with the first inner fold where it lost the race, or where the time that is left is not enough for the others.
+        """
+        n_folds = len(self.data.folds)
         bars = compute_epoch_bars(complete) if self.config.prune else ()
-        fits = self._fit_folds(suggestion, range(n_early), deadline, bars)
-        pruned = fits[-1].is_behind or (prunes and _is_below_median(self._score_folds(fits), complete, metric.gain))
-        if not pruned:
-            fits += self._fit_folds(suggestion, range(n_early, n_folds), deadline, bars)
-            pruned = fits[-1].is_behind
+        races = race is not None and n_folds > 1
+        fits = self._fit_folds(suggestion, range(1 if races else n_folds), deadline, bars)
+        pruned = fits[-1].is_behind
+        if races and not pruned:
+            pruned = (race is not None and race.is_lost(fits[0].raw)) or self._lacks_time(fits[0], deadline)
+            if not pruned:
+                fits += self._fit_folds(suggestion, range(1, n_folds), deadline, bars)
+                pruned = fits[-1].is_behind
         if deadline.is_over and not is_first:
             return None
         trial = Trial(
@@ -176,6 +195,26 @@ class TrialRunner:
         )
         return _build_fitted_trial(trial, fits)
 
+    def build_race(self, study: Study, complete: Sequence[Trial]) -> Race | None:
+        """What a trial is compared with after its first inner fold: the best complete trials; None where none is to be pruned."""
+        best = select_top_trials(complete, self.data.metric.gain)[:N_RIVALS]
+        if not best or not self.config.prune or len(self.data.folds) < 2:
+            return None
+        rows = self.data.folds[0].test
+        return build_race(self.data.problem, self.data.y[rows], [self.load_scores(study, one)[: len(rows)] for one in best])
+
+    def load_scores(self, study: Study, trial: Trial) -> Array:
+        """The trial's scores of the validation rows; fitted again where nobody kept them."""
+        scores = study.load_scores(trial)
+        if scores is None:
+            scores = self.refit(trial).raw
+            study.save_scores(trial, scores)
+        return scores
+
+    def _lacks_time(self, first: _FoldFit, deadline: Deadline) -> bool:
+        """Whether the other inner folds may well take longer than there is time, by the first."""
+        return deadline.remaining < first.seconds * (len(self.data.folds) - 1) / self.executor.n_threads
+
     def refit(self, trial: Trial) -> FittedTrial:
         """The same trial once more, for what nobody kept of it."""
         return _build_fitted_trial(trial, self._fit_folds(trial, range(len(self.data.folds)), Deadline(None)))
@@ -189,19 +228,22 @@ class TrialRunner:
     ) -> list[_FoldFit]:
         """A model a fold, side by side; where epochs may end a trial one after another, up to the first that falls behind."""
         family, seed = self.get_family(suggestion.family), self.data.seed + suggestion.number
+        lane = suggestion.number % N_LANES
         own_bars = bars if family.capabilities.reports_epochs else ()
 
         def fit(number: int) -> _FoldFit:
             bar = own_bars[number] if own_bars else ()
             params = {**suggestion.params, **({"bar": bar} if bar else {})}
-            fold = self.data.get_fold(number)
+            fold = self.data.get_fold(number) if number else self.data.lanes[lane]
             request = self.data.build_request(family, params, seed, self.executor.threads_per_fit, fold)
             fitted = self._fit(request, lambda: deadline.is_over or self.executor.closed)
             one = fitted.value
             losses = tuple(getattr(unwrap_target_transform(one.estimator), "losses_", ()))
             return _FoldFit(one.estimator, one.raw, one.best_params, fitted.seconds, losses, is_behind(losses, bar))
 
-        fits = (self.executor.submit(number, partial(fit, number)) for number in numbers)
+        # Of the first inner fold there are several matrices; the lanes' numbers follow those of the folds.
+        matrices = [number if number or not lane else len(self.data.folds) - 1 + lane for number in numbers]
+        fits = (self.executor.submit(m, partial(fit, number)) for m, number in zip(matrices, numbers, strict=True))
         if not own_bars:
             return [one.result() for one in list(fits)]
         finished: list[_FoldFit] = []
@@ -239,12 +281,6 @@ def _build_fitted_trial(trial: Trial, fits: Sequence[_FoldFit]) -> FittedTrial:
 def _select_best_params(fit: _FoldFit, params: Mapping[str, Any]) -> dict[str, float]:
     """What early stopping and the like chose beside the parameters given, as far as it is numbers."""
     return {name: value for name, value in fit.best_params.items() if name not in params}
-
-
-def _is_below_median(values: Sequence[float], complete: Sequence[Trial], gain: Callable[[float, float], float]) -> bool:
-    """Whether the first folds say that the trial is worse than the median of the complete ones."""
-    median = float(np.median([np.mean(trial.fold_scores[: len(values)]) for trial in complete]))
-    return gain(float(np.mean(values)), median) < 0
 
 
 def compute_epoch_bars(complete: Sequence[Trial]) -> EpochBars:
@@ -288,7 +324,7 @@ def estimate_reserve(data: SearchData, seconds: float, trials: Sequence[Trial] =
     if seconds == float("inf"):
         return 0.0
     refit_seconds, complete = REFIT_TIME_SHARE * max(seconds, 0.0) if data.refit else 0.0, select_complete(trials)
-    if data.refit and len(complete) >= PRUNER_STARTUP_TRIALS:
+    if data.refit and len(complete) >= REFIT_STARTUP_TRIALS:
         refit_seconds = min(refit_seconds, _estimate_refit_seconds(data, complete))
     return WEIGHTS_TIME_SHARE * max(seconds, 0.0) + refit_seconds
 

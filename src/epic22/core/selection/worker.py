@@ -113,7 +113,9 @@ def run_worker(runner: TrialRunner, study: Study, deadline: Deadline, folder: Pa
             return
         suggestion = study.ask()
         is_beyond_limit = limit is not None and study.count_started(before=suggestion) >= limit
-        fitted = None if is_beyond_limit else runner.run(suggestion, complete, deadline, False)
+        fitted = (
+            None if is_beyond_limit else runner.run(suggestion, complete, deadline, False, runner.build_race(study, complete))
+        )
         if fitted is None:
             study.fail(suggestion)
             return
