@@ -25,7 +25,7 @@ from epic22.core.selection.budget import Budget, Deadline
 from epic22.core.selection.search import TrialWorkers, prepare_part, search
 from epic22.core.selection.search_result import SearchResult
 from epic22.core.selection.study import MemoryStudies, Sampling
-from epic22.core.selection.trials import SearchConfig, select_complete
+from epic22.core.selection.trials import SearchConfig
 from epic22.core.task import Array, Task
 
 FINAL_SEARCH_FACTOR = 2.0
@@ -85,7 +85,7 @@ class Tuning:
 
     def list_families(self, task: Task) -> tuple[Family, ...]:
         """The families to search. Raises UnknownTaskError for a name that is none, ColumnError where none can be searched."""
-        names = self.families or default_search_families(task.target.kind)
+        names = self.families or default_search_families(task.target.kind, by_time=self.budget.trials is None)
         requested = [get_family(name) for name in names]
         suitable = [f for f in requested if f.supports_offset or task.target.offset is None]
         fit = [f for f in suitable if task.target.kind in f.kinds and not f.is_baseline]
@@ -153,7 +153,7 @@ class NestedSearch:
         if train.tobytes() not in self.results and self.tuning.deadline.is_over:
             raise IncompleteSearchError
         result = self.search(examples, train)
-        if self._count_complete(result) < self.n_needed_trials:
+        if len(result.trials) < self.n_needed_trials:
             raise IncompleteSearchError
         return result.fitted_fold
 
@@ -164,7 +164,8 @@ class NestedSearch:
 
     @property
     def n_needed_trials(self) -> int:
-        """Complete trials that each search needs to be one: a configuration of every family."""
+        """Trials that each search needs to be one: a configuration of every family, whether it goes on after its first fold or
+        not."""
         families = self.tuning.list_families(self.experiment.task)
         return len(families) if self.tuning.budget.trials is None else min(len(families), self.tuning.budget.trials)
 
@@ -180,7 +181,7 @@ class NestedSearch:
             return False
         last = self.search(examples, champion_rows)
         is_refitted = last.is_complete or not all(result.is_complete for result in judging)
-        return is_refitted and self._count_complete(last) >= min(map(self._count_complete, judging))
+        return is_refitted and len(last.trials) >= min(len(result.trials) for result in judging)
 
     def describe_shortfall(self, board: Sequence[Evaluation]) -> str:
         """Why no search is on the board, and what it would take, by how long the families as they come took to fit."""
@@ -199,9 +200,6 @@ class NestedSearch:
             "the best of the families as they come, which are always fitted, in the time or beyond it. A search of this table "
             f"takes about --time-limit {math.ceil(needed / digits) * digits:g} on this machine as busy as it is."
         )
-
-    def _count_complete(self, result: SearchResult) -> int:
-        return len(select_complete(result.trials))
 
     def search(self, examples: Examples, train: Array) -> SearchResult:
         """All that the search on these rows gives."""

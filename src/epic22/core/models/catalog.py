@@ -1,5 +1,6 @@
 """The families, in the order they are evaluated. A new family is one module beside this one and one line here."""
 
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -26,7 +27,11 @@ DEFAULT_FAMILY = xgboost.FAMILY.name
 """What is on the board as it comes under any time limit."""
 
 OPTIONAL_SEARCH_FAMILIES = ("catboost",)
-"""LightGBM errs as XGBoost does, and on a Mac brings a second OpenMP runtime: it is searched where it is named."""
+"""Optional families that every search tries where they are installed."""
+
+TIME_SEARCH_FAMILIES = () if sys.platform == "darwin" else ("lightgbm",)
+"""Optional families that a search by time tries as well: LightGBM errs much as XGBoost does, in a third to a fifth of its time.
+On a Mac it brings a second OpenMP runtime, and is searched where it is named."""
 
 LOG_MEAN_FAMILIES: dict[str, Family] = {catboost.FAMILY.name: catboost.MEAN_FAMILY}
 """Beside a family whose models learn logarithms: one whose scores are logarithms as well, learned by another loss."""
@@ -42,9 +47,10 @@ def default_families(kind: Kind) -> tuple[str, ...]:
     return tuple(family.name for family in FAMILIES if kind in family.kinds and family.needs is None)
 
 
-def default_search_families(kind: Kind) -> tuple[str, ...]:
-    """The families that a search tries unless others are named: those evaluated, less baselines, and some optional ones."""
-    optional = OPTIONAL_SEARCH_FAMILIES
+def default_search_families(kind: Kind, by_time: bool = False) -> tuple[str, ...]:
+    """The families that a search, by trials or `by_time`, tries unless others are named: those evaluated, less baselines, and
+    some optional ones."""
+    optional = (*OPTIONAL_SEARCH_FAMILIES, *(TIME_SEARCH_FAMILIES if by_time else ()))
     return tuple(
         f.name
         for f in FAMILIES

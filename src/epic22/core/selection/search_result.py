@@ -14,6 +14,7 @@ from epic22.core.evaluation.predictions import FittedFold, FoldPredictions
 from epic22.core.lineage import sha256
 from epic22.core.models.base import BaseEstimator, FoldData
 from epic22.core.models.ensemble import Ensemble, Member
+from epic22.core.selection.answer_cost import WeightedModels, limit_answer_cost
 from epic22.core.selection.budget import Deadline
 from epic22.core.selection.distillation import Distillation, distill_ensemble
 from epic22.core.selection.ensemble import EnsembleSelection, EnsembleWeights, fit_value_scale
@@ -167,11 +168,11 @@ def _check_exhaustion(data: SearchData, trials: Sequence[Trial]) -> StoppingDeci
 
 def _collect_fold_models(runner: TrialRunner, ensemble_trials: Sequence[_EnsembleTrial]) -> tuple[Member, ...]:
     """The inner folds' own models: they are there already, and differ, which averaging gains from."""
-    models = [runner.refit(one.trial).models if one.models is None else one.models for one in ensemble_trials]
-    return tuple(
-        Member(one.trial.family, one.weight / len(folds), estimator)
-        for one, folds in zip(ensemble_trials, models, strict=True)
-        for estimator in folds
+    return limit_answer_cost(
+        [
+            WeightedModels(one.trial.family, one.weight, runner.refit(one.trial).models if one.models is None else one.models)
+            for one in ensemble_trials
+        ]
     )
 
 
@@ -206,13 +207,11 @@ def _refit_members(
         others = [pool.submit(copy_context().run, fit, job) for job in jobs[1:]]
         fits = [first, *(other.result() for other in others)]
     refits = [(i, estimator) for (i, _), estimator in zip(jobs, fits, strict=True) if estimator is not None]
-    count = np.bincount([i for i, _ in refits], minlength=len(ensemble_trials))
-    total_weight = sum(one.weight for one, n in zip(ensemble_trials, count, strict=True) if n)
-    members = tuple(
-        Member(ensemble_trials[i].trial.family, ensemble_trials[i].weight / total_weight / int(count[i]), estimator)
-        for i, estimator in refits
-    )
-    return members, len(refits) == len(jobs)
+    groups = [
+        WeightedModels(one.trial.family, one.weight, tuple(estimator for j, estimator in refits if j == i))
+        for i, one in enumerate(ensemble_trials)
+    ]
+    return limit_answer_cost([group for group in groups if group.models]), len(refits) == len(jobs)
 
 
 def _combine_best_params(data: SearchData, trial: Trial) -> dict[str, float]:
