@@ -3,19 +3,21 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.folds import cross_validate
 from tests.toy import daily, toy
 
+from epic22.core.data.examples import Examples
 from epic22.core.data.folds import SplitRequest
 from epic22.core.data.split import plan_folds
-from epic22.core.evaluation.crossval import compute_scores
+from epic22.core.evaluation.crossval import Candidate, compute_scores, count_folds_at_once, evaluate, make_candidate
 from epic22.core.evaluation.metrics import AVERAGE_PRECISION
-from epic22.core.evaluation.predictions import FoldPredictions
+from epic22.core.evaluation.predictions import FittedFold, FoldPredictions
 from epic22.core.experiment import Experiment
 from epic22.core.models.catalog import get_family
-from epic22.core.task import Kind
+from epic22.core.task import Array, Kind
 
 
 def experiment_of(kind: Kind = "binary", n: int = 200, timed: bool = False, grouped: bool = False) -> Experiment:
@@ -94,3 +96,36 @@ def test_only_re_dealt_folds_test_a_row_more_than_once() -> None:
     assert (redealt.is_repeated, forward.is_repeated, grouped.is_repeated) == (True, False, False)
     counts = np.bincount(np.concatenate([fold.test for fold in redealt.folds]))
     assert counts.tolist() == [redealt.repeats] * 200
+
+
+def test_folds_fitted_side_by_side_give_the_same_bits_in_the_same_order() -> None:
+    experiment = replace(experiment_of(), threads=3)
+    family, steps = get_family("boosting"), list[int]()
+    assert count_folds_at_once(experiment, family) == 3
+    one = evaluate(experiment, make_candidate(experiment, family), keep_models=True)
+    other = evaluate(experiment, make_candidate(experiment, family), lambda: steps.append(1), True, n_at_once=3)
+    assert len(steps) == len(experiment.plan.folds)
+    for a, b in zip(one.fold_predictions, other.fold_predictions, strict=True):
+        assert a.fold is b.fold
+        assert np.array_equal(a.response, b.response)
+        assert (a.fitted is None) == (b.fitted is None) == (a.fold.repeat > 0)
+        if a.fitted is not None and b.fitted is not None:
+            assert a.fitted.estimator.files() == b.fitted.estimator.files()
+    assert other.ms_per_row > 0
+
+
+def test_a_fold_that_fails_side_by_side_fails_all() -> None:
+    experiment = replace(experiment_of(), threads=3)
+
+    def fail(known: Examples, train: Array) -> FittedFold:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        evaluate(experiment, Candidate("boosting", fail), n_at_once=3)
+
+
+def test_folds_of_a_large_table_and_of_networks_are_fitted_one_after_another() -> None:
+    experiment = replace(experiment_of(), threads=3)
+    assert count_folds_at_once(experiment, get_family("mlp")) == 1
+    wide = replace(experiment.task, columns=experiment.task.columns * 1000)
+    assert count_folds_at_once(replace(experiment, task=wide), get_family("boosting")) == 1

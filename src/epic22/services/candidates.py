@@ -5,7 +5,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from epic22.core.evaluation.crossval import Candidate, evaluate, make_candidate, make_default_recipe
+from epic22.core.evaluation.crossval import (
+    Candidate,
+    count_folds_at_once,
+    evaluate,
+    make_candidate,
+    make_default_recipe,
+)
 from epic22.core.evaluation.inner_folds import split_search_folds
 from epic22.core.experiment import Experiment
 from epic22.core.models.catalog import DEFAULT_FAMILY, ENSEMBLE, get_family
@@ -103,7 +109,9 @@ def _evaluate_first(
     for family in (get_family(candidate.name) for candidate in families):
         candidate = make_candidate(search.experiment, family, make_default_recipe if family.is_baseline else lambda _: recipe)
         progress.begin(f"{candidate.name}: {len(experiment.plan.folds)} folds", len(experiment.plan.folds), "fold")
-        evaluated.append(replace(candidate, evaluation=evaluate(experiment, candidate, progress.step)))
+        n_at_once = count_folds_at_once(experiment, family)
+        evaluation = evaluate(experiment, candidate, progress.step, n_at_once=n_at_once)
+        evaluated.append(replace(candidate, evaluation=evaluation))
     return tuple(evaluated)
 
 

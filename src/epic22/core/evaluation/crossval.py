@@ -2,7 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +23,7 @@ from epic22.core.fit_store import fit_once
 from epic22.core.models.base import BaseEstimator, Family, predict_response
 from epic22.core.models.fit_request import FitRequest
 from epic22.core.models.learning_problem import LearningProblem
+from epic22.core.models.trees.boosted import CELLS_PER_THREAD
 from epic22.core.statistics import Interval
 from epic22.core.task import Array, Metric, RowMetadata, Task
 
@@ -171,30 +174,70 @@ def evaluate(
     candidate: Candidate,
     progress: Callable[[], None] = lambda: None,
     keep_models: bool = False,
+    n_at_once: int = 1,
 ) -> Evaluation:
     """The candidate's evaluation on the experiment's folds; `progress` is called after each.
 
     `keep_models` holds on to the models of the first repeat, which have seen each test row once: for explaining, without a
-    second fit.
+    second fit. `n_at_once` folds are fitted side by side, of a candidate whose fits may be.
     """
     if candidate.evaluation is not None:
         return candidate.evaluation
-    task, examples, plan = experiment.task, experiment.examples, experiment.plan
+    task, folds = experiment.task, () if candidate.fold_predictions else experiment.plan.folds
     predictions, seconds, ms_per_row = list(candidate.fold_predictions), [], math.nan
-    for fold in () if candidate.fold_predictions else plan.folds:
-        began = time.perf_counter()
-        fitted = candidate.fit(experiment.censor_for(fold), fold.train)
-        seconds.append(time.perf_counter() - began if fitted.seconds is None else fitted.seconds)
-        test = examples.take(fold.test)
-        X = fitted.preprocessor.transform(test.X)
-        response, quantiles = predict_response(fitted.estimator, X, task.target.kind), fitted.estimator.predict_quantiles(X)
-        predictions.append(FoldPredictions(fold, response, fitted if keep_models and fold.repeat == 0 else None, quantiles))
-        if fold is plan.folds[-1]:
-            ms_per_row = measure_ms_per_row(fitted, task, test)
+
+    def fit_fold(fold: Fold) -> _FoldOutcome:
+        return _fit_fold(experiment, candidate, fold, keep_models and fold.repeat == 0)
+
+    for outcome in _map_side_by_side(fit_fold, folds, n_at_once):
+        predictions.append(outcome.predictions)
+        seconds.append(outcome.seconds)
+        if outcome.last is not None:
+            ms_per_row = measure_ms_per_row(outcome.last, task, experiment.examples.take(folds[-1].test))
         progress()
     scores = compute_scores(experiment, list_target_metrics(task.target), tuple(predictions))
     fit_seconds = float(np.mean(seconds)) if seconds else math.nan
     return build_evaluation(experiment, candidate.name, scores, tuple(predictions), fit_seconds, ms_per_row)
+
+
+def count_folds_at_once(experiment: Experiment, family: Family) -> int:
+    """How many folds of a family may be fitted side by side, to the same bits: as many as there are threads, where a fit of so
+    small a table uses one. A network is trained alone."""
+    cells = len(experiment.examples) * len(experiment.task.input_columns)
+    return 1 if cells >= CELLS_PER_THREAD or family.capabilities.reports_epochs else experiment.threads
+
+
+@dataclass(frozen=True)
+class _FoldOutcome:
+    """A fold's predictions, the seconds of its fit, and the model of the `last` fold, which answers a few rows alone."""
+
+    predictions: FoldPredictions
+    seconds: float
+    last: FittedFold | None
+
+
+def _fit_fold(experiment: Experiment, candidate: Candidate, fold: Fold, keeps_model: bool) -> _FoldOutcome:
+    began = time.perf_counter()
+    fitted = candidate.fit(experiment.censor_for(fold), fold.train)
+    seconds = time.perf_counter() - began if fitted.seconds is None else fitted.seconds
+    X = fitted.preprocessor.transform(experiment.examples.take(fold.test).X)
+    response = predict_response(fitted.estimator, X, experiment.task.target.kind)
+    predictions = FoldPredictions(fold, response, fitted if keeps_model else None, fitted.estimator.predict_quantiles(X))
+    return _FoldOutcome(predictions, seconds, fitted if fold is experiment.plan.folds[-1] else None)
+
+
+def _map_side_by_side(work: Callable[[Fold], _FoldOutcome], folds: Sequence[Fold], n_at_once: int) -> Iterator[_FoldOutcome]:
+    """What the work gives of each fold, in their order; threads have what surrounds the caller."""
+    if n_at_once <= 1 or len(folds) <= 1:
+        yield from map(work, folds)
+        return
+    pool = ThreadPoolExecutor(min(n_at_once, len(folds)))
+    try:
+        waiting = [pool.submit(copy_context().run, work, fold) for fold in folds]
+        for one in waiting:
+            yield one.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def build_evaluation(
