@@ -39,6 +39,12 @@ from epic22.core.selection.trials import (
 )
 from epic22.core.task import Array
 
+MAX_REFIT_ROWS = 5_000
+"""Of values, up to this many rows members are fitted anew on all rows: a fifth more rows gains more than the mean of the inner
+folds' models does. Root mean squared error on rows put aside, two configurations of XGBoost and two of LightGBM each: 2.1 % less
+on 656 rows (concrete), 0.4 % on 596 (sacramento), 2.2 % on 1,105 (saratogahouses), 7.2 % on 514 (car_prices). Of classes the mean
+is worth more: the area under the curve of fits on all rows is 0.8 % less on 687 rows (oj), 0.2 % on 1,292 (cells)."""
+
 MAX_AHEAD, MAX_AHEAD_INDEPENDENT = 1, 2
 """Trials begun while the one before is under way: none knows the results of that many before it. The second: where nothing would
 be learned from them."""
@@ -108,7 +114,7 @@ def prepare_part(experiment: Experiment, rows: Array, recipe: FeatureRecipe = Fe
         folds,
         encode_fold if encodes_labels else slice_folds(prepared.X, y, folds),
         encodes_labels,
-        is_forward or encodes_labels,
+        is_forward or encodes_labels or (task.target.traits.is_regression and len(rows) <= MAX_REFIT_ROWS),
         seed,
     )
     return PreparedPart(rows, prepared.preprocessor, train_examples.at if is_forward else None, experiment.threads, data)

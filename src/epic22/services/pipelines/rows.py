@@ -213,30 +213,11 @@ def drop_incomparable_search(plan: RowPlan, board: tuple[Evaluation, ...]) -> tu
     return tuple(evaluation for evaluation in board if evaluation.family != ENSEMBLE.name)
 
 
-def require_proof_of_search(
-    plan: RowPlan, leaderboard: tuple[Evaluation, ...], champion: Evaluation, verdicts: tuple[Verdict, ...]
-) -> str | None:
-    """The best family as it comes, where a search that judged itself leads it by less than is certain; None elsewhere.
-
-    Its own folds chose it, so a lead on them may be luck.
-    """
-    search = plan.candidates.search
-    if search is None or search.tuning.nested or champion.family != ENSEMBLE.name:
-        return None
-    rival = next((e.family for e in leaderboard if e.family != ENSEMBLE.name and not is_baseline(e.family)), None)
-    is_certain = any(verdict.against == rival and verdict.difference.low > 0 for verdict in verdicts)
-    return None if is_certain else rival
-
-
 def select_champion(plan: RowPlan, leaderboard: tuple[Evaluation, ...], progress: Progress) -> RowSelection:
     """Who wins: the best family, or the one that is preferred in use."""
     experiment = plan.preparation.experiment
     leaderboard, explanation = explain_best(experiment, leaderboard, progress)
     champion, verdicts = choose_champion(experiment, leaderboard)
-    rival = require_proof_of_search(plan, leaderboard, champion, verdicts)
-    if rival is not None:
-        champion, verdicts = choose_champion(experiment, leaderboard, rival)
-        explanation = None
     comparison = compare_in_use(experiment, leaderboard, champion)
     if comparison.preferred is not None and comparison.preferred.family != champion.family:
         champion, verdicts = choose_champion(experiment, leaderboard, comparison.preferred.family)
