@@ -239,7 +239,11 @@ BASE_FAMILY = Family(
     },
     needs="catboost",
     defaults_for=lambda rows: {"border_count": 510 if choose_max_bin(rows) == FINE_BINS else 254},
-    initial_points=({"depth": 6, "learning_rate": 0.08}, {"depth": 4, "learning_rate": 0.08}),
+    initial_points=(
+        {"depth": 4, "learning_rate": 0.08},
+        {"depth": 5, "learning_rate": 0.15, "rsm": 0.6},
+        {"depth": 7, "learning_rate": 0.08},
+    ),
     parts={
         "early stopping": {"patience": 0},
         "interactions": {"depth": 1},

@@ -190,7 +190,8 @@ FAMILY = add_log_support(
         needs="lightgbm",
         defaults_for=lambda rows: {"max_bin": choose_max_bin(rows) - 1},
         initial_points=(
-            {"num_leaves": 31, "learning_rate": 0.05},
+            {"num_leaves": 8, "learning_rate": 0.06},
+            {"num_leaves": 63, "learning_rate": 0.03, "extra_trees": True, "feature_fraction": 0.9, "min_data_in_leaf": 5},
             {"num_leaves": 95, "learning_rate": 0.05, "min_data_in_leaf": 30, "feature_fraction": 0.5},
         ),
         parts={
