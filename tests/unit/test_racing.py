@@ -5,7 +5,7 @@ import pytest
 
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.loss import Loss
-from epic22.core.selection.racing import BEHIND_ERRORS, build_race, count_errors
+from epic22.core.selection.racing import BEHIND_ERRORS, build_rivals, count_errors
 from epic22.core.task import Array
 
 BINARY = LearningProblem("binary", ("a",), (False,))
@@ -20,24 +20,24 @@ def draw(n: int = 2000) -> tuple[Array, Array, Array]:
 
 def test_what_is_behind_and_adds_nothing_stops() -> None:
     y, first, _ = draw()
-    race = build_race(BINARY, y, [first])
-    assert race.is_lost(first + 2 * RNG.normal(size=len(y)))
-    assert race.is_lost(np.zeros(len(y)) + 3.0)
+    rivals = build_rivals(BINARY, y, [first])
+    assert rivals.are_ahead_of(first + 2 * RNG.normal(size=len(y)))
+    assert rivals.are_ahead_of(np.zeros(len(y)) + 3.0)
 
 
 def test_what_is_behind_and_errs_otherwise_goes_on() -> None:
     y, first, second = draw()
-    race = build_race(BINARY, y, [first])
+    rivals = build_rivals(BINARY, y, [first])
     weak = 0.6 * second - 0.9
-    assert count_errors(race.losses(weak) - race.losses(first)) > BEHIND_ERRORS
-    assert not race.is_lost(weak)
+    assert count_errors(rivals.losses(weak) - rivals.losses(first)) > BEHIND_ERRORS
+    assert not rivals.are_ahead_of(weak)
 
 
 def test_what_is_as_good_or_better_goes_on() -> None:
     y, first, second = draw()
-    race = build_race(BINARY, y, [first])
-    assert not race.is_lost(first)
-    assert not race.is_lost(first + second)
+    rivals = build_rivals(BINARY, y, [first])
+    assert not rivals.are_ahead_of(first)
+    assert not rivals.are_ahead_of(first + second)
 
 
 def test_two_alike_seldom_stop_each_other() -> None:
@@ -45,8 +45,8 @@ def test_two_alike_seldom_stop_each_other() -> None:
     lost = 0
     for _ in range(1000):
         y, first, _ = draw(300)
-        race = build_race(BINARY, y, [first + 0.3 * RNG.normal(size=len(y))])
-        lost += race.is_lost(first + 0.3 * RNG.normal(size=len(y)))
+        rivals = build_rivals(BINARY, y, [first + 0.3 * RNG.normal(size=len(y))])
+        lost += rivals.are_ahead_of(first + 0.3 * RNG.normal(size=len(y)))
     assert lost <= 37
 
 
@@ -54,15 +54,15 @@ def test_two_alike_seldom_stop_each_other() -> None:
 def test_values_race_by_their_own_loss(loss: Loss) -> None:
     problem = LearningProblem("regression", ("a",), (False,), loss=loss)
     y = RNG.normal(size=500)
-    race = build_race(problem, y, [y + 0.1 * RNG.normal(size=500)])
-    assert race.is_lost(y + 3.0 * RNG.normal(size=500) + 5)
-    assert not race.is_lost(y.copy())
+    rivals = build_rivals(problem, y, [y + 0.1 * RNG.normal(size=500)])
+    assert rivals.are_ahead_of(y + 3.0 * RNG.normal(size=500) + 5)
+    assert not rivals.are_ahead_of(y.copy())
 
 
 def test_several_classes_race_by_the_probability_of_what_happened() -> None:
     problem = LearningProblem("multiclass", ("a",), (False,), n_classes=3)
     y = RNG.integers(0, 3, size=400).astype(float)
     right = 3 * np.eye(3)[y.astype(int)]
-    race = build_race(problem, y, [right])
-    assert race.is_lost(RNG.normal(size=(400, 3)))
-    assert not race.is_lost(right * 1.1)
+    rivals = build_rivals(problem, y, [right])
+    assert rivals.are_ahead_of(RNG.normal(size=(400, 3)))
+    assert not rivals.are_ahead_of(right * 1.1)

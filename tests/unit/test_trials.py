@@ -17,7 +17,7 @@ from epic22.core.experiment import Experiment
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.selection.budget import Budget, Deadline
 from epic22.core.selection.executor import FoldExecutor
-from epic22.core.selection.racing import Race, build_race
+from epic22.core.selection.racing import Rivals, build_rivals
 from epic22.core.selection.search import search
 from epic22.core.selection.study import MemoryStudies, Study, StudyConfig, Suggestion, Trial
 from epic22.core.selection.trials import (
@@ -59,16 +59,16 @@ def test_a_trial_scores_each_fold_by_rows_its_model_did_not_see() -> None:
         begin += len(fold.test)
 
 
-def race_against(data: SearchData, raw: Array) -> Race:
-    """A race against one trial that has these scores of the first fold's validation rows."""
-    return build_race(data.problem, data.y[data.folds[0].test], [raw])
+def rivals_with(data: SearchData, raw: Array) -> Rivals:
+    """One rival that has these scores of the first fold's validation rows."""
+    return build_rivals(data.problem, data.y[data.folds[0].test], [raw])
 
 
 def test_a_trial_that_is_certainly_behind_in_the_first_fold_sees_no_other() -> None:
     data = part_of(toy("binary", 200)).data
     perfect = np.where(data.y[data.folds[0].test] > 0, 9.0, -9.0)
     with runner_of(data) as runner:
-        fitted = runner.run(LINEAR, (), Deadline(None), is_first=False, race=race_against(data, perfect))
+        fitted = runner.run(LINEAR, (), Deadline(None), is_first=False, rivals=rivals_with(data, perfect))
     assert fitted is not None
     assert fitted.trial.pruned
     assert len(fitted.trial.fold_scores) == len(fitted.trial.best_params) == 1
@@ -79,7 +79,7 @@ def test_a_trial_that_keeps_up_in_the_first_fold_sees_all() -> None:
     data = part_of(toy("binary", 200)).data
     nothing = np.zeros(len(data.folds[0].test))
     with runner_of(data) as runner:
-        fitted = runner.run(LINEAR, (), Deadline(None), is_first=False, race=race_against(data, nothing))
+        fitted = runner.run(LINEAR, (), Deadline(None), is_first=False, rivals=rivals_with(data, nothing))
     assert fitted is not None
     assert (fitted.trial.pruned, len(fitted.trial.fold_scores)) == (False, len(data.folds))
 
@@ -88,29 +88,29 @@ def test_no_trial_races_where_none_is_to_be_pruned_or_none_is_complete() -> None
     data = part_of(toy("binary", 200)).data
     study = Study(StudyConfig(FAMILIES, True))
     with runner_of(data) as runner:
-        assert runner.build_race(study, ()) is None
+        assert runner.build_rivals(study, ()) is None
         fitted = runner.run(LINEAR, (), Deadline(None), is_first=True)
         assert fitted is not None
-        assert runner.build_race(study, [fitted.trial]) is not None
+        assert runner.build_rivals(study, [fitted.trial]) is not None
     with runner_of(data, prune=False) as runner:
-        assert runner.build_race(study, [fitted.trial]) is None
+        assert runner.build_rivals(study, [fitted.trial]) is None
 
 
-def test_a_race_needs_no_scores_that_were_kept() -> None:
+def test_a_comparison_with_rivals_needs_no_scores_that_were_kept() -> None:
     data, study = part_of(toy("binary", 200)).data, Study(StudyConfig(FAMILIES, True))
     with runner_of(data) as runner:
         fitted = runner.run(LINEAR, (), Deadline(None), is_first=True)
         assert fitted is not None
-        race = runner.build_race(study, [fitted.trial])
-    assert race is not None
-    assert np.array_equal(race.best, fitted.raw[: len(data.folds[0].test)])
+        rivals = runner.build_rivals(study, [fitted.trial])
+    assert rivals is not None
+    assert np.array_equal(rivals.best, fitted.raw[: len(data.folds[0].test)])
 
 
 def test_a_trial_whose_other_folds_would_outlast_the_time_ends_with_the_first() -> None:
     data, soon = part_of(toy("binary", 200)).data, Deadline(1e-9, lambda: 0.0)
     nothing = np.zeros(len(data.folds[0].test))
     with runner_of(data) as runner:
-        fitted = runner.run(LINEAR, (), soon, is_first=False, race=race_against(data, nothing))
+        fitted = runner.run(LINEAR, (), soon, is_first=False, rivals=rivals_with(data, nothing))
     assert fitted is not None
     assert (fitted.trial.pruned, len(fitted.trial.fold_scores)) == (True, 1)
 

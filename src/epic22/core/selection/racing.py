@@ -29,7 +29,7 @@ RowLosses = Callable[[Array], Array]
 
 
 @dataclass(frozen=True)
-class Race:
+class Rivals:
     """What a trial is compared with on the first inner fold: by `losses`, the scores before the link of the `best` trial and of
     the `average` of the best few, (m,) or (m, k)."""
 
@@ -37,7 +37,7 @@ class Race:
     best: Array
     average: Array
 
-    def is_lost(self, raw: Array) -> bool:
+    def are_ahead_of(self, raw: Array) -> bool:
         """Whether a configuration with these scores is certainly behind the best, and its mixture with the best few gains nothing
         that chance does not."""
         if count_errors(self.losses(raw) - self.losses(self.best)) < BEHIND_ERRORS:
@@ -46,10 +46,10 @@ class Race:
         return count_errors(self.losses(self.average) - self.losses(mixture)) < GAIN_ERRORS
 
 
-def build_race(problem: LearningProblem, y: Array, raws: Sequence[Array]) -> Race:
-    """The race against trials with these scores of the first fold's validation rows, best first; y (m,) are their labels."""
+def build_rivals(problem: LearningProblem, y: Array, raws: Sequence[Array]) -> Rivals:
+    """The rivals with these scores of the first fold's validation rows, best first; y (m,) are their labels."""
     average = np.mean(np.stack([np.asarray(raw, np.float64) for raw in raws[:N_RIVALS]]), axis=0)
-    return Race(_build_row_losses(problem, y, average), np.asarray(raws[0], np.float64), average)
+    return Rivals(_build_row_losses(problem, y, average), np.asarray(raws[0], np.float64), average)
 
 
 def count_errors(differences: Array) -> float:

@@ -162,8 +162,8 @@ def _run_in_order(
                 end = deadline if is_first else trial_deadline
                 # A thread of a pool begins without what surrounds the search: checkpoints, progress, the device of networks.
                 complete = select_complete(visible)
-                race = runner.build_race(study, complete)
-                work = partial(copy_context().run, runner.run, suggestion, complete, end, is_first, race)
+                rivals = runner.build_rivals(study, complete)
+                work = partial(copy_context().run, runner.run, suggestion, complete, end, is_first, rivals)
                 running.append((suggestion, attempts.submit(work)))
         if not running:
             return stop_reason

@@ -24,7 +24,7 @@ from epic22.core.models.target_transform import unwrap_target_transform
 from epic22.core.selection.budget import Budget, Deadline
 from epic22.core.selection.ensemble import N_PICKS, compute_held_out_response
 from epic22.core.selection.executor import FoldExecutor
-from epic22.core.selection.racing import N_RIVALS, Race, build_race
+from epic22.core.selection.racing import N_RIVALS, Rivals, build_rivals
 from epic22.core.selection.study import Sampling, Study, StudyConfig, Suggestion, Trial
 from epic22.core.task import Array, Metric, RowMetadata
 
@@ -164,7 +164,7 @@ class TrialRunner:
         complete: Sequence[Trial],
         deadline: Deadline,
         is_first: bool,
-        race: Race | None = None,
+        rivals: Rivals | None = None,
     ) -> FittedTrial | None:
         """The suggestion's trial, None where the time was up before its end; the first is cut short instead.
 
@@ -172,11 +172,11 @@ class TrialRunner:
         """
         n_folds = len(self.data.folds)
         bars = compute_epoch_bars(complete) if self.config.prune else ()
-        races = race is not None and n_folds > 1
+        races = rivals is not None and n_folds > 1
         fits = self._fit_folds(suggestion, range(1 if races else n_folds), deadline, bars)
         pruned = fits[-1].is_behind
         if races and not pruned:
-            pruned = (race is not None and race.is_lost(fits[0].raw)) or self._lacks_time(fits[0], deadline)
+            pruned = (rivals is not None and rivals.are_ahead_of(fits[0].raw)) or self._lacks_time(fits[0], deadline)
             if not pruned:
                 fits += self._fit_folds(suggestion, range(1, n_folds), deadline, bars)
                 pruned = fits[-1].is_behind
@@ -195,13 +195,13 @@ class TrialRunner:
         )
         return _build_fitted_trial(trial, fits)
 
-    def build_race(self, study: Study, complete: Sequence[Trial]) -> Race | None:
+    def build_rivals(self, study: Study, complete: Sequence[Trial]) -> Rivals | None:
         """What a trial is compared with after its first inner fold: the best complete trials; None where none is to be pruned."""
         best = select_top_trials(complete, self.data.metric.gain)[:N_RIVALS]
         if not best or not self.config.prune or len(self.data.folds) < 2:
             return None
         rows = self.data.folds[0].test
-        return build_race(self.data.problem, self.data.y[rows], [self.load_scores(study, one)[: len(rows)] for one in best])
+        return build_rivals(self.data.problem, self.data.y[rows], [self.load_scores(study, one)[: len(rows)] for one in best])
 
     def load_scores(self, study: Study, trial: Trial) -> Array:
         """The trial's scores of the validation rows; fitted again where nobody kept them."""

@@ -114,7 +114,7 @@ def run_worker(runner: TrialRunner, study: Study, deadline: Deadline, folder: Pa
         suggestion = study.ask()
         is_beyond_limit = limit is not None and study.count_started(before=suggestion) >= limit
         fitted = (
-            None if is_beyond_limit else runner.run(suggestion, complete, deadline, False, runner.build_race(study, complete))
+            None if is_beyond_limit else runner.run(suggestion, complete, deadline, False, runner.build_rivals(study, complete))
         )
         if fitted is None:
             study.fail(suggestion)
