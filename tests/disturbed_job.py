@@ -7,9 +7,10 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from epic22.adapters.metadata.jobs import JobTable
@@ -27,6 +28,18 @@ from tests.waiting import wait_until
 
 PATIENCE = 1800.0
 """Seconds for what takes half a minute, on a machine that others use."""
+PAUSE = 0.2
+"""Seconds between looks at the database, which the training is to have for itself."""
+
+
+def wait_slowly(condition: Callable[[], bool], pause: float = PAUSE) -> None:
+    """Wait until the condition holds, which is asked for now and then alone."""
+
+    def look() -> bool:
+        time.sleep(pause)
+        return condition()
+
+    wait_until(look, PATIENCE)
 
 
 @dataclass(frozen=True)
@@ -68,7 +81,7 @@ class DisturbedJob:
         """Where steps and fits are noted."""
         return self.folder / "steps.log"
 
-    @property
+    @cached_property
     def jobs(self) -> JobTable:
         """What is known of the job."""
         return JobTable(open_jobs_database(self.settings))
@@ -90,7 +103,7 @@ class DisturbedJob:
     def wait_for_step(self, step: str) -> None:
         """Wait until the training has come to a step, or beyond it."""
         steps = set(STEPS[STEPS.index(step) :]) | {"end"}
-        wait_until(lambda: any(line[0] == "step" and line[1] in steps for line in self.read_log()), PATIENCE)
+        wait_slowly(lambda: any(line[0] == "step" and line[1] in steps for line in self.read_log()), PAUSE / 10)
 
     def name_step(self) -> str:
         """The step that the training is in."""
@@ -104,7 +117,7 @@ class DisturbedJob:
 
     def wait_for_end(self) -> Ending:
         """What came of it, once nothing is under way any more."""
-        wait_until(self._has_ended, PATIENCE)
+        wait_slowly(self._has_ended)
         for worker in self.workers:
             worker.wait(PATIENCE)
         return self.read_ending()
@@ -160,9 +173,11 @@ def put_to_sleep(job: DisturbedJob, seconds: float) -> None:
         with suppress(ProcessLookupError):
             os.kill(sleeper, signal.SIGSTOP)
     began = time.monotonic()
-    job.start_worker()
-    wait_until(lambda: len(job.jobs.list_attempts(1)) > 1 or not job.jobs.get(1).is_open, PATIENCE)
-    time.sleep(max(0.0, seconds - (time.monotonic() - began)))
-    for sleeper in (worker.pid, process):
-        with suppress(ProcessLookupError):
-            os.kill(sleeper, signal.SIGCONT)
+    try:
+        job.start_worker()
+        wait_slowly(lambda: len(job.jobs.list_attempts(1)) > 1 or not job.jobs.get(1).is_open)
+        time.sleep(max(0.0, seconds - (time.monotonic() - began)))
+    finally:
+        for sleeper in (worker.pid, process):
+            with suppress(ProcessLookupError):
+                os.kill(sleeper, signal.SIGCONT)
