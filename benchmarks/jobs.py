@@ -4,32 +4,44 @@
 
 Jobs that do nothing are carried out by real workers without a process of their own, so that what is measured is the queue's
 own: seconds from the submission to the end, and a job for one worker and for two. Then a worker is killed in the middle of a job,
-five times. Each part is written as it is done, and one that is there is not measured again (`--again` does so). Writes
-benchmarks/results/jobs.json.
+five times. Last, what a short training takes of the processor, directly and as a job with a worker that ends with it, in turn
+three times, and the longest silence among its events. Each part is written as it is done, and one that is there is not measured
+again (`--again` does so). Writes benchmarks/results/jobs.json.
 """
 
 import argparse
 import json
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from stamp import machine
+from tests.boilers import simulate_boilers
 from tests.tcp_postgres import TcpPostgres
 from tests.tiny_worker import start_worker, submit_tiny
 from tests.waiting import wait_until
 
+from epic22.adapters.metadata.job_events import JobEventTable
+from epic22.adapters.metadata.jobs import JobTable
 from epic22.bootstrap.jobs import open_job_stores
+from epic22.bootstrap.jobs_database import open_jobs_database
 from epic22.config import Settings
-from epic22.core.job import JobRecord
+from epic22.core.job import JobRecord, JobRequest
 
 RESULTS = Path(__file__).resolve().parent / "results" / "jobs.json"
-JOBS, KILLS, PATIENCE = 40, 5, 300.0
+JOBS, KILLS, PATIENCE, TRAININGS = 40, 5, 300.0, 3
+TRAINING = (
+    *("--csv", "boilers.csv", "--label", "failed_within_30_days", "--time", "read_at", "--horizon", "30", "--folds", "2"),
+    *("--families", "constant,linear"),
+)
 
 
 def list_jobs(environment: Mapping[str, str]) -> tuple[JobRecord, ...]:
@@ -114,11 +126,45 @@ def is_awake(output: Path, environment: Mapping[str, str]) -> bool:
     return sum(n >= 3 for n in beats.values()) >= 2 and output.exists()
 
 
+def measure_training(environment: Mapping[str, str], folder: Path) -> dict[str, Any]:
+    """Processor seconds of a short training, directly and as a job, in turn; a job's are its worker's too, from its start to its
+    end."""
+    simulate_boilers(boilers=25, months=12).rows.write_csv(folder / "boilers.csv")
+    own = {**os.environ, **environment, "EPIC22_THREADS": "1"}
+    seconds: dict[str, list[float]] = {"direct": [], "job": []}
+    silences = []
+    for number in range(TRAININGS):
+        words = (*TRAINING, "--task", f"job{number}")
+        directly = ("train", *TRAINING, "--task", f"direct{number}")
+        seconds["direct"].append(measure_processor(directly, folder, own))
+        database = open_jobs_database(Settings.read(own))
+        job = JobTable(database).add(JobRequest("train", words, folder, 1))
+        seconds["job"].append(measure_processor(("work", "--once"), folder, own))
+        assert JobTable(database).get(job.id).state == "done"
+        moments = [event.at for event in JobEventTable(database).read(job.id, limit=5000)]
+        silences.append(max((later - earlier).total_seconds() for earlier, later in pairwise(moments)))
+    median = {kind: round(statistics.median(values), 2) for kind, values in seconds.items()}
+    extra = [round(job - direct, 2) for direct, job in zip(seconds["direct"], seconds["job"], strict=True)]
+    return {"processor_seconds": seconds, "median": median, "extra_seconds": extra, "longest_silence_seconds": max(silences)}
+
+
+def measure_processor(words: tuple[str, ...], folder: Path, environment: Mapping[str, str]) -> float:
+    """The processor seconds of a command, with all that it started and waited for."""
+    with (folder / "said.txt").open("ab") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "epic22", *words], env=environment, cwd=folder, stdout=said, stderr=said
+        )
+        _, status, used = os.wait4(process.pid, 0)
+    assert status == 0, (folder / "said.txt").read_text()[-2000:]
+    return round(used.ru_utime + used.ru_stime, 2)
+
+
 PARTS: Mapping[str, Callable[[Mapping[str, str], Path], dict[str, Any]]] = {
     "latency": measure_latency,
     "one_worker": lambda environment, folder: measure_throughput(environment, folder, 1),
     "two_workers": lambda environment, folder: measure_throughput(environment, folder, 2),
     "take_over": measure_take_over,
+    "training": measure_training,
 }
 """What is measured, each in a database of its own."""
 
