@@ -49,7 +49,7 @@ class Rivals:
 def build_rivals(problem: LearningProblem, y: Array, raws: Sequence[Array]) -> Rivals:
     """The rivals with these scores of the first fold's validation rows, best first; y (m,) are their labels."""
     average = np.mean(np.stack([np.asarray(raw, np.float64) for raw in raws[:N_RIVALS]]), axis=0)
-    return Rivals(_build_row_losses(problem, y, average), np.asarray(raws[0], np.float64), average)
+    return Rivals(build_row_losses(problem, y, average), np.asarray(raws[0], np.float64), average)
 
 
 def count_errors(differences: Array) -> float:
@@ -64,8 +64,9 @@ def count_errors(differences: Array) -> float:
     return mean / error if error > 0 else float(np.inf) * mean if mean else 0.0
 
 
-def _build_row_losses(problem: LearningProblem, y: Array, average: Array) -> RowLosses:
-    """Log loss, or the loss of the target's values: squared errors are Huber's beyond nine in ten of the average's."""
+def build_row_losses(problem: LearningProblem, y: Array, average: Array) -> RowLosses:
+    """Of labels y (m,) the log loss, or the loss of their values: squared errors are Huber's beyond nine in ten of the
+    average's."""
     if problem.traits.is_classification:
         return lambda raw: log_loss_terms(y, approximate_response(problem, raw, y))
     if problem.loss.name != "squared":
