@@ -6,8 +6,8 @@
 Each table is the training part of the peers' first split, of that four fifths of at most 5,000 rows: what judges there is not
 looked at. Configurations are the families' own starting points, those of earlier versions, and some drawn from their spaces; each
 is fitted on the folds that a search has, one thread, seconds of processor. A table's loss is scaled so that its best
-configuration has 0 and its median 1. A portfolio is chosen as zero-shot portfolios are (Wistuba et al. 2015): greedily what lowers
-the mean of the least loss over tables most, a configuration that is left out losing `MAX_LOSS`.
+configuration has 0 and its median 1. A portfolio is chosen as zero-shot portfolios are (Wistuba et al. 2015): greedily what
+lowers the mean of the least loss over tables most, a configuration that is left out losing `MAX_LOSS`; the cheapest begins.
 """
 
 import argparse
@@ -44,7 +44,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "first_configurations.json"
 PAGE = ROOT / "docs" / "benchmarks.md"
 MAX_ROWS, MAX_LOSS, SEED = 5_000, 3.0, 5
-N_CHOSEN = 10
+N_CHOSEN = 8
 BUDGETS = (5, 20, 60)
 CORES = 2
 
@@ -200,6 +200,12 @@ class Repository:
             least = np.minimum(least, self.losses[rows][:, chosen[-1]])
         return chosen
 
+    def arrange(self, rows: Sequence[int]) -> list[int]:
+        """The portfolio chosen on these tables, its cheapest configuration first, then the others."""
+        seconds = np.median(self.seconds[rows], axis=0)
+        chosen = sorted(self.choose_portfolio(rows), key=lambda one: seconds[one])
+        return [*chosen, *(one for one in range(len(self.configurations)) if one not in chosen)]
+
     def compute_loss_after(self, table: int, order: Sequence[int], seconds: float) -> float:
         """The least scaled loss of a table after this time on two cores, configurations fitted in this order."""
         ends = np.cumsum(self.seconds[table, list(order)]) / CORES
@@ -210,9 +216,7 @@ class Repository:
         """Of each table the loss after this time by a portfolio chosen on the others, and by configurations in chance orders."""
         rng = np.random.default_rng(SEED)
         for table in range(len(self.tables)):
-            order = self.choose_portfolio(
-                [other for other in range(len(self.tables)) if other != table], len(self.configurations)
-            )
+            order = self.arrange([other for other in range(len(self.tables)) if other != table])
             orders = [rng.permutation(len(self.configurations)) for _ in range(200)]
             by_chance = float(np.mean([self.compute_loss_after(table, one.tolist(), seconds) for one in orders]))
             yield self.compute_loss_after(table, order, seconds), by_chance
@@ -243,8 +247,8 @@ def write_page() -> None:
         )
     lines += [
         "",
-        "A table left out, the portfolio chosen on the others and fitted in its order on two cores, beside the same "
-        "configurations in 200 chance orders:",
+        "A table left out, the portfolio chosen on the others and fitted on two cores, its cheapest configuration first, beside "
+        "the same configurations in 200 chance orders:",
         "",
         "| seconds | portfolio | by chance | difference, 95 % over tables | better on |",
         "|---|---|---|---|---|",
