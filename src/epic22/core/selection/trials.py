@@ -330,7 +330,8 @@ def estimate_reserve(data: SearchData, seconds: float, trials: Sequence[Trial] =
 
 
 def _estimate_refit_seconds(data: SearchData, complete: Sequence[Trial]) -> float:
-    """Seconds that fits on all rows may well take, by the slowest of the trials that would be refitted now."""
+    """Seconds that fits on all rows are expected to take, by the trials that would be refitted now: what takes longer is left out
+    when the time is up."""
     best = select_top_trials(complete, data.metric.gain)[:MAX_REFITS]
     growth = len(data.y) / np.mean([len(fold.train) for fold in data.folds])
-    return float(MAX_REFITS * max(trial.seconds for trial in best) / len(data.folds) * growth)
+    return float(MAX_REFITS * np.mean([trial.seconds for trial in best]) / len(data.folds) * growth)
