@@ -10,6 +10,7 @@ from epic22.core.data.folds import Fold
 from epic22.core.errors import InternalError
 from epic22.core.models.base import BaseEstimator, LibraryParams
 from epic22.core.models.loss import EVALUATION_POWER, TWEEDIE_POWERS, Loss, compute_tweedie_deviances
+from epic22.core.models.trees.boosting_rounds import find_best_round, train_rounds
 from epic22.core.models.trees.forest import Forest, read_booster
 from epic22.core.models.value_scale import EXPONENTIAL, IDENTITY, ValueScale
 from epic22.core.targets import KINDS, get_kind
@@ -160,12 +161,10 @@ class XGBoostTrees(BaseEstimator, BoosterAttributes):
     ) -> "xgboost.Booster":
         """A booster of the `build_full_matrix`, with the shape and the rounds that are best on the inner fold: rows to fit and
         to watch."""
-        import xgboost
-
         self.shape_, self.rounds_ = self._candidate_shapes()[0], self.default_rounds
         if matrices is not None:
             self.shape_, self.rounds_ = self._choose_shape_and_rounds(*matrices, threads)
-        return xgboost.train(self._params(self.shape_, threads), build_full_matrix(), num_boost_round=self.rounds_)
+        return train_rounds(self._params(self.shape_, threads), build_full_matrix(), self.rounds_)
 
     def _choose_shape_and_rounds(
         self, dtrain: "xgboost.QuantileDMatrix", dvalid: "xgboost.DMatrix", threads: int
@@ -174,17 +173,18 @@ class XGBoostTrees(BaseEstimator, BoosterAttributes):
         if not self.patience:
             losses = [self._compute_last_loss(shape, dtrain, dvalid, threads) for shape in self._candidate_shapes()]
             return self._candidate_shapes()[int(np.argmin(losses))], self.default_rounds
-        boosters = [self._train_with_early_stopping(shape, dtrain, dvalid, threads) for shape in self._candidate_shapes()]
-        best = int(np.argmin([booster.best_score for booster in boosters]))
-        return self._candidate_shapes()[best], int(boosters[best].best_iteration) + 1
+        shapes = self._candidate_shapes()
+        best_rounds = [
+            find_best_round(self._params(shape, threads), dtrain, dvalid, self.rounds, self.patience) for shape in shapes
+        ]
+        best = int(np.argmin([one.loss for one in best_rounds]))
+        return shapes[best], best_rounds[best].rounds
 
     def _compute_last_loss(
         self, shape: Mapping[str, float], dtrain: "xgboost.QuantileDMatrix", dvalid: "xgboost.DMatrix", threads: int
     ) -> float:
         """The loss on the validation rows after `default_rounds` of a shape."""
-        import xgboost
-
-        booster = xgboost.train(self._params(shape, threads), dtrain, num_boost_round=self.default_rounds)
+        booster = train_rounds(self._params(shape, threads), dtrain, self.default_rounds)
         return float(booster.eval(dvalid).rpartition(":")[2])
 
     def _train_with_early_stopping(

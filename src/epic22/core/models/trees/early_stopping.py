@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from epic22.core.errors import InternalError
+from epic22.core.models.trees.boosting_rounds import add_round
 from epic22.core.models.trees.forest import list_category_sets, pack_category_bits, run_batches
 from epic22.core.task import Array
 
@@ -61,7 +62,7 @@ def train_with_early_stopping(
     best_scores, best_trees = raw, None
     while not is_over and n_trained < (max_round := min(rounds, best_round + patience + 1)):
         while not is_over and n_trained < max_round:
-            booster.update(dtrain, n_trained)
+            add_round(booster, dtrain, n_trained)
             n_trained, is_over = n_trained + 1, expired()
         if not n_scored:
             raw = np.full(len(validation.y), _compute_base_score(booster, str(params["objective"])), np.float32)
