@@ -9,6 +9,7 @@ import os
 import shutil
 import sqlite3
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -21,6 +22,7 @@ import structlog
 
 from epic22.adapters.file_store import FileStore, FolderFiles
 from epic22.adapters.home import wait_for_lock
+from epic22.adapters.tracking.mlflow_tables import read_tables
 from epic22.core.errors import StorageError, describe_storage_fault
 
 if TYPE_CHECKING:
@@ -37,9 +39,6 @@ QUIET_ENVIRONMENT = {
 DATABASE, ARTIFACTS, LOCK, NEW_PREFIX = "mlflow.db", "mlflow-artifacts", ".mlflow.lock", ".mlflow-new-"
 COMPANIONS = ("", "-wal", "-shm", "-journal")
 """The endings of the files that are one SQLite database."""
-
-_EMPTY_DATABASES: list[bytes] = []
-"""A database without runs, once this process made one: MLflow's dozens of steps take a second and always give the same."""
 
 PLACES = (
     ("experiments", "artifact_location"),
@@ -195,15 +194,14 @@ class MlflowStore:
     def _make(self) -> None:
         """Make a database without runs; what is logged without an experiment lies in this home too."""
         with self._write_aside() as aside:
-            if _EMPTY_DATABASES:
-                aside.write_bytes(_EMPTY_DATABASES[0])
-            else:
+            script = read_tables(get_current_revision())
+            if script is None:
                 connect_client(build_uri(aside))
             with closing(sqlite3.connect(aside)) as connection, connection:
-                place = locate_files(self.files, "Default")
-                connection.execute("UPDATE experiments SET artifact_location = ? WHERE name = 'Default'", (place,))
-        if not _EMPTY_DATABASES:
-            _EMPTY_DATABASES.append(self.database.read_bytes())
+                connection.executescript(script or "")
+                place, now = locate_files(self.files, "Default"), round(time.time() * 1000)
+                update = "UPDATE experiments SET artifact_location = ?, creation_time = ?, last_update_time = ?"
+                connection.execute(f"{update} WHERE name = 'Default'", (place, now, now))
 
     def _upgrade(self) -> None:
         """Bring the tables of an earlier MLflow to this one's form, in a copy; the file of before is kept."""
