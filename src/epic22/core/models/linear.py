@@ -86,9 +86,11 @@ class Linear(BaseEstimator):
         if inner is None:
             return 1.0
         trials = [Linear(self.kind, self.categorical, self.n_classes, penalty, self.loss) for penalty in PENALTIES]
+        y_train, train_exposure = y[inner.train], _take_rows(exposure, inner.train)
+        Z = trials[0]._learn_terms(X[inner.train])
         for trial, penalty in zip(trials, PENALTIES, strict=True):
-            trial.power_ = self.power_
-            trial._fit(X[inner.train], y[inner.train], penalty, exposure=_take_rows(exposure, inner.train))
+            vars(trial).update(vars(trials[0]) | {"penalty": penalty, "power_": self.power_})  # the same terms for all
+            trial._fit_terms(Z, y_train, penalty, exposure=train_exposure)
         losses = [trial._compute_loss(X[inner.test], y[inner.test], _take_rows(exposure, inner.test)) for trial in trials]
         return PENALTIES[int(np.argmin(losses))]
 
@@ -99,11 +101,10 @@ class Linear(BaseEstimator):
         return float(-np.mean(np.log(np.maximum(label_proba, 1e-15))))
 
     def _fit(self, X: Array, y: Array, penalty: float, weight: Array | None = None, exposure: Array | None = None) -> Self:
-        self._learn_terms(X)
-        Z = self._build_terms(X)
-        self.mean_, self.scale_ = Z.mean(axis=0), Z.std(axis=0)
-        self.scale_[self.scale_ < 1e-12] = np.inf
-        Z = (Z - self.mean_) / self.scale_
+        return self._fit_terms(self._learn_terms(X), y, penalty, weight, exposure)
+
+    def _fit_terms(self, Z: Array, y: Array, penalty: float, weight: Array | None = None, exposure: Array | None = None) -> Self:
+        """Learn the coefficients of standardised terms (n, t)."""
         if KINDS[self.kind].is_classification:
             self._fit_logistic(Z, y, penalty, weight)
         elif self.loss.log_link:
@@ -182,7 +183,8 @@ class Linear(BaseEstimator):
         model = LogisticRegression(C=1 / penalty, solver=solver, max_iter=500).fit(Z, y.astype(np.int64), weight)
         self.coef_, self.intercept_ = model.coef_, model.intercept_
 
-    def _learn_terms(self, X: Array) -> None:
+    def _learn_terms(self, X: Array) -> Array:
+        """What the terms of these rows are, and they themselves, standardised, (n, t)."""
         self.medians_ = np.zeros(X.shape[1])
         self.edges_ = np.tile([-np.inf, np.inf], (X.shape[1], 1))
         self.level_counts_ = np.zeros(X.shape[1], dtype=np.int64)
@@ -194,6 +196,10 @@ class Linear(BaseEstimator):
                 self.medians_[j] = np.median(present)
                 self.edges_[j] = _compute_edges(present)
         self.owner_ = np.repeat(np.arange(X.shape[1]), np.where(self.categorical, self.level_counts_ + 1, 2))
+        Z = self._build_terms(X)
+        self.mean_, self.scale_ = Z.mean(axis=0), Z.std(axis=0)
+        self.scale_[self.scale_ < 1e-12] = np.inf
+        return np.asarray((Z - self.mean_) / self.scale_)
 
     def _build_terms(self, X: Array) -> Array:
         """Columns spread into terms, (n, t): value and missing indicator, or an indicator a level and one for missing."""
