@@ -15,6 +15,7 @@ from epic22.cli.training_result import print_training
 from epic22.core.data.feature_engineering import FeatureRecipe
 from epic22.core.evaluation.challenge import Challenge
 from epic22.core.evaluation.coverage import CoverageTable
+from epic22.core.evaluation.crossval import EarlyExit
 from epic22.core.evaluation.fairness import PROMOTED
 from epic22.core.selection.column_plan import ColumnPlan
 from epic22.core.serialization import to_json
@@ -221,3 +222,15 @@ def test_without_an_explanation_the_old_bars_are_shown(runs: dict[Kind, RowRun])
     page = render_report(bare)
     assert "What the champion looks at" not in page
     assert "importance" in {picture.name for picture in list_figures(bare)}
+
+
+def test_who_left_early_is_shown_with_the_folds_that_it_saw(runs: dict[Kind, RowRun], capsys: pytest.CaptureFixture[str]) -> None:
+    run = runs["binary"]
+    left = replace(run.leaderboard[-1], early_exit=EarlyExit(5, len(run.plan.folds), "boosting", 1e-6))
+    run = replace(run, leaderboard=(*run.leaderboard[:-1], left))
+    words = f"left early, after 5 of {len(run.plan.folds)} folds: certainly worse than boosting"
+    assert words in render_report(run, NO_PICTURES)
+    assert to_json(left, VIEWS)["early_exit"]["words"] == words
+    assert "early_exit" not in to_json(run.leaderboard[0], VIEWS)
+    print_training(TrainingResult(run, Path("report.html"), ""))
+    assert "left early: certainly" in " ".join(capsys.readouterr().out.split())

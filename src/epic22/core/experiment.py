@@ -1,6 +1,6 @@
 """What candidates are compared on: a task's examples, cut into folds, and what makes a run of them repeatable."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from epic22.core.data.examples import Examples
 from epic22.core.data.folds import Fold, FoldPlan
@@ -26,6 +26,11 @@ class Experiment:
     def fingerprint(self) -> str:
         """Equal for two experiments exactly when they test the same rows in the same folds."""
         return self.plan.fingerprint(self.examples.data_version)
+
+    def take_repeats(self, count: int) -> "Experiment":
+        """The same on the first repeats of its folds alone."""
+        folds = tuple(fold for fold in self.plan.folds if fold.repeat < count)
+        return replace(self, plan=replace(self.plan, folds=folds, repeats=count))
 
     def censor_for(self, fold: Fold) -> Examples:
         """All examples as their outcomes were known when the fold's test part began."""

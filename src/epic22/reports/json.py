@@ -13,7 +13,7 @@ from epic22.core.evaluation.challenge import Challenge
 from epic22.core.evaluation.conformal import CONFORMAL_VIEWS
 from epic22.core.evaluation.cost_per_thousand import CostPer1000
 from epic22.core.evaluation.coverage import Coverage, GroupCoverage
-from epic22.core.evaluation.crossval import Evaluation, MetricScore
+from epic22.core.evaluation.crossval import EarlyExit, Evaluation, MetricScore
 from epic22.core.evaluation.explain.dependence import DependenceBin, DependenceProfile
 from epic22.core.evaluation.explain.explanation import ColumnImportance, Explanation, NearDuplicates
 from epic22.core.evaluation.explain.interactions import Interaction
@@ -190,9 +190,10 @@ VIEWS: Views = collect_views(
     # Scores and verdicts.
     view(
         Evaluation,
-        "family target horizon metrics fit_seconds row_ms=ms_per_row",
+        "family target horizon metrics fit_seconds row_ms=ms_per_row early_exit?",
         metrics=lambda evaluation: _list_metrics(evaluation),
     ),
+    view(EarlyExit, "folds of against p words"),
     view(MetricScore, "value low high"),
     view(ForecastScore, "value low high effective_blocks", effective_blocks=lambda score: round(score.blocks, 2)),
     view(

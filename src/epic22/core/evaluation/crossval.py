@@ -45,8 +45,30 @@ class MetricScore(Interval):
 
 
 @dataclass(frozen=True)
+class EarlyExit:
+    """Why a family was evaluated on the first folds of a plan alone: it was certainly worse than another, by this `p`."""
+
+    folds: int
+    of: int
+    against: str
+    p: float
+
+    @property
+    def words(self) -> str:
+        """The finding in words.
+
+        >>> EarlyExit(5, 25, "boosting", 1e-6).words
+        'left early, after 5 of 25 folds: certainly worse than boosting'
+        """
+        return f"left early, after {self.folds} of {self.of} folds: certainly worse than {self.against}"
+
+
+@dataclass(frozen=True)
 class Evaluation:
-    """What a family is worth on some folds. `fit_seconds` is the mean over folds, `ms_per_row` the median of one row alone."""
+    """What a family is worth on some folds. `fit_seconds` is the mean over folds, `ms_per_row` the median of one row alone.
+
+    One with an `early_exit` is of the plan's first repeats alone.
+    """
 
     family: str
     target: str
@@ -56,6 +78,7 @@ class Evaluation:
     fingerprint: str
     fit_seconds: float
     ms_per_row: float
+    early_exit: EarlyExit | None = None
 
     def score(self, metric: str) -> MetricScore:
         """The score of that metric; KeyError where it was not measured."""
@@ -183,21 +206,53 @@ def evaluate(
     """
     if candidate.evaluation is not None:
         return candidate.evaluation
-    task, folds = experiment.task, () if candidate.fold_predictions else experiment.plan.folds
-    predictions, seconds, ms_per_row = list(candidate.fold_predictions), [], math.nan
+    if candidate.fold_predictions:
+        return summarise_folds(experiment, candidate.name, FoldFits(candidate.fold_predictions))
+    fits = fit_folds(experiment, candidate, experiment.plan.folds, progress, keep_models, n_at_once)
+    return summarise_folds(experiment, candidate.name, fits)
+
+
+@dataclass(frozen=True)
+class FoldFits:
+    """What a candidate's models of some folds said of their test rows, and how long each took; how long one row alone did."""
+
+    predictions: tuple[FoldPredictions, ...] = ()
+    seconds: tuple[float, ...] = ()
+    ms_per_row: float = math.nan
+
+    def add(self, more: "FoldFits") -> "FoldFits":
+        """These and those of the folds that follow."""
+        return FoldFits(self.predictions + more.predictions, self.seconds + more.seconds, more.ms_per_row)
+
+
+def fit_folds(
+    experiment: Experiment,
+    candidate: Candidate,
+    folds: Sequence[Fold],
+    progress: Callable[[], None] = lambda: None,
+    keep_models: bool = False,
+    n_at_once: int = 1,
+) -> FoldFits:
+    """The candidate fitted on these folds of the experiment; see `evaluate`."""
+    predictions, seconds, ms_per_row = [], [], math.nan
 
     def fit_fold(fold: Fold) -> _FoldOutcome:
-        return _fit_fold(experiment, candidate, fold, keep_models and fold.repeat == 0)
+        return _fit_fold(experiment, candidate, fold, keep_models and fold.repeat == 0, fold is folds[-1])
 
     for outcome in _map_side_by_side(fit_fold, folds, n_at_once):
         predictions.append(outcome.predictions)
         seconds.append(outcome.seconds)
         if outcome.last is not None:
-            ms_per_row = measure_ms_per_row(outcome.last, task, experiment.examples.take(folds[-1].test))
+            ms_per_row = measure_ms_per_row(outcome.last, experiment.task, experiment.examples.take(folds[-1].test))
         progress()
-    scores = compute_scores(experiment, list_target_metrics(task.target), tuple(predictions))
-    fit_seconds = float(np.mean(seconds)) if seconds else math.nan
-    return build_evaluation(experiment, candidate.name, scores, tuple(predictions), fit_seconds, ms_per_row)
+    return FoldFits(tuple(predictions), tuple(seconds), ms_per_row)
+
+
+def summarise_folds(experiment: Experiment, family: str, fits: FoldFits) -> Evaluation:
+    """The evaluation of what was fitted on all folds of the experiment."""
+    scores = compute_scores(experiment, list_target_metrics(experiment.task.target), fits.predictions)
+    fit_seconds = float(np.mean(fits.seconds)) if fits.seconds else math.nan
+    return build_evaluation(experiment, family, scores, fits.predictions, fit_seconds, fits.ms_per_row)
 
 
 def count_folds_at_once(experiment: Experiment, family: Family) -> int:
@@ -216,14 +271,14 @@ class _FoldOutcome:
     last: FittedFold | None
 
 
-def _fit_fold(experiment: Experiment, candidate: Candidate, fold: Fold, keeps_model: bool) -> _FoldOutcome:
+def _fit_fold(experiment: Experiment, candidate: Candidate, fold: Fold, keeps_model: bool, is_last: bool) -> _FoldOutcome:
     began = time.perf_counter()
     fitted = candidate.fit(experiment.censor_for(fold), fold.train)
     seconds = time.perf_counter() - began if fitted.seconds is None else fitted.seconds
     X = fitted.preprocessor.transform(experiment.examples.take(fold.test).X)
     response = predict_response(fitted.estimator, X, experiment.task.target.kind)
     predictions = FoldPredictions(fold, response, fitted if keeps_model else None, fitted.estimator.predict_quantiles(X))
-    return _FoldOutcome(predictions, seconds, fitted if fold is experiment.plan.folds[-1] else None)
+    return _FoldOutcome(predictions, seconds, fitted if is_last else None)
 
 
 def _map_side_by_side(work: Callable[[Fold], _FoldOutcome], folds: Sequence[Fold], n_at_once: int) -> Iterator[_FoldOutcome]:

@@ -79,18 +79,9 @@ def compare(experiment: Experiment, a: Evaluation, b: Evaluation, metric: Metric
 
     Raises InternalError for evaluations of different folds or of another plan.
     """
-    if not a.fingerprint == b.fingerprint == experiment.fingerprint:
-        raise InternalError(f"{a.family} and {b.family} were evaluated on different folds and cannot be compared.")
-    folds = np.array([metric.gain(x, y) for x, y in zip(a.score(metric.name).folds, b.score(metric.name).folds, strict=True)])
-    folds = folds[~np.isnan(folds)]
-    mean, units = float(folds.mean()) if len(folds) else math.nan, find_independent_units(experiment)
-    first, second = (np.array(one.score(metric.name).left_out) for one in (a, b))
-    error = compute_difference_error(mean, compute_jackknife_error(first - second), units)
-    if not math.isnan(error) and all(np.ptp(part.response) == 0 for part in b.fold_predictions):
-        # A test against chance has at least its error: an order that happens to rank the few positives low varies little.
-        error = max(error, compute_chance_error(experiment, metric, a.fold_predictions))
+    found = compute_paired_difference(experiment, a, b, metric)
+    mean, error, p, units = found.mean, found.error, found.p, find_independent_units(experiment)
     difference = metric.bounds.of_difference.clip_interval(Interval.around(mean, units.quantile * error))
-    p = compute_p(mean, error, units)
     significant = difference.excludes_zero and p <= SIGNIFICANCE_LEVEL
     smallest_effect = DEFAULT_MINIMUM_EFFECT * abs(b.score(metric.name).value) if minimum_effect is None else minimum_effect
     power = compute_power(mean, error, smallest_effect, count_sample(experiment), compute_width(units.degrees_of_freedom))
@@ -107,6 +98,30 @@ def compare(experiment: Experiment, a: Evaluation, b: Evaluation, metric: Metric
         power=power,
         supplementary_tests=run_supplementary_tests(experiment, a, b),
     )
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """By how much one evaluation is better than another, > 0: better, with its standard error and two-sided p."""
+
+    mean: float
+    error: float
+    p: float
+
+
+def compute_paired_difference(experiment: Experiment, a: Evaluation, b: Evaluation, metric: Metric) -> PairedDifference:
+    """The difference of `a` to `b`, by the metric; see `compare`, which says more of it and raises the same."""
+    if not a.fingerprint == b.fingerprint == experiment.fingerprint:
+        raise InternalError(f"{a.family} and {b.family} were evaluated on different folds and cannot be compared.")
+    folds = np.array([metric.gain(x, y) for x, y in zip(a.score(metric.name).folds, b.score(metric.name).folds, strict=True)])
+    folds = folds[~np.isnan(folds)]
+    mean, units = float(folds.mean()) if len(folds) else math.nan, find_independent_units(experiment)
+    first, second = (np.array(one.score(metric.name).left_out) for one in (a, b))
+    error = compute_difference_error(mean, compute_jackknife_error(first - second), units)
+    if not math.isnan(error) and all(np.ptp(part.response) == 0 for part in b.fold_predictions):
+        # A test against chance has at least its error: an order that happens to rank the few positives low varies little.
+        error = max(error, compute_chance_error(experiment, metric, a.fold_predictions))
+    return PairedDifference(mean, error, compute_p(mean, error, units))
 
 
 def compute_difference_error(difference: float, error: float, units: IndependentUnits) -> float:

@@ -16,6 +16,7 @@ from epic22.core.errors import ColumnError
 from epic22.core.evaluation.baselines import INCUMBENT, evaluate_incumbent, evaluate_oracle
 from epic22.core.evaluation.challenge import Challenge, meet_recipe
 from epic22.core.evaluation.crossval import Candidate, Evaluation, evaluate, make_default_recipe
+from epic22.core.evaluation.early_exit import N_FINALISTS, evaluate_with_early_exits, restrict_evaluation
 from epic22.core.evaluation.explain.explanation import Explanation, explain
 from epic22.core.evaluation.fairness import PromotionDecision
 from epic22.core.evaluation.held_out import HeldOutPredictions, VersionEvaluation
@@ -92,7 +93,8 @@ class RowPipeline:
     def evaluate(self, plan: RowPlan, progress: Progress) -> tuple[Evaluation, ...]:
         """Every candidate and the incumbent on the same folds, best first; a search only where the time is enough to judge it."""
         keep_models = self.with_explanation and not plan.config.is_time_limited
-        board = evaluate_all(plan.preparation.experiment, plan.candidates.members, progress, keep_models)
+        with_early_exits = can_leave_early(plan)
+        board = evaluate_all(plan.preparation.experiment, plan.candidates.members, progress, keep_models, with_early_exits)
         return drop_incomparable_search(plan, board)
 
     def select(self, plan: RowPlan, board: tuple[Evaluation, ...], progress: Progress) -> RowSelection:
@@ -203,6 +205,15 @@ class RowPipeline:
         )
 
 
+def can_leave_early(plan: RowPlan) -> bool:
+    """Whether a family that is certainly worse leaves before all repeats are fitted.
+
+    Not where the families are weighed by their costs as well, where one that scores worse may be preferred, nor beside a search.
+    """
+    experiment = plan.preparation.experiment
+    return experiment.plan.repeats > 1 and not experiment.task.costs and plan.candidates.search is None
+
+
 def drop_incomparable_search(plan: RowPlan, board: tuple[Evaluation, ...]) -> tuple[Evaluation, ...]:
     """The board without a search that would win by folds whose searches were more thorough than the one that would serve."""
     preparation, search = plan.preparation, plan.candidates.search
@@ -235,16 +246,22 @@ def evaluate_all(
     candidates: Sequence[Candidate],
     progress: Progress,
     keep_models: bool = False,
+    with_early_exits: bool = False,
 ) -> tuple[Evaluation, ...]:
     """Every candidate on the same folds, best first by the deciding metric; `keep_models` holds on to the best one's models.
 
-    A search whose time was too short for a comparison is left out.
+    `with_early_exits` those that learn and are certainly worse leave early, where there are more than the two that stay. A search
+    whose time was too short for a comparison is left out.
     """
     task, n_folds = experiment.task, len(experiment.plan.folds)
+    learners = [one for one in candidates if with_early_exits and not get_family(one.name).is_baseline]
+    leaving = learners if len(learners) > N_FINALISTS else []
     evaluations: list[Evaluation] = []
     progress.begin("families", len(candidates), "family")
     folds = progress.enter_step()
     for candidate in candidates:
+        if candidate in leaving:
+            continue
         folds.begin(f"{candidate.name}: {n_folds} folds", n_folds, "fold")
         try:
             evaluation = evaluate(experiment, candidate, folds.step, keep_models)
@@ -254,6 +271,15 @@ def evaluate_all(
             progress.step()
         best, *others = _sort_by_score(task, [*evaluations, evaluation])
         evaluations = [best, *(other.without_models() for other in others)]
+    if leaving:
+        names = ", ".join(one.name for one in leaving)
+        folds.begin(f"{names}: {n_folds} folds, fewer where certainly worse", n_folds * len(leaving), "fold")
+        best, *others = _sort_by_score(
+            task, [*evaluations, *evaluate_with_early_exits(experiment, leaving, folds.step, keep_models)]
+        )
+        evaluations = [best, *(other.without_models() for other in others)]
+        for _ in leaving:
+            progress.step()
     incumbent = evaluate_incumbent(experiment)
     return tuple(_sort_by_score(task, evaluations if incumbent is None else [*evaluations, incumbent]))
 
@@ -277,8 +303,8 @@ def explain_best(
 
 
 def best_family(leaderboard: tuple[Evaluation, ...]) -> Evaluation:
-    """The best of the board that is a family, not the rule of today."""
-    return next(e for e in leaderboard if e.family != INCUMBENT)
+    """The best of the board that is a family, not the rule of today, and was evaluated on all folds."""
+    return next(e for e in leaderboard if e.family != INCUMBENT and e.early_exit is None)
 
 
 def sort_key(value: float, greater_is_better: bool) -> float:
@@ -296,10 +322,16 @@ def choose_champion(
     champion = best_family(leaderboard) if family is None else next(e for e in leaderboard if e.family == family)
     others = [e for e in leaderboard if e is not champion]
     others.sort(key=lambda e: not is_baseline(e.family))
+    return champion, adjust_for_multiple_comparisons([_compare_common_folds(experiment, champion, other) for other in others])
+
+
+def _compare_common_folds(experiment: Experiment, champion: Evaluation, other: Evaluation) -> Verdict:
+    """The champion against another of the board, which may have left early."""
     task = experiment.task
-    return champion, adjust_for_multiple_comparisons(
-        [compare(experiment, champion, other, task.target.metric, task.policy.minimum_effect) for other in others]
-    )
+    if other.early_exit is not None:
+        experiment = experiment.take_repeats(other.early_exit.folds // experiment.plan.n_folds)
+        champion = restrict_evaluation(experiment, champion)
+    return compare(experiment, champion, other, task.target.metric, task.policy.minimum_effect)
 
 
 def compute_learning_curve(
