@@ -7,6 +7,7 @@ from epic22.core.data.formula import drop_formulas
 from epic22.core.data.leakage import LABEL_SUSPICIONS, ColumnPrice, Suspicion
 from epic22.core.evaluation.baselines import INCUMBENT
 from epic22.core.evaluation.crossval import Evaluation, evaluate, make_candidate
+from epic22.core.evaluation.early_exit import restrict_evaluation
 from epic22.core.evaluation.significance import compare
 from epic22.core.experiment import Experiment
 from epic22.core.models.catalog import ENSEMBLE, get_family
@@ -25,15 +26,18 @@ def price_doubtful_columns(
 ) -> tuple[ColumnPrice, ...]:
     """The prices of the columns that may know the label and are used, by the best family of the board as it comes.
 
-    Where the board's columns are planned, that family is evaluated without planned ones first: others would be planned without
-    the column. Nothing where none is doubtful, it is the only input, or no family that learns was evaluated.
+    Both are on the folds of the first repeat. Where the board's columns are planned, that family is evaluated without planned
+    ones first: others would be planned without the column. Nothing where none is doubtful, it is the only input, or no family
+    that learns was evaluated.
     """
     inputs = {column.name for column in experiment.task.input_columns}
     names = [name for name in list_doubtful_columns(audit) if name in inputs][:MAX_COLUMNS]
     learners = _list_learners(leaderboard)
     if not names or not learners or len(inputs) == 1:
         return ()
-    with_columns, family = learners[0], learners[0].family
+    # Further repeats take as long each, and say hardly more of the same rows.
+    experiment, family = experiment.take_repeats(1), learners[0].family
+    with_columns = restrict_evaluation(experiment, learners[0])
     if is_planned:
         with_columns = _evaluate(experiment, family, f"{family} on the columns as they come", progress)
     return tuple(_price_column(experiment, with_columns, name, progress) for name in names)
@@ -57,7 +61,7 @@ def explain_costly_prices(
     """Why no doubtful column is raced where the time is limited to so many seconds; "" where the race is cheap."""
     n_columns = min(len(list_doubtful_columns(audit)), MAX_COLUMNS)
     # One more race is with every column, as it comes.
-    fits = len(experiment.plan.folds) * (n_columns + 1 if n_columns else 0)
+    fits = experiment.plan.n_folds * (n_columns + 1 if n_columns else 0)
     seconds = fits * next((e.fit_seconds for e in _list_learners(leaderboard)), 0.0)
     if seconds <= MAX_SHARE_OF_LIMIT * limit:
         return ""
@@ -66,7 +70,11 @@ def explain_costly_prices(
 
 def _list_learners(leaderboard: Sequence[Evaluation]) -> list[Evaluation]:
     """Those of the board that learn as they come, in its order."""
-    return [e for e in leaderboard if e.family not in (INCUMBENT, ENSEMBLE.name) and not get_family(e.family).is_baseline]
+    return [
+        e
+        for e in leaderboard
+        if e.family not in (INCUMBENT, ENSEMBLE.name) and not get_family(e.family).is_baseline and e.early_exit is None
+    ]
 
 
 def _price_column(experiment: Experiment, with_column: Evaluation, name: str, progress: Progress) -> ColumnPrice:
