@@ -93,6 +93,7 @@ bench: $(VENV)/dev ## Features on simulated portfolios, planted faults, ingest a
 	$(BIN)/python benchmarks/network_throughput.py
 	$(BIN)/python benchmarks/external_memory.py
 	$(BIN)/python benchmarks/tuning.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/plain_train.py
 
 bench-peers: $(VENV)/dev ## Ours beside AutoGluon, FLAML, H2O, mljar, XGBoost on ten public sets; hours, resumable; ONLY="--minutes 60".
 	PYTHONPATH=benchmarks $(BIN)/python -m peers $(ONLY)
