@@ -56,6 +56,8 @@ def test_lists_are_visible() -> None:
         "boosting",
         "lightgbm",
         "catboost",
+        "extra_trees",
+        "random_forest",
         "hazard_linear",
         "hazard",
         "mlp",

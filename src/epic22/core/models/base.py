@@ -198,7 +198,8 @@ class Family:
 
     `space` names the parameters a search may change, with (low, high, log?): whole numbers where both ends are; `initial_points`
     are configurations to begin with; `defaults_for(rows)` are parameters that follow from how many rows there are. A baseline is
-    what others must beat; it is never a rival of its betters in the verdict against "the best other family". `needs` is the
+    what others must beat; it is never a rival of its betters in the verdict against "the best other family". One that does not
+    `races_by_default` is evaluated where it is named. `needs` is the
     library of an optional family, which is evaluated where it is named, `extra` what installs it where that has another name;
     its models open and answer without it. `supports_offset`
     ones can predict what grows with an exposure (`supports_offset.add_offset_support`). `parts` are what an ablation switches
@@ -211,6 +212,7 @@ class Family:
     restore: Callable[[Mapping[str, bytes]], BaseEstimator]
     space: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     is_baseline: bool = False
+    races_by_default: bool = True
     needs: str | None = None
     extra: str | None = None
     initial_points: tuple[Hyperparameters, ...] = ({},)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from epic22.core.data.sequence_columns import add_sequence
 from epic22.core.errors import ColumnError, UnknownTaskError
-from epic22.core.models import baseline, catboost, ensemble, hazard, lightgbm, linear, xgboost
+from epic22.core.models import averaged_trees, baseline, catboost, ensemble, hazard, lightgbm, linear, xgboost
 from epic22.core.models.base import Family, require_library
 from epic22.core.models.loss import needs_smearing
 from epic22.core.models.networks import estimator as networks
@@ -18,6 +18,7 @@ FAMILIES: tuple[Family, ...] = (
     xgboost.FAMILY,
     lightgbm.FAMILY,
     catboost.FAMILY,
+    *averaged_trees.FAMILIES,
     hazard.LINEAR_FAMILY,
     hazard.FAMILY,
     *networks.FAMILIES,
@@ -43,8 +44,9 @@ ENSEMBLE = ensemble.build_ensemble_family(
 
 
 def default_families(kind: Kind) -> tuple[str, ...]:
-    """The families that are evaluated unless others are named: all that predict the kind and need no optional library."""
-    return tuple(family.name for family in FAMILIES if kind in family.kinds and family.needs is None)
+    """The families that are evaluated unless others are named: those that predict the kind, race by default and need no optional
+    library."""
+    return tuple(f.name for f in FAMILIES if kind in f.kinds and f.races_by_default and f.needs is None)
 
 
 def default_search_families(kind: Kind, by_time: bool = False) -> tuple[str, ...]:
@@ -54,7 +56,10 @@ def default_search_families(kind: Kind, by_time: bool = False) -> tuple[str, ...
     return tuple(
         f.name
         for f in FAMILIES
-        if kind in f.kinds and not f.is_baseline and f.is_installed and (not f.needs or f.name in optional)
+        if kind in f.kinds
+        and not f.is_baseline
+        and f.is_installed
+        and ((f.races_by_default and f.needs is None) or f.name in optional)
     )
 
 
