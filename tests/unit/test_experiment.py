@@ -103,7 +103,8 @@ def test_folds_fitted_side_by_side_give_the_same_bits_in_the_same_order() -> Non
     family, steps = get_family("boosting"), list[int]()
     assert count_folds_at_once(experiment, family) == 3
     one = evaluate(experiment, make_candidate(experiment, family), keep_models=True)
-    other = evaluate(experiment, make_candidate(experiment, family), lambda: steps.append(1), True, n_at_once=3)
+    side_by_side = replace(make_candidate(experiment, family), folds_at_once=3)
+    other = evaluate(experiment, side_by_side, lambda: steps.append(1), True)
     assert len(steps) == len(experiment.plan.folds)
     for a, b in zip(one.fold_predictions, other.fold_predictions, strict=True):
         assert a.fold is b.fold
@@ -121,7 +122,7 @@ def test_a_fold_that_fails_side_by_side_fails_all() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        evaluate(experiment, Candidate("boosting", fail), n_at_once=3)
+        evaluate(experiment, Candidate("boosting", fail, folds_at_once=3))
 
 
 def test_folds_of_a_large_table_and_of_networks_are_fitted_one_after_another() -> None:

@@ -108,10 +108,9 @@ def _evaluate_first(
     experiment, recipe, evaluated = preparation.experiment, search.recipes(preparation.champion_rows), []
     for family in (get_family(candidate.name) for candidate in families):
         candidate = make_candidate(search.experiment, family, make_default_recipe if family.is_baseline else lambda _: recipe)
+        candidate = replace(candidate, folds_at_once=count_folds_at_once(experiment, family))
         progress.begin(f"{candidate.name}: {len(experiment.plan.folds)} folds", len(experiment.plan.folds), "fold")
-        n_at_once = count_folds_at_once(experiment, family)
-        evaluation = evaluate(experiment, candidate, progress.step, n_at_once=n_at_once)
-        evaluated.append(replace(candidate, evaluation=evaluation))
+        evaluated.append(replace(candidate, evaluation=evaluate(experiment, candidate, progress.step)))
     return tuple(evaluated)
 
 
@@ -137,6 +136,12 @@ def list_candidates(experiment: Experiment, config: RunConfig, champion_rows: Ar
         make_candidate(experiment, family, make_default_recipe if family.is_baseline else recipes)
         for family in map(get_family, task.families)
     ]
+    if planner is None:
+        # Columns are planned by one at a time.
+        families = map(get_family, task.families)
+        members = [
+            replace(one, folds_at_once=count_folds_at_once(experiment, f)) for one, f in zip(members, families, strict=True)
+        ]
     if tuning is None:
         return Candidates(tuple(members), None, planner)
     last_is_scored = any(np.array_equal(fold.train, champion_rows) for fold in experiment.plan.folds)

@@ -169,7 +169,8 @@ def fit_family(
 class Candidate:
     """What is evaluated: its name on the board, and how it learns.
 
-    `fit(known, train)` learns from the training rows (row numbers, (n,)) of the examples as they were known, and from no other.
+    `fit(known, train)` learns from the training rows (row numbers, (n,)) of the examples as they were known, and from no other;
+    `folds_at_once` of them may be fitted side by side.
     `fold_predictions` are the plan's folds where learning judged itself on the way and is not to be judged anew; `evaluation` is
     what it was evaluated to be on the plan's folds before.
     """
@@ -178,6 +179,7 @@ class Candidate:
     fit: Callable[[Examples, Array], FittedFold]
     fold_predictions: tuple[FoldPredictions, ...] = ()
     evaluation: Evaluation | None = None
+    folds_at_once: int = 1
 
 
 def make_candidate(
@@ -197,18 +199,17 @@ def evaluate(
     candidate: Candidate,
     progress: Callable[[], None] = lambda: None,
     keep_models: bool = False,
-    n_at_once: int = 1,
 ) -> Evaluation:
     """The candidate's evaluation on the experiment's folds; `progress` is called after each.
 
     `keep_models` holds on to the models of the first repeat, which have seen each test row once: for explaining, without a
-    second fit. `n_at_once` folds are fitted side by side, of a candidate whose fits may be.
+    second fit.
     """
     if candidate.evaluation is not None:
         return candidate.evaluation
     if candidate.fold_predictions:
         return summarise_folds(experiment, candidate.name, FoldFits(candidate.fold_predictions))
-    fits = fit_folds(experiment, candidate, experiment.plan.folds, progress, keep_models, n_at_once)
+    fits = fit_folds(experiment, candidate, experiment.plan.folds, progress, keep_models)
     return summarise_folds(experiment, candidate.name, fits)
 
 
@@ -231,7 +232,6 @@ def fit_folds(
     folds: Sequence[Fold],
     progress: Callable[[], None] = lambda: None,
     keep_models: bool = False,
-    n_at_once: int = 1,
 ) -> FoldFits:
     """The candidate fitted on these folds of the experiment; see `evaluate`."""
     predictions, seconds, ms_per_row = [], [], math.nan
@@ -239,7 +239,7 @@ def fit_folds(
     def fit_fold(fold: Fold) -> _FoldOutcome:
         return _fit_fold(experiment, candidate, fold, keep_models and fold.repeat == 0, fold is folds[-1])
 
-    for outcome in _map_side_by_side(fit_fold, folds, n_at_once):
+    for outcome in _map_side_by_side(fit_fold, folds, candidate.folds_at_once):
         predictions.append(outcome.predictions)
         seconds.append(outcome.seconds)
         if outcome.last is not None:
