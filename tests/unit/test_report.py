@@ -233,4 +233,4 @@ def test_who_left_early_is_shown_with_the_folds_that_it_saw(runs: dict[Kind, Row
     assert to_json(left, VIEWS)["early_exit"]["words"] == words
     assert "early_exit" not in to_json(run.leaderboard[0], VIEWS)
     print_training(TrainingResult(run, Path("report.html"), ""))
-    assert "left early: certainly" in " ".join(capsys.readouterr().out.split())
+    assert f"{left.family} {words}." in " ".join(capsys.readouterr().out.split())

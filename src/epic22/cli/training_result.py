@@ -9,7 +9,6 @@ from epic22.core.text import describe_difference, format_figure
 if TYPE_CHECKING:
     from epic22.bootstrap import TrainingResult
     from epic22.core.data.leakage import Suspicion
-    from epic22.core.evaluation.crossval import Evaluation
     from epic22.core.evaluation.significance import Verdict
     from epic22.services.assess import Assessment
     from epic22.services.training_run import RowRun, TrainingRun
@@ -28,9 +27,10 @@ def print_training(result: "TrainingResult[RowRun]") -> None:
     rows = [[s.metric, *(format_interval(e.score(s.metric)) for e in run.leaderboard)] for s in run.champion.scores]
     rows.append(["seconds a fit", *(format_figure(e.fit_seconds) for e in run.leaderboard)])
     rows.append(["milliseconds a row", *(format_figure(e.ms_per_row) for e in run.leaderboard)])
-    if any(e.early_exit for e in run.leaderboard):
-        rows.append(["folds", *(_describe_folds(e, run) for e in run.leaderboard)])
     print_table(f"{run.task.name}: out-of-fold scores with 95 % intervals, best family first", headers, rows)
+    for evaluation in run.leaderboard:
+        if evaluation.early_exit is not None:
+            print_line(f"{evaluation.family} {evaluation.early_exit.words}.")
     _print_columns(result)
     for verdict in run.verdicts:
         print_line(
@@ -56,11 +56,6 @@ def print_training(result: "TrainingResult[RowRun]") -> None:
     if result.task_file is not None:
         print_line(f"Task file, to be edited and trained with: {result.task_file}")
     print_line(f"Next: epic22 predict {run.task.name} FILE, or epic22 serve")
-
-
-def _describe_folds(evaluation: "Evaluation", run: "RowRun") -> str:
-    exit_ = evaluation.early_exit
-    return str(len(run.plan.folds)) if exit_ is None else f"{exit_.folds}; left early: certainly worse"
 
 
 def print_place(run: "TrainingRun", why: str = "") -> None:
