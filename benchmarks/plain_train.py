@@ -86,7 +86,7 @@ def main() -> None:
         for table, version in missing:
             measured.append(measure(table, version, sources[version], paths[version]))
             write_results(measured)
-    write_section(PAGE, "plain_train", write_page(measured, sources[NOW]))
+    write_section(PAGE, "plain_train", write_page(measured))
 
 
 def read_results() -> list[Measurement]:
@@ -157,13 +157,14 @@ def describe(verdict: dict[str, Any]) -> str:
     return "certainly better" if verdict["difference"] > 0 else "certainly worse"
 
 
-def write_page(measured: list[Measurement], source: str) -> str:
+def write_page(measured: list[Measurement]) -> str:
     """The section of the page."""
     lines = [
         "## A plain training\n",
         "Written by `benchmarks/plain_train.py`: processor seconds (user and system, all processes) of `epic22 train --csv …",
         "--label …` with an empty home, one thread, by version 0.1 (the last commit before 0.2) and now, with the same families",
-        "and libraries, in turn on one machine. Below the table: each version's verdicts on its champion.\n",
+        "and libraries, one after the other or side by side on one machine. Below the table: each version's verdicts on its",
+        "champion.\n",
         "| table | version 0.1, s | now, s | share | bar | |",
         "|---|---|---|---|---|---|",
     ]
@@ -181,7 +182,8 @@ def write_page(measured: list[Measurement], source: str) -> str:
     loads = [one.load for one in measured]
     counts = {sum(one.table == table.name and one.version == v for one in measured) for table in TABLES for v in (OLD, NOW)}
     load = f"load {min(loads):.1f} to {max(loads):.1f}"
-    ending = f"Machine: {machine()}, {load}; {min(counts)} to {max(counts)} runs each. Source {source}."
+    source = ", ".join(sorted({one.source for one in measured} - {OLD_COMMIT}))
+    ending = f"Machine: {machine()}, {load}; runs of each: {min(counts)}. Source {source}."
     return "\n".join([*lines, "", *notes, "", ending])
 
 
