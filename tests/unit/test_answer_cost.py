@@ -1,9 +1,13 @@
 """What an answer costs: an ensemble within a bound that follows from its trees."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from epic22.core.models.ensemble import Ensemble
+from epic22.core.models.catalog import get_family
+from epic22.core.models.ensemble import MAX_SHALLOW_POINTS, Ensemble, ForestBacked, Member, is_deep
+from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.linear import Linear
 from epic22.core.models.xgboost import XGBoostEstimator
 from epic22.core.selection.answer_cost import WeightedModels, limit_answer_cost
@@ -56,3 +60,20 @@ def test_what_is_no_forest_costs_nothing() -> None:
     )
     assert len(members) == 6
     assert np.isfinite(Ensemble("binary", members).decision_function(X)).all()
+
+
+def test_deep_trees_are_walked_apart_and_sum_as_one() -> None:
+    """Joined with shallow ones, every node of all would be visited as often as theirs."""
+    deep = get_family("extra_trees").build(
+        LearningProblem("binary", ("a", "b", "c"), (False,) * 3, n_classes=2), min_samples_leaf=1
+    )
+    deep.fit(X, Y)
+    shallow = grow(3)
+    assert isinstance(deep, ForestBacked)
+    forest = replace(deep.forest, nodes=deep.forest.nodes._replace(points=np.zeros(MAX_SHALLOW_POINTS + 1)))
+    assert is_deep(forest)
+    assert not is_deep(shallow.forest)
+    ensemble = Ensemble("binary", (Member("boosting", 0.6, shallow), Member("extra_trees", 0.4, deep)))
+    expected = 0.6 * shallow.decision_function(X) + 0.4 * deep.decision_function(X)
+    assert ensemble.decision_function(X) == pytest.approx(expected)
+    assert ensemble.shap_values(X).sum(axis=1) == pytest.approx(expected)

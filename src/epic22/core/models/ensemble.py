@@ -23,6 +23,9 @@ from epic22.core.serialization import to_json
 from epic22.core.task import Array, Kind
 
 ENSEMBLE_FAMILY = "ensemble"
+MAX_SHALLOW_POINTS = 8
+"""Forests whose reasons take more points than these, trees deeper than 16, are walked by themselves: joined with others, every
+node of all would be visited as often as theirs."""
 STATE_FILE = "ensemble.json"
 
 
@@ -33,6 +36,11 @@ class ForestBacked(Protocol):
     @property
     def forest(self) -> Forest:
         """The trees."""
+
+
+def is_deep(forest: Forest) -> bool:
+    """Whether the forest is walked apart from shallow ones."""
+    return len(forest.nodes.points) > MAX_SHALLOW_POINTS
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,8 @@ class Ensemble(BaseEstimator):
 
     @property
     def components(self) -> tuple[tuple[float, BaseEstimator | Forest], ...]:
-        """What is summed, with weights: all trees as one forest of weight 1, then the other members."""
+        """What is summed, with weights: all shallow trees as one forest of weight 1, all deep ones as another, then the other
+        members."""
         components: tuple[tuple[float, BaseEstimator | Forest], ...] | None = getattr(self, "parts_", None)
         if components is None:
             inner_models = [(m.weight, unwrap_log_target(unwrap_offset(m.estimator))) for m in self.members]
@@ -71,9 +80,10 @@ class Ensemble(BaseEstimator):
             others: list[tuple[float, BaseEstimator]] = [
                 (weight, one) for weight, one in inner_models if not isinstance(one, ForestBacked)
             ]
-            trees: list[tuple[float, Forest]] = (
-                [(1.0, combine_forests([f for _, f in forests], [w for w, _ in forests]))] if forests else []
-            )
+            groups = [[one for one in forests if is_deep(one[1]) == deep] for deep in (False, True)]
+            trees: list[tuple[float, Forest]] = [
+                (1.0, combine_forests([f for _, f in group], [w for w, _ in group])) for group in groups if group
+            ]
             self.parts_: tuple[tuple[float, BaseEstimator | Forest], ...] = (*trees, *others)
             return self.parts_
         return components

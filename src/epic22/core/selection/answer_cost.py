@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from epic22.core.models.base import BaseEstimator
-from epic22.core.models.ensemble import ForestBacked, Member
+from epic22.core.models.ensemble import ForestBacked, Member, is_deep
 from epic22.core.models.offset import unwrap_offset
 from epic22.core.models.target_transform import unwrap_log_target
+from epic22.core.models.trees.forest import Forest
 
 MAX_NODE_VISITS = 600_000
 """Nodes times points that the reasons of a row may visit: 3 to 4 ms of processor."""
@@ -46,7 +47,12 @@ def limit_answer_cost(groups: Sequence[WeightedModels], max_visits: int = MAX_NO
 
 
 def _count_visits(groups: Sequence[Sequence[BaseEstimator]]) -> int:
-    """Nodes of all trees times the points of the deepest, for they are walked as one forest."""
+    """Nodes of all trees times the points of the deepest among those that are walked as one forest."""
     inner = [unwrap_log_target(unwrap_offset(model)) for models in groups for model in models]
-    forests = [one.forest.nodes for one in inner if isinstance(one, ForestBacked)]
-    return sum(len(nodes.feature) for nodes in forests) * max((len(nodes.points) for nodes in forests), default=0)
+    forests = [one.forest for one in inner if isinstance(one, ForestBacked)]
+    return sum(_count_joint_visits([one for one in forests if is_deep(one) == deep]) for deep in (False, True))
+
+
+def _count_joint_visits(forests: Sequence[Forest]) -> int:
+    nodes = [forest.nodes for forest in forests]
+    return sum(len(one.feature) for one in nodes) * max((len(one.points) for one in nodes), default=0)
