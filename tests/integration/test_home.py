@@ -42,6 +42,13 @@ ROOT = Path(__file__).parents[2]
 
 LOG_A_RUN = "import sys; from pathlib import Path; from tests.integration.test_home import log_run; log_run(Path(sys.argv[1]), 1)"
 
+STOP_BEFORE_THE_STORE_IS_THERE = """
+import signal, sys
+sys.addaudithook(
+    lambda event, values: signal.raise_signal(signal.SIGSTOP) if event == "os.rename" and "mlflow.db" in str(values[1]) else None
+)
+"""
+
 
 def log_run(home: Path, number: int) -> MlflowTracker:
     """The tracker of a home that has written a training of the toy task down."""
@@ -58,9 +65,9 @@ def log_run(home: Path, number: int) -> MlflowTracker:
     return tracker
 
 
-def start_log_run(home: Path) -> "subprocess.Popen[str]":
-    """A process that does the same."""
-    command = [sys.executable, "-c", LOG_A_RUN, str(home)]
+def start_log_run(home: Path, before: str = "") -> "subprocess.Popen[str]":
+    """A process that does the same after the lines `before`."""
+    command = [sys.executable, "-c", before + LOG_A_RUN, str(home)]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -82,11 +89,10 @@ def test_two_first_trainings_at_once_are_both_written_down(tmp_path: Path) -> No
 @pytest.mark.slow
 def test_a_kill_while_the_store_is_first_made_leaves_none_and_the_next_training_makes_it(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    process = start_log_run(home)
-    while not list(home.glob(".mlflow-new-*.db-wal")):
-        assert process.poll() is None
-        time.sleep(0.01)
-    time.sleep(0.2)
+    process = start_log_run(home, STOP_BEFORE_THE_STORE_IS_THERE)
+    _, status = os.waitpid(process.pid, os.WUNTRACED)
+    assert os.WIFSTOPPED(status), process.communicate()
+    assert list(home.glob(".mlflow-new-*.db")), "the store is made aside"
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert not (home / "mlflow.db").exists()
