@@ -89,7 +89,8 @@ def train_as_job(feature: str, folder: Path, trials: int) -> dict[str, Any]:
     jobs = JobTable(open_jobs_database(Settings(home, CORES)))
     job = jobs.add(JobRequest("train", list_words(feature, trials), home, CORES))
     killed = kill_worker(home, jobs, job) if feature == KILLED else {}
-    measured: dict[str, Any] = measure_process(("work", "--once"), home)
+    # Who begins right after a kill waits until the dead worker's job can be taken over.
+    measured: dict[str, Any] = measure_process(("work", "--until-idle" if killed else "--once"), home)
     ended, events = jobs.get(job.id), list_events(home, job.id)
     assert ended.state == "done", ended.reason
     assert ended.ended_at is not None

@@ -15,6 +15,7 @@ from epic22.core.artifact.model import Model
 from epic22.core.artifact.openers import open_model
 from epic22.core.artifact.request_time import measure_request
 from epic22.core.artifact.sealed import TrainedBundle
+from epic22.core.blas import limit_blas_threads
 from epic22.core.data.task_data import TrainableTask
 from epic22.core.errors import BundleError
 from epic22.core.evaluation.challenge import Challenge
@@ -120,8 +121,19 @@ def train(
     Where a model serves the task already, the new one is compared with it, and its package says whether it may take its place.
     From then on, and until `promotion` is closed, no other training or person replaces the model that it was compared with.
 
+    Linear algebra has one thread until the end, so that the model's hash does not depend on cores and environment.
     Raises what `Pipeline.plan` raises.
     """
+    with limit_blas_threads():
+        return _train(pipeline, registry, progress, promotion)
+
+
+def _train(
+    pipeline: Pipeline[PlanT, BoardT, SelectionT, FittedT, BundleT, RunT],
+    registry: Registry,
+    progress: Progress,
+    promotion: ExitStack | None,
+) -> RunT:
     with progress.stage("plan"):
         plan = pipeline.plan(progress)
     with progress.stage("evaluate"):
