@@ -125,6 +125,13 @@ def test_a_sentence_of_the_command_line_is_the_reason(tmp_path: Path) -> None:
     assert (outcome.code, outcome.reason, outcome.may_pass) == (2, "no table there; name another.", False)
 
 
+def test_an_option_that_a_verb_has_not_is_the_reason(tmp_path: Path) -> None:
+    order = ChildOrder(AttemptId(1, 1), ("train", "tenant_churn", "--colour"), tmp_path, tmp_path / "log", 1)
+    outcome = JobProcesses()(order, lambda number: None, lambda: True)
+    assert (outcome.code, outcome.may_pass) == (2, False)
+    assert outcome.reason.startswith("No such option: --colour")
+
+
 def test_a_table_that_would_take_the_limit_is_read_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("EPIC22_MEMORY_CAP", raising=False)
     code = "import os\nprint(os.environ.get('EPIC22_MEMORY_CAP'))"

@@ -129,6 +129,8 @@ class _Child:
             "EPIC22_THREADS": str(order.threads),
             PROGRESS_SETTING: f"/dev/fd/{write_end}",
             SESSION_SETTING: name_attempt_session(order.attempt),
+            # A mistake in the options is a line then, without a frame, whose last line would be the reason.
+            "TYPER_USE_RICH": "0",
         }
         if order.memory is not None and CAP_SETTING not in os.environ:
             own[CAP_SETTING] = str(int(order.memory * CAP_SHARE))
@@ -225,7 +227,9 @@ class _Child:
             return ""
         if code < 0:
             return describe_signal(-code, self.tree.peak_bytes)
-        return self.last_words.removeprefix("epic22: ") or f"its process ended with {code} and said nothing."
+        return (
+            self.last_words.removeprefix("epic22: ").removeprefix("Error: ") or f"its process ended with {code} and said nothing."
+        )
 
     def close(self) -> None:
         """End it, and all that reads what it says."""
