@@ -1,6 +1,7 @@
 """`epic22 submit`, `jobs`, `schedule` and `work`, as a user types them."""
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from epic22.adapters.metadata.job_events import JobEventTable
 from epic22.adapters.metadata.jobs import JobTable
 from epic22.bootstrap.jobs_database import open_jobs_database
 from epic22.config import Settings
-from epic22.core.job import AttemptId, JobRequest
+from epic22.core.job import AttemptId, JobRequest, NextStep
 from epic22.core.progress import Noted
 
 
@@ -44,6 +45,26 @@ def test_a_job_is_submitted_listed_shown_cancelled_and_tried_again(shell: Shell,
     assert jobs.get(1).state == "waiting"
 
 
+def test_how_a_job_stands_is_one_sentence(shell: Shell, jobs: JobTable) -> None:
+    shell("submit", "train", "tenant_churn")
+    assert shell("jobs", "show", "1")[1].splitlines()[1] == "waiting."
+    jobs.claim(AttemptId(1, 1), "w")
+    assert shell("jobs", "show", "1")[1].splitlines()[1].startswith("running: attempt 1, since ")
+    jobs.settle(AttemptId(1, 1), NextStep("dead", "no such column; did you mean 'boiler'?", 1))
+    assert shell("jobs", "show", "1")[1].splitlines()[1] == "dead: no such column; did you mean 'boiler'?"
+    jobs.retry(1)
+    number = jobs.get(1).attempt + 1
+    jobs.claim(AttemptId(1, number), "w")
+    jobs.settle(AttemptId(1, number), NextStep("done", "", 0))
+    assert re.fullmatch(r"done in \d+\.\d s\.", shell("jobs", "show", "1")[1].splitlines()[1])
+
+
+def test_a_job_is_shown_as_it_can_be_typed_again(shell: Shell) -> None:
+    (shell.folder / "my boilers.csv").write_text("a,y\n1,0\n")
+    out = shell("submit", "train", "--csv", "my boilers.csv", "--label", "y")[1]
+    assert "Job 1: train --csv 'my boilers.csv' --label y; " in out
+
+
 MISTAKES = [
     (("submit", "train"), "names no task"),
     (("submit", "train", "tenant_chrn"), "there is no feature 'tenant_chrn'"),
@@ -56,7 +77,10 @@ MISTAKES = [
     (("submit", "--memory", "5MB", "train", "tenant_churn"), "--memory is 5 MB"),
     (("submit", "--memory", "much", "train", "tenant_churn"), "--memory is 'much'"),
     (("submit", "--priority", "0", "train", "tenant_churn"), "--priority is 0"),
+    (("submit", "--memory", "1KB", "train", "tenant_churn"), "--memory is 1 kB; a process takes up to 537 MB"),
     (("jobs", "show", "7"), "there is no job 7"),
+    (("jobs", "cancel", "9" * 30), f"there is no job {'9' * 30}"),
+    (("jobs", "watch", "9" * 30), f"there is no job {'9' * 30}"),
     (("jobs", "logs", "7"), "there is no job 7"),
     (("schedule", "add", "--name", "a", "--cron", "0 0 30 2 *", "train", "tenant_churn"), "never fires"),
     (("schedule", "add", "--name", "a", "--cron", "0 3 * * 1", "--zone", "Mars", "train", "tenant_churn"), "no time zone 'Mars'"),

@@ -55,6 +55,7 @@ def test_runs_are_listed_shown_and_carried_to_another_home_once(home: Path, tmp_
     shown = shell.json("runs", "show", "toy/1")
     assert [run["name"] for run in shown[:2]] == ["toy v1", "boosting"]
     assert len(shown) == 5, "the training, two families, two trials"
+    assert shell("runs", "list", "other")[1] == "No runs of task other yet; every 'epic22 train' writes one.\n"
     assert "boosting" in shell("runs", "show", listed[0]["id"][:8])[1]
     assert shell.json("runs", "export", "--to", str(file)) == {"exported": 2, "file": str(file)}
     assert "it is there already" in shell("runs", "export", "--to", str(file))[2]

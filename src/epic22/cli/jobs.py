@@ -55,6 +55,13 @@ def _describe_state(job: "JobRecord") -> str:
     return job.reason
 
 
+def _describe(job: "JobRecord") -> str:
+    """How a job stands, as a sentence: 'done in 3.1 s.', 'dead: there is no such column.', 'waiting.'."""
+    more = _describe_state(job)
+    words = f"{job.state}{' ' if job.state == 'done' else ': '}{more}" if more else job.state
+    return words if words.endswith((".", "?", "!")) else f"{words}."
+
+
 @jobs.command()
 def show(job: Job, json: Json = False) -> None:
     """Show a job: its state, its attempts, the model versions that it registered."""
@@ -64,7 +71,7 @@ def show(job: Job, json: Json = False) -> None:
         print_json({"job": found, "attempts": attempts, "versions": versions})
         return
     print_line(f"Job {job}: {found.request}")
-    print_line(f"{found.state}. {_describe_state(found)}".rstrip(". ") + ".")
+    print_line(_describe(found))
     request = found.request
     limit = "no memory limit" if request.memory is None else f"at most {request.memory / 1e9:g} GB of memory"
     print_line(
@@ -112,5 +119,5 @@ def follow_job(job: Job) -> None:
     Ctrl-C ends the following alone. The exit code is 0 where the job is done, 1 otherwise.
     """
     feed = bootstrap.open_job_feed(Settings.read())
-    found = follow_progress(feed, job, lambda one: print_line(f"job {job}: {one.state}. {_describe_state(one)}", "dim"))
+    found = follow_progress(feed, job, lambda one: print_line(f"job {job}: {_describe(one)}", "dim"))
     raise typer.Exit(0 if found.state == "done" else 1)

@@ -36,7 +36,7 @@ def list_(
         print_json(trainings)
         return
     if not trainings:
-        print_line("No runs yet; every 'epic22 train' writes one.")
+        print_line(f"No runs{'' if task is None else f' of task {task}'} yet; every 'epic22 train' writes one.")
         return
     rows = [
         [one.id[:12], one.task, one.version, one.state, _format_moment(one.start), f"{(one.end - one.start) / 1000:,.0f}"]

@@ -9,6 +9,7 @@ waiting, running → cancelled
 """
 
 import json
+import shlex
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -62,7 +63,7 @@ class JobRequest:
         return request
 
     def __str__(self) -> str:
-        return " ".join((self.verb, *self.arguments))
+        return shlex.join((self.verb, *self.arguments))
 
 
 @dataclass(frozen=True)

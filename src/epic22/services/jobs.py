@@ -7,6 +7,7 @@ from epic22.core.errors import UserError
 from epic22.core.job import HIGHEST_PRIORITY, LOWEST_PRIORITY, JobRecord, JobRequest
 from epic22.core.job_ports import JobRecords, ScheduleRecords
 from epic22.core.schedule import Schedule, compute_next_time
+from epic22.core.text import format_memory
 
 LEAST_MEMORY = 512 << 20
 """What a process of a verb takes before its first row, with some room."""
@@ -34,7 +35,7 @@ def check_request(request: JobRequest) -> None:
         )
     if request.memory is not None and request.memory < LEAST_MEMORY:
         raise UserError(
-            f"--memory is {request.memory / 1e6:,.0f} MB; a process takes up to {LEAST_MEMORY / 1e6:,.0f} MB before its first "
+            f"--memory is {format_memory(request.memory)}; a process takes up to {format_memory(LEAST_MEMORY)} before its first "
             "row: give more."
         )
 

@@ -19,6 +19,7 @@ from epic22.core.errors import UnknownTaskError, UserError
 from epic22.core.job import OPEN_STATES, AttemptId, AttemptRecord, JobRecord, JobRequest, JobState, JobVersion, NextStep
 
 MAX_REASON = 2_000
+MAX_NUMBER = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,8 @@ def lose_attempt(connection: Connection, attempt: AttemptId, step: NextStep) -> 
 
 
 def _read_job(connection: Connection, job: int) -> JobRecord:
-    row = connection.execute(select(JOBS).where(JOBS.c.id == job)).one_or_none()
+    # No database keeps a greater number, nor compares with one.
+    row = connection.execute(select(JOBS).where(JOBS.c.id == job)).one_or_none() if abs(job) <= MAX_NUMBER else None
     if row is None:
         raise UnknownTaskError(f"there is no job {job}; 'epic22 jobs list' names those there are.")
     return _to_job(row)
