@@ -65,6 +65,36 @@ def test_a_job_is_shown_as_it_can_be_typed_again(shell: Shell) -> None:
     assert "Job 1: train --csv 'my boilers.csv' --label y; " in out
 
 
+def plan(shell: Shell, options: str) -> None:
+    shell.home.mkdir(exist_ok=True)
+    text = f"tasks: {{tenant_churn: {{quality: warn, options: {options}}}}}"
+    (shell.home / "retraining.yaml").write_text(text)
+
+
+@pytest.mark.parametrize("words", [(), ("--dry-run",), ("--replay", "30")])
+def test_options_of_a_plan_that_no_training_takes_are_one_sentence_and_no_job(
+    shell: Shell, jobs: JobTable, words: tuple[str, ...]
+) -> None:
+    plan(shell, "[--colour, red]")
+    code, out, err = shell("retrain", *words)
+    assert (code, out) == (2, "")
+    assert err.startswith("epic22: the plan's tasks.tenant_churn.options: No such option: --colour")
+    assert err.count("\n") == 1
+    plan(shell, "[--override-reason, because]")
+    assert "options: --override-reason needs a person's key" in shell("retrain", *words)[2]
+    assert jobs.list_jobs() == ()
+
+
+def test_a_training_that_dies_is_not_submitted_more_often_than_the_plan_says(shell: Shell, jobs: JobTable) -> None:
+    plan(shell, "[--trials, 5]")
+    for number in (1, 2):
+        assert f"job {number} trains it" in shell("retrain")[1]
+        assert jobs.claim(AttemptId(number, 1), "w") is not None
+        jobs.settle(AttemptId(number, 1), NextStep("dead", "no data version.", 1))
+    assert "trained 2 times in seven days, of which 2 died (at most 2)" in " ".join(shell("retrain")[1].split())
+    assert len(jobs.list_jobs()) == 2
+
+
 MISTAKES = [
     (("submit", "train"), "names no task"),
     (("submit", "train", "tenant_chrn"), "there is no feature 'tenant_chrn'"),

@@ -100,6 +100,13 @@ def test_at_most_so_many_trainings_a_week_and_none_beside_one_under_way() -> Non
     assert not find(PLAN, moment, PastTrainings((START, START + 2 * DAY, START + 8 * DAY)))[0].is_held_back
 
 
+def test_a_training_whose_job_died_counts_in_its_week() -> None:
+    moment = look(10, grow(2, 5, {"leases": 900}))
+    (due,) = find(PLAN, moment, PastTrainings((START,), died_at=(START + 5 * DAY, START + 8 * DAY)))
+    assert due.held_back == "trained 2 times in seven days, of which 2 died (at most 2); free at 2026-01-13 00:00"
+    assert not find(PLAN, moment, PastTrainings((START,), died_at=(START + 2 * DAY, START + 8 * DAY)))[0].is_held_back
+
+
 def test_a_plan_is_read_with_all_it_says() -> None:
     plan = read(PLAN)
     assert plan.weekly_limit == 2
@@ -117,6 +124,10 @@ MISTAKES = {
     ),
     "no zone of that name": (plan_of("schedule: {cron: '0 3 1 * *', zone: Mars/Base}"), "there is no time zone 'Mars/Base'"),
     "a share below the least": (plan_of("new_rows: 0"), "tasks.tenant_churn.new_rows: 0 is no number of at least 0.001"),
+    "a share that may be meant in percent": (
+        plan_of("new_rows: 10"),
+        "new_rows: 10 may be 10 % or 10 times the rows; write 10% or",
+    ),
     "an unknown table": (plan_of("new_rows: {share: 0.1, tables: [rents]}"), "there is no table rents"),
     "an unknown level": (plan_of("quality: fatal"), "'fatal' is not known here; there are refuse, quarantine, warn"),
     "half a training": ("at_most_per_week: 0.5\ntasks: {}", "at_most_per_week: 0.5 is no number of at least 1"),
@@ -131,6 +142,11 @@ def test_a_mistake_in_a_plan_is_one_sentence_that_names_its_place(name: str) -> 
         read(text)
     assert words in str(caught.value)
     assert str(caught.value).startswith("retraining.yaml")
+
+
+def test_a_share_may_be_more_than_the_whole_where_it_is_written_in_percent() -> None:
+    grown = [grow(2, 5, {"leases": rows}) for rows in (3999, 4000)]
+    assert [len(find(plan_of("new_rows: 200%"), look(6, one))) for one in grown] == [0, 1]
 
 
 def replay(text: str, *versions: DataGrowth, days: int = 365) -> tuple[DueTraining, ...]:

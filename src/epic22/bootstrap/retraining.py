@@ -40,9 +40,9 @@ def find_due(components: Components, plan: RetrainingPlan, now: datetime | None 
     """The trainings of a plan that are due on the newest data. Raises LakeError, StorageError where those cannot be read."""
     now = datetime.now(UTC) if now is None else now
     log, read_alarms = components.table_store.log(), _open_alarms(components)
-    open_jobs = open_job_stores(components.settings).records.list_jobs(OPEN_STATES)
+    jobs = open_job_stores(components.settings).records.list_jobs((*OPEN_STATES, "dead"))
     moments = {task.task: _look_at(components.registry, task.task, log, now, read_alarms) for task in plan.tasks}
-    histories = {name: PastTrainings(_list_trainings(components.registry, name), _is_open(open_jobs, name)) for name in moments}
+    histories = {name: _read_history(components.registry, jobs, name) for name in moments}
     return find_due_trainings(plan, moments, histories)
 
 
@@ -110,8 +110,11 @@ def _list_trainings(registry: Registry, task: str) -> tuple[datetime, ...]:
     return tuple(sorted(_in_utc(datetime.fromisoformat(version.made_at)) for version in registry.list_versions(task)))
 
 
-def _is_open(jobs: Sequence[JobRecord], task: str) -> bool:
-    return any(job.request.verb == "train" and {task, "all"} & set(job.request.arguments[:1]) for job in jobs)
+def _read_history(registry: Registry, jobs: Sequence[JobRecord], task: str) -> PastTrainings:
+    """When a task was trained, with what became of its jobs, of which those that are open or dead are given."""
+    own = [job for job in jobs if job.request.verb == "train" and {task, "all"} & set(job.request.arguments[:1])]
+    died = tuple(sorted(job.ended_at for job in own if job.state == "dead" and job.ended_at is not None))
+    return PastTrainings(_list_trainings(registry, task), any(job.is_open for job in own), died)
 
 
 def _in_utc(moment: datetime) -> datetime:

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from epic22 import bootstrap
+from epic22.cli.job_request import build_request
 from epic22.cli.options import Json
 from epic22.cli.terminal import print_json, print_line, print_table
 from epic22.config import Settings
+from epic22.core.errors import UserError
 
 if TYPE_CHECKING:
+    from epic22.core.retraining.plan import RetrainingPlan
     from epic22.services.retraining import DueTraining
 
 
@@ -36,6 +39,7 @@ def retrain(
     """
     components = bootstrap.assemble(Settings.read())
     read = bootstrap.load_retraining_plan(components, plan)
+    _check_options(read)
     if replay is not None:
         due, jobs = bootstrap.replay_past(components, read, timedelta(days=replay)), {}
     else:
@@ -49,6 +53,20 @@ def retrain(
         print_line(f"{span}; tasks of the plan: {', '.join(task.task for task in read.tasks)}.")
         return
     _print_due(due, jobs)
+
+
+def _check_options(plan: "RetrainingPlan") -> None:
+    """Raise UserError for options of a task that no training takes: its jobs would die, one after the other."""
+    for task in plan.tasks:
+        try:
+            build_request(("train", task.task, *task.options))
+        except UserError as error:
+            raise UserError(f"the plan's tasks.{task.task}.options: {error}") from None
+        except typer.TyperException as error:
+            why = error.format_message().rstrip(".")
+            raise UserError(
+                f"the plan's tasks.{task.task}.options: {why}; 'epic22 train --help' names those there are."
+            ) from None
 
 
 def _print_due(due: "Sequence[DueTraining]", jobs: Mapping[str, int]) -> None:

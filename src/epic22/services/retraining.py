@@ -34,10 +34,11 @@ class DueTraining:
 
 @dataclass(frozen=True)
 class PastTrainings:
-    """When a task was trained (UTC, oldest first), and whether a training of it is under way or waits."""
+    """When a task was trained (UTC, oldest first), whether a training of it is under way or waits, and when jobs of it died."""
 
     trained_at: tuple[datetime, ...] = ()
     is_under_way: bool = False
+    died_at: tuple[datetime, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,12 @@ def _find_due(plan: TaskPlan, moment: TaskMoment) -> DueTraining | None:
 def _hold_back(due: DueTraining, history: PastTrainings, limit: int) -> DueTraining:
     if history.is_under_way:
         return replace(due, held_back="a training of it is under way or waits already")
-    recent = [at for at in history.trained_at if due.at - WEEK < at <= due.at]
+    # A training that dies costs as much as another, and dies again until a person looks at it.
+    recent = [at for at in sorted(history.trained_at + history.died_at) if due.at - WEEK < at <= due.at]
     if len(recent) >= limit:
-        free = recent[-limit] + WEEK
-        return replace(
-            due, held_back=f"trained {len(recent)} times in seven days (at most {limit}); free at {free:%Y-%m-%d %H:%M}"
-        )
+        died = sum(due.at - WEEK < at <= due.at for at in history.died_at)
+        times = f"trained {len(recent)} times in seven days{f', of which {died} died' if died else ''} (at most {limit})"
+        return replace(due, held_back=f"{times}; free at {recent[-limit] + WEEK:%Y-%m-%d %H:%M}")
     return due
 
 

@@ -35,6 +35,10 @@ def read_new_rows(place: str, content: object) -> OnNewRows:
     record = content if isinstance(content, dict) else {"share": content}
     check_record(place, record, ("share", "tables"))
     share = read_number(f"{place}.share" if record is content else place, _read_percent(record.get("share")), LEAST_SHARE)
+    if share >= 1 and not str(record.get("share")).strip().endswith("%"):
+        raise FileError(
+            f"{place}: {share:g} may be {share:g} % or {share:g} times the rows; write {share:g}% or {share * 100:g}%."
+        )
     names = frozenset(read_names(f"{place}.tables", record["tables"])) if "tables" in record else frozenset[str]()
     unknown = sorted(names - {table.name for table in CANONICAL})
     if unknown:
