@@ -199,6 +199,15 @@ def test_a_worker_whose_database_is_away_at_the_start_says_so_in_one_sentence(sh
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize("words", [("jobs", "list"), ("submit", "train", "tenant_churn"), ("schedule", "list")])
+def test_a_home_that_is_a_file_is_one_sentence(shell: Shell, words: tuple[str, ...]) -> None:
+    shell.home.write_text("no folder")
+    code, out, err = shell(*words)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"epic22: EPIC22_HOME: {shell.home}/jobs is no folder, for a file is in its place")
+    assert err.count("\n") == 1
+
+
 def test_a_worker_says_which_jobs_wait_for_another_version(shell: Shell, jobs: JobTable) -> None:
     JobTable(jobs.database, "0.0.9").add(JobRequest("train", ("tenant_churn",), shell.folder, 1))
     code, _, err = shell("work", "--once")

@@ -124,7 +124,11 @@ class Database:
         return "postgresql+psycopg://" + self._url.partition("://")[2]
 
     def _open_sqlite(self) -> Engine:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except (NotADirectoryError, FileExistsError):
+            way = "is no folder, for a file is in its place; name another, or move the file."
+            raise StorageError(f"{self._setting}: {self.path.parent} {way}") from None
         engine = create_engine("sqlite://", creator=partial(_connect_sqlite, self.path), poolclass=QueuePool)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
