@@ -2,16 +2,20 @@
 
 import json
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert
 from tests.shell import Shell
 from tests.small_tables import small_tables
 
 from epic22.adapters.metadata.database import Database
 from epic22.adapters.metadata.job_events import JobEventTable
 from epic22.adapters.metadata.jobs import JobTable
+from epic22.adapters.metadata.schema import JOB_VERSIONS
+from epic22.adapters.model_store import ModelStore
+from epic22.bootstrap import assemble, find_due, load_retraining_plan
 from epic22.bootstrap.jobs_database import open_jobs_database
 from epic22.config import Settings
 from epic22.core.job import AttemptId, JobRequest, NextStep
@@ -93,6 +97,25 @@ def test_a_training_that_dies_is_not_submitted_more_often_than_the_plan_says(she
         jobs.settle(AttemptId(number, 1), NextStep("dead", "no data version.", 1))
     assert "trained 2 times in seven days, of which 2 died (at most 2)" in " ".join(shell("retrain")[1].split())
     assert len(jobs.list_jobs()) == 2
+
+
+def test_a_job_that_died_after_it_registered_a_version_is_one_training(shell: Shell, jobs: JobTable) -> None:
+    plan(shell, "[--trials, 5]")
+    shell("submit", "train", "tenant_churn")
+    assert jobs.claim(AttemptId(1, 1), "w") is not None
+    with jobs.database.write() as connection:
+        connection.execute(insert(JOB_VERSIONS).values(job=1, task="tenant_churn", version="1", is_decided=False))
+    jobs.settle(AttemptId(1, 1), NextStep("dead", "its memory limit is 600 MB.", 1))
+    bundle = shell.folder / "bundle"
+    bundle.mkdir()
+    ModelStore(shell.home / "models").save("tenant_churn", "linear", "a" * 64, "v0", "provisional", bundle)
+    out = " ".join(shell("models", "list")[1].split())
+    assert "tenant_churn version 1 was registered, and nothing was decided of it: its training ended before that" in out
+    (shell.home / "retraining.yaml").write_text("at_most_per_week: 2\ntasks: {tenant_churn: {schedule: '* * * * *'}}")
+    moment = datetime.now(UTC) + timedelta(minutes=2)
+    components = assemble(Settings(shell.home, 1))
+    (due,) = find_due(components, load_retraining_plan(components, None), moment)
+    assert not due.is_held_back
 
 
 MISTAKES = [

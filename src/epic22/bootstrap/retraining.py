@@ -40,9 +40,12 @@ def find_due(components: Components, plan: RetrainingPlan, now: datetime | None 
     """The trainings of a plan that are due on the newest data. Raises LakeError, StorageError where those cannot be read."""
     now = datetime.now(UTC) if now is None else now
     log, read_alarms = components.table_store.log(), _open_alarms(components)
-    jobs = open_job_stores(components.settings).records.list_jobs((*OPEN_STATES, "dead"))
+    records = open_job_stores(components.settings).records
+    jobs = [job for job in records.list_jobs((*OPEN_STATES, "dead")) if job.request.verb == "train"]
+    # A job that registered a version counts by that.
+    counted = [job for job in jobs if job.is_open or not records.list_versions(job.id)]
     moments = {task.task: _look_at(components.registry, task.task, log, now, read_alarms) for task in plan.tasks}
-    histories = {name: _read_history(components.registry, jobs, name) for name in moments}
+    histories = {name: _read_history(components.registry, counted, name) for name in moments}
     return find_due_trainings(plan, moments, histories)
 
 
@@ -111,8 +114,8 @@ def _list_trainings(registry: Registry, task: str) -> tuple[datetime, ...]:
 
 
 def _read_history(registry: Registry, jobs: Sequence[JobRecord], task: str) -> PastTrainings:
-    """When a task was trained, with what became of its jobs, of which those that are open or dead are given."""
-    own = [job for job in jobs if job.request.verb == "train" and {task, "all"} & set(job.request.arguments[:1])]
+    """When a task was trained, and what became of its jobs, of which those that are open or died without a version are given."""
+    own = [job for job in jobs if {task, "all"} & set(job.request.arguments[:1])]
     died = tuple(sorted(job.ended_at for job in own if job.state == "dead" and job.ended_at is not None))
     return PastTrainings(_list_trainings(registry, task), any(job.is_open for job in own), died)
 

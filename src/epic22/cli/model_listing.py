@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 REMARKS: Mapping["State", str] = {
     "challenger": "is a challenger",
+    "not promoted": "was registered, and nothing was decided of it: its training ended before that, or is under way",
     "promotion unfinished": "was to serve, and its process ended before it did",
 }
 """What is said of versions that a person may want to let serve, by their state."""
