@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 import zipfile
 from collections.abc import Callable
@@ -194,6 +195,33 @@ def test_the_page_answers_and_no_password_stands_among_the_arguments(tmp_path: P
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
     assert not is_listening(int(page.rpartition(":")[2])), "nothing of it goes on"
+
+
+WAITING_PAGE = """
+import signal, subprocess, sys
+from epic22.adapters.tracking.mlflow_page import MlflowPage
+signal.siginterrupt(signal.SIGINT, False)
+process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
+print("it waits", flush=True)
+try:
+    MlflowPage("", "", process).wait()
+except KeyboardInterrupt:
+    print("it was stopped")
+finally:
+    process.kill()
+"""
+
+
+def test_ctrl_c_ends_the_page_though_a_library_has_it_interrupt_no_wait() -> None:
+    process = subprocess.Popen([sys.executable, "-c", WAITING_PAGE], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "it waits\n"
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    try:
+        assert process.communicate(timeout=20)[0] == "it was stopped\n"
+    finally:
+        process.kill()
 
 
 def is_listening(port: int) -> bool:

@@ -34,7 +34,9 @@ class MlflowPage:
 
     def wait(self) -> None:
         """Return when it has ended."""
-        self.process.wait()
+        # A library has Ctrl-C not interrupt a wait in the system, after which Python would hear of it; a sleep it does.
+        while self.process.poll() is None:
+            time.sleep(LOOK_SECONDS)
 
 
 @contextmanager
