@@ -56,7 +56,7 @@ def test_an_attempt_that_no_worker_set_is_refused(text: str) -> None:
         ("0 0 30 2 *", "never fires"),
         ("0 0 31 4,6 *", "never fires"),
         ("* * * *", "4 fields"),
-        ("@daily", "1 fields"),
+        ("@daily", "1 field;"),
         ("61 * * * *", "cannot be read"),
         ("R * * * *", "cannot be read"),
         ("H 3 * * *", "cannot be read"),
@@ -105,3 +105,9 @@ def test_nobody_is_dead_because_the_database_was_away() -> None:
     pulse.find_dead({"a": 1}, 0.0)
     pulse.forget()
     assert pulse.find_dead({"a": 1}, 100.0) == []
+
+
+@pytest.mark.parametrize(("written", "meant"), [("0 3 * * 1-1", "0 3 * * 1"), ("0 9-9 1-1/2 jan-JAN *", "0 9 1 1 *")])
+def test_a_range_of_one_value_is_that_value(written: str, meant: str) -> None:
+    start = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    assert compute_next_time(written, "UTC", start) == compute_next_time(meant, "UTC", start)

@@ -12,6 +12,8 @@ LONGEST_WAIT = timedelta(days=366 * 8 + 1)
 """29 February comes again after eight years at most: what does not fire within them never fires."""
 CHANCE = re.compile(r"(?<![A-Za-z])[RrHh](?![A-Za-z])")
 """What some programs read as a time of their own choice: every worker would choose another."""
+ONE_VALUE = re.compile(r"(?<![\w-])(\w+)-\1(?:/\d+)?(?![\w/-])", re.IGNORECASE)
+"""A range of one value, which every program reads as that value and the library as all of them."""
 CRON_EXAMPLE = "give five fields, such as '0 3 * * 1' for Mondays at three"
 
 
@@ -42,9 +44,10 @@ def compute_next_time(cron: str, zone: str, after: datetime) -> datetime:
     if CHANCE.search(cron):
         raise UserError(f"the cron line {cron[:60]!r} cannot be read (it leaves a time to chance); {CRON_EXAMPLE}.")
     if len(cron.split()) != 5:
-        raise UserError(f"the cron line {cron[:60]!r} has {len(cron.split())} fields; {CRON_EXAMPLE}.")
+        count = len(cron.split())
+        raise UserError(f"the cron line {cron[:60]!r} has {count} field{'s' if count != 1 else ''}; {CRON_EXAMPLE}.")
     try:
-        moments = croniter(cron, after.astimezone(place), max_years_between_matches=9)
+        moments = croniter(ONE_VALUE.sub(r"\1", cron), after.astimezone(place), max_years_between_matches=9)
         moment: datetime = moments.get_next(datetime)
         while moment.fold and not cron.split()[1].startswith("*"):
             moment = moments.get_next(datetime)
