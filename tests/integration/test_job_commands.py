@@ -89,6 +89,16 @@ def test_options_of_a_plan_that_no_training_takes_are_one_sentence_and_no_job(
     assert jobs.list_jobs() == ()
 
 
+def test_a_plan_that_has_a_task_twice_or_nothing_is_one_sentence(shell: Shell) -> None:
+    shell.home.mkdir()
+    file = shell.home / "retraining.yaml"
+    file.write_text("tasks:\n  tenant_churn: {quality: warn}\n  tenant_churn: {new_rows: 5%}\n")
+    code, _, err = shell("retrain", "--dry-run")
+    assert (code, err) == (2, f"epic22: {file}: not readable as YAML: line 3 has the key 'tenant_churn' once more.\n")
+    file.write_text("tasks:\n")
+    assert shell("retrain")[2].endswith("tasks: expected a record of names and values, found nothing.\n")
+
+
 def test_a_training_that_dies_is_not_submitted_more_often_than_the_plan_says(shell: Shell, jobs: JobTable) -> None:
     plan(shell, "[--trials, 5]")
     for number in (1, 2):

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import yaml
@@ -86,12 +87,24 @@ def load_mapping(path: Path) -> TableMapping:
 def read_yaml(path: Path, what: str) -> object:
     """The content of a YAML file, every scalar as text. Raises FileError, which says what file was meant."""
     try:
-        # The base loader makes text of every scalar: zip code 01234 stays one, and so do the words NO and on.
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_EachKeyOnce)
     except OSError as error:
         raise FileError(f"{path} cannot be read ({error.strerror}); name {what}.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise FileError(f"{path}: not readable as YAML: {' '.join(str(error).split())}.") from None
+
+
+class _EachKeyOnce(yaml.BaseLoader):
+    """Makes text of every scalar, so that zip code 01234 stays one, and so do the words NO and on; refuses a key that a record
+    has twice, of which only the last would count."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The record of a node. Raises YAMLError."""
+        keys = [key for key, _ in node.value]
+        twice = next((one for n, one in enumerate(keys) if one.value in [key.value for key in keys[:n]]), None)
+        if twice is not None:
+            raise yaml.YAMLError(f"line {twice.start_mark.line + 1} has the key {str(twice.value)[:40]!r} once more")
+        return dict(super().construct_mapping(node, deep))
 
 
 def load_quality_rules(path: Path) -> QualityRules:
