@@ -53,6 +53,7 @@ def test_lists_are_visible() -> None:
     assert [family.name for family in FAMILIES] == [
         "constant",
         "linear",
+        "additive",
         "boosting",
         "lightgbm",
         "catboost",

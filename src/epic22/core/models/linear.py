@@ -4,10 +4,12 @@ Missing numbers become the training median beside an indicator, categories becom
 the intercept is the average score and a column's contribution is the sum over its own terms: exact Shapley values of a
 linear model with independent columns. Numbers far outside the bulk of the training's count as its edge: a single wild value
 would else decide what a standard deviation is.
+
+An additive model (Hastie and Tibshirani 1986) is one whose numbers have hinges as well, which bend their line at quantiles.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
@@ -35,13 +37,16 @@ MIN_ERROR = 1e-3
 
 @dataclass
 class Linear(BaseEstimator):
-    """A generalised linear model on standardised terms; the penalty is the one that is best on the inner fold, else 1."""
+    """A generalised linear model on standardised terms; the penalty is the one that is best on the inner fold, else 1.
+
+    A number's line may bend at `n_knots` quantiles of its training values."""
 
     kind: Kind
     categorical: tuple[bool, ...]
     n_classes: int = 2
     penalty: float | None = None
     loss: Loss = SQUARED
+    n_knots: int = 0
 
     def fit(self, X: Array, y: Array, inner: Fold | None = None, exposure: Array | None = None) -> Self:
         """Learn the terms' scales and coefficients; of counts with an exposure (n,) those for an exposure of 1."""
@@ -60,9 +65,7 @@ class Linear(BaseEstimator):
         """Tweedie's variance power: as stated, else the one with the least deviance on the inner fold."""
         if inner is None or self.loss.name != "tweedie" or self.loss.power is not None:
             return self.loss.power or EVALUATION_POWER
-        trials = [
-            Linear(self.kind, self.categorical, self.n_classes, 1.0, replace(self.loss, power=power)) for power in TWEEDIE_POWERS
-        ]
+        trials = [self._build_trial(1.0, replace(self.loss, power=power)) for power in TWEEDIE_POWERS]
         train_exposure, valid_exposure = _take_rows(exposure, inner.train), _take_rows(exposure, inner.test)
         models = [trial.fit(X[inner.train], y[inner.train], exposure=train_exposure) for trial in trials]
         # Judged by one power, for which `self.loss` without a power stands.
@@ -71,6 +74,9 @@ class Linear(BaseEstimator):
             np.mean(self.loss.compute_losses(y[inner.test], trial.predict(X[inner.test]) * exposure_factor)) for trial in models
         ]
         return TWEEDIE_POWERS[int(np.argmin(losses))]
+
+    def _build_trial(self, penalty: float, loss: Loss) -> "Linear":
+        return Linear(self.kind, self.categorical, self.n_classes, penalty, loss, self.n_knots)
 
     def best_params(self) -> Hyperparameters:
         """The penalty, and the power where it was looked for."""
@@ -85,7 +91,7 @@ class Linear(BaseEstimator):
     def _choose_penalty(self, X: Array, y: Array, inner: Fold | None, exposure: Array | None = None) -> float:
         if inner is None:
             return 1.0
-        trials = [Linear(self.kind, self.categorical, self.n_classes, penalty, self.loss) for penalty in PENALTIES]
+        trials = [self._build_trial(penalty, self.loss) for penalty in PENALTIES]
         y_train, train_exposure = y[inner.train], _take_rows(exposure, inner.train)
         Z = trials[0]._learn_terms(X[inner.train])
         for trial, penalty in zip(trials, PENALTIES, strict=True):
@@ -188,6 +194,7 @@ class Linear(BaseEstimator):
         self.medians_ = np.zeros(X.shape[1])
         self.edges_ = np.tile([-np.inf, np.inf], (X.shape[1], 1))
         self.level_counts_ = np.zeros(X.shape[1], dtype=np.int64)
+        knots: list[Array] = [np.zeros(0)] * X.shape[1]
         for j, is_category in enumerate(self.categorical):
             present = X[:, j][~np.isnan(X[:, j])]
             if is_category:
@@ -195,14 +202,23 @@ class Linear(BaseEstimator):
             elif len(present):
                 self.medians_[j] = np.median(present)
                 self.edges_[j] = _compute_edges(present)
-        self.owner_ = np.repeat(np.arange(X.shape[1]), np.where(self.categorical, self.level_counts_ + 1, 2))
+                knots[j] = _place_knots(present, self.n_knots)
+        self._set_knots(knots)
         Z = self._build_terms(X)
         self.mean_, self.scale_ = Z.mean(axis=0), Z.std(axis=0)
         self.scale_[self.scale_ < 1e-12] = np.inf
         return np.asarray((Z - self.mean_) / self.scale_)
 
+    def _set_knots(self, knots: Sequence[Array]) -> None:
+        """Where the numbers' lines bend, an array a column, and with it which column each term belongs to."""
+        self.knots_ = tuple(knots)
+        counts = [len(one) for one in self.knots_]
+        is_category = np.asarray(self.categorical, dtype=bool)
+        self.owner_ = np.repeat(np.arange(len(counts)), np.where(is_category, self.level_counts_ + 1, 2 + np.array(counts, int)))
+        self._bent = np.repeat(np.arange(len(counts)), counts)
+
     def _build_terms(self, X: Array) -> Array:
-        """Columns spread into terms, (n, t): value and missing indicator, or an indicator a level and one for missing."""
+        """Columns spread into terms, (n, t): value, missing indicator and hinges, or an indicator a level and one for missing."""
         terms, begin = np.zeros((len(X), len(self.owner_))), self._first_terms()
         categorical = np.asarray(self.categorical, dtype=bool)
         numbers = X[:, ~categorical].astype(np.float64)
@@ -210,6 +226,10 @@ class Linear(BaseEstimator):
         numbers = np.clip(numbers, *self.edges_[~categorical].T)
         terms[:, begin[~categorical]] = np.where(missing, self.medians_[~categorical], numbers)
         terms[:, begin[~categorical] + 1] = missing
+        if len(self._bent):
+            place = np.concatenate([np.arange(len(one)) for one in self.knots_])
+            hinges = terms[:, begin[self._bent]] - np.concatenate(self.knots_)
+            terms[:, begin[self._bent] + 2 + place] = np.maximum(hinges, 0.0)
         codes, last = X[:, categorical].astype(np.float64), self.level_counts_[categorical]
         level = np.minimum(np.where(np.isnan(codes), last, codes).astype(np.int64), last)
         terms[np.arange(len(X))[:, None], begin[categorical] + level] = 1.0
@@ -256,6 +276,8 @@ class Linear(BaseEstimator):
         edges = {str(j): [low, high] for j, (low, high) in enumerate(self.edges_.tolist()) if np.isfinite(low)}
         if edges:
             state["edges"] = edges
+        if len(self._bent):
+            state["knots"] = {str(j): one.tolist() for j, one in enumerate(self.knots_) if len(one)}
         if self.loss != SQUARED:
             state["loss"] = asdict(replace(self.loss, power=self.power_) if self.loss.name == "tweedie" else self.loss)
         return {"linear.json": canonical_json(state)}
@@ -277,7 +299,8 @@ def _restore(files: Mapping[str, bytes]) -> BaseEstimator:
     model.scale_[model.scale_ == 0.0] = np.inf
     model.coef_ = np.array(state["coef"], dtype=np.float64).reshape(-1, len(model.mean_))
     model.intercept_ = np.array(state["intercept"], dtype=np.float64)
-    model.owner_ = np.repeat(np.arange(len(state["levels"])), np.where(model.categorical, model.level_counts_ + 1, 2))
+    knots = state.get("knots", {})
+    model._set_knots([np.array(knots.get(str(j), ()), dtype=np.float64) for j in range(len(state["levels"]))])
     return model
 
 
@@ -294,6 +317,15 @@ def _compute_edges(present: Array) -> tuple[float, float]:
     return (float(low), float(high)) if has_outliers else (-np.inf, np.inf)
 
 
+def _place_knots(present: Array, n_knots: int) -> Array:
+    """At most so many quantiles of a column's numbers (n,), all different and none at an end; none of a column of two values."""
+    if not n_knots:
+        return np.zeros(0)
+    values = present.astype(np.float64)
+    knots = np.unique(np.quantile(values, np.arange(1, n_knots + 1) / (n_knots + 1)))
+    return np.asarray(knots[(knots > values.min()) & (knots < values.max())])
+
+
 def _compute_tweedie_costs(y: Array, eta: Array, power: float) -> Array:
     """Half the deviance of each row but for what the mean has no part in; exp(eta) is the mean, power in [1, 2]."""
     up = np.exp((2 - power) * eta) / (2 - power) if power < 2 else eta
@@ -307,6 +339,14 @@ PARTS: Mapping[str, Hyperparameters] = {
 }
 """What an ablation switches off: with so small a penalty the coefficients are all but those without any."""
 
+
+@dataclass
+class Additive(Linear):
+    """A linear model whose numbers each follow a line that bends at quantiles."""
+
+    n_knots: int = 8
+
+
 FAMILY = add_offset_support(
     add_log_support(
         Family(
@@ -317,6 +357,21 @@ FAMILY = add_offset_support(
             space={"penalty": (1e-3, 1e3, "log")},
             initial_points=({"penalty": 1.0}, {"penalty": 30.0}),
             parts=PARTS,
+        )
+    )
+)
+
+ADDITIVE_FAMILY = add_offset_support(
+    add_log_support(
+        Family(
+            "additive",
+            frozenset({"binary", "multiclass", "regression"}),
+            Additive.of,
+            _restore,
+            space={"penalty": (1e-3, 1e3, "log"), "n_knots": (2, 24, "log")},
+            races_by_default=False,
+            initial_points=({"penalty": 1.0}, {"penalty": 10.0, "n_knots": 16}),
+            parts={**PARTS, "bends": {"n_knots": 0}},
         )
     )
 )
