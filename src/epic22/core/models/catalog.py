@@ -31,10 +31,9 @@ DEFAULT_FAMILY = xgboost.FAMILY.name
 OPTIONAL_SEARCH_FAMILIES = ("catboost",)
 """Optional families that every search tries where they are installed."""
 
-TIME_SEARCH_FAMILIES = ("additive", "extra_trees", *(() if sys.platform == "darwin" else ("lightgbm",)))
-"""Families that a search by time tries as well: additive models and extra trees err otherwise than boosted ones, LightGBM much
-as XGBoost does, in a third to a fifth of its time. On a Mac LightGBM brings a second OpenMP runtime, and is searched where it is
-named."""
+TIME_SEARCH_FAMILIES = ("extra_trees",) if sys.platform == "darwin" else ("extra_trees", "lightgbm")
+"""Families that a search by time tries as well: extra trees err otherwise than boosted ones, LightGBM much as XGBoost does, in a
+third to a fifth of its time. On a Mac LightGBM brings a second OpenMP runtime, and is searched where it is named."""
 
 LOG_MEAN_FAMILIES: dict[str, Family] = {catboost.FAMILY.name: catboost.MEAN_FAMILY}
 """Beside a family whose models learn logarithms: one whose scores are logarithms as well, learned by another loss."""
