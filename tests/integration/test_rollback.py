@@ -10,9 +10,10 @@ from epic22.adapters.model_store import ModelStore
 from epic22.bootstrap import Components, assemble
 from epic22.bootstrap.promotion import promote_version, roll_back
 from epic22.config import Settings
-from epic22.core.errors import BundleError, StorageError, UserError
+from epic22.core.errors import BundleError, StorageError, UnknownTaskError, UserError
 from epic22.core.evaluation.fairness import PromotionDecision
 from epic22.core.run_record import RunRecord
+from epic22.services.promote import list_history
 
 pytestmark = pytest.mark.slow
 
@@ -82,6 +83,19 @@ def test_a_version_that_is_named_must_have_served(place: Place) -> None:
     with pytest.raises(UserError, match="version 3 serves already"):
         place.back("3")
     assert place.back("1") == "1"
+
+
+def test_the_version_that_serves_is_not_promoted_again(place: Place) -> None:
+    before = place.store.list_decisions("toy")
+    with pytest.raises(UserError, match="toy version 3 serves already; nothing was changed"):
+        promote_version(place.components, "toy", "3", "it is still the best")
+    assert place.store.list_decisions("toy") == before
+    assert place.tracker.aliases == []
+
+
+def test_the_history_of_a_task_that_was_never_trained_names_those_that_were(place: Place) -> None:
+    with pytest.raises(UnknownTaskError, match="task 'nope' has no versions; tasks with some: toy"):
+        list_history(place.store, "nope")
 
 
 def test_what_does_not_answer_its_golden_rows_is_not_gone_back_to(place: Place) -> None:

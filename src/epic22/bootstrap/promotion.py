@@ -28,6 +28,7 @@ from epic22.services.promote import (
     decide_by_hand,
     find_challenger,
     needs_override,
+    refuse_champion,
     refuse_other_champion,
 )
 from epic22.services.training_run import TrainingRun
@@ -86,10 +87,12 @@ def promote_version(components: Components, task: str, version: str, reason: str
     """The version that serves its task from now on, because a person says so, and why; kept in the log of promotions.
 
     It is opened first. A version that the fairness gate refused needs the key in EPIC22_KEY. Raises UserError for a reason that
-    says nothing, for a version that is refused, and where another came to serve meanwhile, UnknownTaskError where there is none,
-    BundleError where it cannot be opened.
+    says nothing, for a version that is refused or serves already, and where another came to serve meanwhile, UnknownTaskError
+    where there is none, BundleError where it cannot be opened.
     """
-    return _promote_by_hand(components, task, version, HandReason(reason), components.registry.find_champion(task))
+    serving = components.registry.find_champion(task)
+    refuse_champion(version, serving)
+    return _promote_by_hand(components, task, version, HandReason(reason), serving)
 
 
 def roll_back(components: Components, task: str, version: str | None = None, reason: str = "") -> ModelVersion:

@@ -18,6 +18,7 @@ decided, and the process ended before the version served."""
 
 UNFIT = ("refused", "challenger")
 """The statuses of decisions that let no version serve."""
+FIRST_VERSION = "1"
 
 
 @dataclass(frozen=True)
@@ -111,8 +112,8 @@ def list_history(registry: Registry, task: str) -> tuple[PromotionRecord, ...]:
     cannot be read."""
     records = registry.list_decisions(task)
     if not records and not registry.list_versions(task):
-        # Says which tasks there are.
-        registry.champion(task)
+        # Says which tasks have some.
+        registry.load(task, FIRST_VERSION)
     return records
 
 
@@ -142,7 +143,7 @@ def choose_previous_champion(registry: Registry, task: str, version: str | None 
     records, champion = list_history(registry, task), registry.find_champion(task)
     if version is not None:
         if champion is not None and version == champion.version:
-            raise UserError(f"{task} version {version} serves already; leave it out to go back to the champion before.")
+            raise UserError(f"{_name_serving(champion)}; leave it out to go back to the champion before.")
         if any(one.version == version and one.status not in UNFIT and not one.is_unfinished for one in records):
             return version
         raise UserError(f"{task} version {version[:20]} never served, so there is nothing to go back to; {_name_way(task)}")
@@ -150,6 +151,16 @@ def choose_previous_champion(registry: Registry, task: str, version: str | None 
     if not path:
         raise UserError(f"task {task}: no version served before; {_name_way(task)}")
     return path[-1]
+
+
+def refuse_champion(version: str, serving: ModelVersion | None) -> None:
+    """Raise UserError where the version that is to serve does so already: nothing would change but the log."""
+    if serving is not None and version == serving.version:
+        raise UserError(f"{_name_serving(serving)}; nothing was changed. 'epic22 models {serving.task}' lists the others.")
+
+
+def _name_serving(champion: ModelVersion) -> str:
+    return f"{champion.task} version {champion.version} serves already"
 
 
 def _name_way(task: str) -> str:
