@@ -105,6 +105,12 @@ def test_the_file_that_is_predicted_is_not_written_over(asked: Asked) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("words", [(), ("--out", "answers.csv")])
+def test_a_task_of_rows_without_a_file_is_not_said_to_predict_series(asked: Asked, words: tuple[str, ...]) -> None:
+    assert asked.shell("predict", "toy", *words) == (2, "", "epic22: task toy predicts rows: name the file they are in.\n")
+
+
+@pytest.mark.slow
 def test_what_training_never_saw_is_said_once_for_all_batches(asked: Asked) -> None:
     asked.rows.with_columns(maker=pl.lit("new")).write_parquet(asked.parquet)
     notes: list[str] = []

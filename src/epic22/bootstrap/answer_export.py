@@ -10,7 +10,7 @@ from epic22.adapters.answer_files import check_answer_file, open_answer_file
 from epic22.adapters.export_log import note_export
 from epic22.bootstrap.components import Components
 from epic22.bootstrap.portfolio_predictions import PortfolioPredictions
-from epic22.bootstrap.predictions import RequestFile
+from epic22.bootstrap.predictions import ALL_SERIES, RequestFile
 from epic22.core.artifact.answer_frame import find_first_rows
 from epic22.core.artifact.model import Model
 from epic22.core.data.files import hash_file
@@ -89,8 +89,9 @@ def _write_batches(
     n_at_once, counts = count_rows_at_once(model), _Counts()
     source = None if request.path is None else RequestFile(request.path, progress.note)
     n_rows = None if source is None else source.count_rows()
-    what = "all series" if request.path is None else request.path.name
-    progress.begin(f"predicting {what}", 0 if n_rows is None else -(-n_rows // n_at_once))
+    if request.path is not None or model.capabilities.needs_sequences:
+        what = ALL_SERIES if request.path is None else f"predicting {request.path.name}"
+        progress.begin(what, 0 if n_rows is None else -(-n_rows // n_at_once))
     settings = BatchSettings(components.settings.threads, request.with_reasons)
     with open_answer_file(out) as add_answers:
         for answers in answer_batches(model, model.read_requests(source, n_at_once), settings):

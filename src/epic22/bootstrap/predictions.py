@@ -61,9 +61,13 @@ def predict_file(
     Raises UserError where rows are to be predicted and no file is named.
     """
     with emit_lineage(components.lineage, f"predict.{task}", ()) as work:
-        progress.begin(f"predicting {'all series' if path is None else path.name}", 1)
+        if path is not None:
+            progress.begin(f"predicting {path.name}", 1)
         model = components.registry.load(task, version)
         request = model.read_request(None if path is None else RequestFile(path, progress.note))
+        if path is None:
+            # Only a forecast comes so far without a file.
+            progress.begin(ALL_SERIES, 1)
         predictions = model.predict(request, with_reasons)
         row_from = None if path is None else Node("source", file_sha256(path), str(path))
         work.inputs += () if row_from is None else list_source_datasets([(row_from.label, row_from.id)])
@@ -71,6 +75,9 @@ def predict_file(
         work.outputs.append(build_prediction_dataset(task, predictions))
         components.prediction_log.log_predictions(model.version, predictions, row_from)
     return FilePredictions(model.version, predictions, model.describe_value())
+
+
+ALL_SERIES = "predicting all series"
 
 
 @dataclass(frozen=True)
