@@ -147,6 +147,10 @@ MISTAKES = [
     (("jobs", "logs", "7"), "there is no job 7"),
     (("schedule", "add", "--name", "a", "--cron", "0 0 30 2 *", "train", "tenant_churn"), "never fires"),
     (("schedule", "add", "--name", "a", "--cron", "0 3 * * 1", "--zone", "Mars", "train", "tenant_churn"), "no time zone 'Mars'"),
+    (
+        ("schedule", "add", "--name", "a", "--cron", "0 3 * * 1", "--zone", "localtime", "train", "tenant_churn"),
+        "another on every machine",
+    ),
     (("schedule", "add", "--name", "A b", "--cron", "0 3 * * 1", "train", "tenant_churn"), "--name is 'A b'"),
     (("schedule", "add", "--name", "a", "--cron", "0 3 * * 1", "train"), "names no task"),
     (("schedule", "remove", "a"), "there is no schedule 'a'"),
@@ -169,6 +173,15 @@ def test_an_option_that_a_verb_has_not_is_said_when_the_job_is_submitted(shell: 
     assert code == 2
     assert "--colour" in err
     assert jobs.list_jobs() == ()
+
+
+@pytest.mark.parametrize("words", [("submit",), ("submit", "--priority", "2"), ("schedule", "add", "--name", "a")])
+def test_the_help_of_a_verb_that_is_submitted_names_the_options_of_the_verb(shell: Shell, words: tuple[str, ...]) -> None:
+    code, out, err = shell(*words, "train", "--help")
+    assert (code, err) == (0, "")
+    assert "--label" in out
+    assert "--priority" not in out
+    assert "--priority" in shell(*words, "--help")[1]
 
 
 def test_a_schedule_is_added_listed_and_removed(shell: Shell) -> None:

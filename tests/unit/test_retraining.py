@@ -123,6 +123,7 @@ MISTAKES = {
         "tasks.tenant_churn.schedule: the cron line '0 3 30 2 *' never",
     ),
     "no zone of that name": (plan_of("schedule: {cron: '0 3 1 * *', zone: Mars/Base}"), "there is no time zone 'Mars/Base'"),
+    "the clock of each machine": (plan_of("schedule: {cron: '0 3 1 * *', zone: localtime}"), "'localtime' is another on every"),
     "a share below the least": (plan_of("new_rows: 0"), "tasks.tenant_churn.new_rows: 0 is no number of at least 0.001"),
     "a share that may be meant in percent": (
         plan_of("new_rows: 10"),

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 from click import Context
+from typer.core import TyperCommand
 
 from epic22 import bootstrap
 from epic22.cli.main import load_verb
@@ -20,7 +21,20 @@ Words = Annotated[list[str], typer.Argument(metavar="VERB …", help=f"{', '.joi
 Priority = Annotated[int, typer.Option(help="From 1, the most urgent, to 9.")]
 Memory = Annotated[str | None, typer.Option(help="End the job where it takes more memory than this, such as 4GB.")]
 Threads = Annotated[int | None, typer.Option(min=1, max=1024, help="Threads to train with; EPIC22_THREADS otherwise.")]
+HELP = "--help"
 PASSWORD = re.compile(r"://[^/@\s:]*:[^/@\s]+@")
+
+
+class PassOnCommand(TyperCommand):
+    """A command whose arguments are those of another verb: `--help` after that verb is a question about the verb."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """The arguments; where they ask for a verb's help, that is shown instead, and all ends."""
+        if HELP in args:
+            verb = next((word for word in args[: args.index(HELP)] if word in JOB_VERBS), None)
+            if verb is not None:
+                load_verb(verb).make_context(f"{ctx.command_path} {verb}", [HELP])
+        return super().parse_args(ctx, args)
 
 
 def build_request(

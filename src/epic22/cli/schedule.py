@@ -7,13 +7,13 @@ from typing import Annotated
 import typer
 
 from epic22 import bootstrap
-from epic22.cli.job_request import PASS_ON, Memory, Priority, Threads, Words, build_request
+from epic22.cli.job_request import PASS_ON, Memory, PassOnCommand, Priority, Threads, Words, build_request
 from epic22.cli.options import Json
 from epic22.cli.terminal import print_json, print_line, print_table
 from epic22.config import Settings
 from epic22.core.errors import UserError
 from epic22.core.job import USUAL_PRIORITY
-from epic22.core.schedule import Schedule, compute_next_time, read_zone
+from epic22.core.schedule import Schedule, compute_next_time, read_zone, refuse_machine_zone
 
 schedule = typer.Typer(
     name="schedule",
@@ -24,7 +24,7 @@ schedule = typer.Typer(
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
-@schedule.command(context_settings=PASS_ON)
+@schedule.command(cls=PassOnCommand, context_settings=PASS_ON)
 def add(
     words: Words,
     name: Annotated[str, typer.Option(help="A name for the schedule.")],
@@ -37,9 +37,12 @@ def add(
     """Submit a verb as a job whenever the clock says so.
 
     epic22 schedule add --name weekly-churn --cron '0 3 * * 1' --zone Europe/Berlin train tenant_churn
+
+    'epic22 schedule add train --help' names the options of train.
     """
     if not NAME.fullmatch(name):
         raise UserError(f"--name is {name[:70]!r}; give small letters, digits, - and _, at most 64.")
+    refuse_machine_zone(zone)
     next_at = compute_next_time(cron, zone, datetime.now(UTC))
     added = Schedule(name, cron, zone, build_request(words, priority, memory, threads), next_at)
     bootstrap.add_schedule(bootstrap.open_job_stores(Settings.read()).schedules, added)

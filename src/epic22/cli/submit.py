@@ -3,7 +3,7 @@
 import typer
 
 from epic22 import bootstrap
-from epic22.cli.job_request import PASS_ON, Memory, Priority, Threads, Words, build_request
+from epic22.cli.job_request import PASS_ON, Memory, PassOnCommand, Priority, Threads, Words, build_request
 from epic22.cli.options import Json
 from epic22.cli.terminal import print_json, print_line
 from epic22.config import Settings
@@ -12,7 +12,7 @@ from epic22.core.job import USUAL_PRIORITY
 submit = typer.Typer(name="submit", add_completion=False, rich_markup_mode="rich")
 
 
-@submit.command(context_settings=PASS_ON)
+@submit.command(cls=PassOnCommand, context_settings=PASS_ON)
 def submit_verb(
     words: Words,
     priority: Priority = USUAL_PRIORITY,
@@ -26,7 +26,7 @@ def submit_verb(
 
     epic22 submit --priority 1 --memory 4GB train --csv churn.csv --label churned
 
-    'epic22 work' starts a worker; 'epic22 jobs' says how jobs stand.
+    'epic22 submit train --help' names the options of train, 'epic22 work' starts a worker, 'epic22 jobs' says how jobs stand.
     """
     request = build_request(words, priority, memory, threads)
     job = bootstrap.submit_job(bootstrap.open_job_stores(Settings.read()).records, request)

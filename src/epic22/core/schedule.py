@@ -12,6 +12,8 @@ LONGEST_WAIT = timedelta(days=366 * 8 + 1)
 """29 February comes again after eight years at most: what does not fire within them never fires."""
 CHANCE = re.compile(r"(?<![A-Za-z])[RrHh](?![A-Za-z])")
 """What some programs read as a time of their own choice: every worker would choose another."""
+MACHINE_ZONES = ("localtime", "posixrules", "factory")
+"""Names under which a system keeps its own clock: on every machine another."""
 ONE_VALUE = re.compile(r"(?<![\w-])(\w+)-\1(?:/\d+)?(?![\w/-])", re.IGNORECASE)
 """A range of one value, which every program reads as that value and the library as all of them."""
 CRON_EXAMPLE = "give five fields, such as '0 3 * * 1' for Mondays at three"
@@ -58,6 +60,12 @@ def compute_next_time(cron: str, zone: str, after: datetime) -> datetime:
     if moment - after > LONGEST_WAIT:
         raise UserError(f"the cron line {cron[:60]!r} never fires; name a day that its month has.")
     return moment.astimezone(UTC)
+
+
+def refuse_machine_zone(name: str) -> None:
+    """Raise UserError for a zone that is another on every machine: workers would submit the same job at different times."""
+    if name.casefold() in MACHINE_ZONES:
+        raise UserError(f"the time zone {name[:60]!r} is another on every machine; give one such as Europe/Berlin or UTC.")
 
 
 def read_zone(name: str) -> ZoneInfo:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from epic22.core.errors import FileError, UserError
 from epic22.core.retraining.moment import TaskMoment
 from epic22.core.retraining.trigger import TriggerKind
-from epic22.core.schedule import compute_next_time
+from epic22.core.schedule import compute_next_time, refuse_machine_zone
 from epic22.core.tables.mapping_record import check_record
 
 UTC_ZONE = "UTC"
@@ -50,6 +50,7 @@ def read_schedule(place: str, content: object) -> OnSchedule:
     """The trigger of a cron line, or of a record of `cron` and `zone`. Raises FileError, also where it never fires."""
     schedule = _read(place, content)
     try:
+        refuse_machine_zone(schedule.zone)
         compute_next_time(schedule.cron, schedule.zone, datetime.now(UTC))
     except UserError as error:
         raise FileError(f"{place}: {error}") from None
