@@ -129,9 +129,16 @@ def test_a_file_that_swells_or_is_none_is_refused(document: dict[str, Any], tmp_
     with pytest.raises(FileError, match=r"it would swell to 9\d MB"):
         read_archive(write_entries(tmp_path / "runs.zip", document, {name: b"\0" * (90 << 20)}))
     (tmp_path / "text.zip").write_text("text")
-    for path in (tmp_path / "text.zip", tmp_path / "absent.zip"):
-        with pytest.raises(FileError, match="no file of runs"):
-            read_archive(path)
+    for path, reason in (("text.zip", "File is not a zip file"), ("absent.zip", "No such file or directory")):
+        with pytest.raises(FileError, match=rf"{path}: no file of runs \({reason}\); give one"):
+            read_archive(tmp_path / path)
+
+
+def test_a_home_without_runs_exports_no_file(shell: Shell) -> None:
+    code, out, err = shell("runs", "export", "--to", "runs.zip")
+    assert (code, out) == (2, "")
+    assert err == "epic22: no training is written down yet, so there is none to export; 'epic22 train' writes one.\n"
+    assert not (shell.folder / "runs.zip").exists()
 
 
 def test_a_run_whose_store_is_away_waits_in_a_file_and_is_written_down_with_the_next(

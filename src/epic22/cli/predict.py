@@ -38,7 +38,9 @@ def predict(
     reasons: Annotated[bool, typer.Option(help="Say why, which takes most of the time.")] = True,
     out: Annotated[
         Path | None,
-        typer.Option(help="Write the answers to this file, .parquet, .csv or .jsonl: however many, in bounded memory."),
+        typer.Option(
+            help="Write the answers to this file, .parquet, .csv or .jsonl, which is replaced: however many, in bounded memory."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:

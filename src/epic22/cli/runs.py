@@ -64,7 +64,7 @@ def show(run: Reference, json: Json = False) -> None:
 
 @runs.command()
 def export(
-    to: Annotated[Path, typer.Option(help="The new file, a zip.")],
+    to: Annotated[Path, typer.Option(help="The new file, a zip; one that is there is not written over.")],
     run: Annotated[list[str] | None, typer.Argument(help="TASK/VERSION or ids, as many as are meant; all otherwise.")] = None,
     json: Json = False,
 ) -> None:

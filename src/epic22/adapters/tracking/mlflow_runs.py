@@ -11,6 +11,7 @@ from epic22.adapters.tracking.run_reader import Training, find_training, list_tr
 from epic22.adapters.tracking.run_writer import write_tree
 from epic22.adapters.tracking.stored_run import Content, RunTree, StoredRun
 from epic22.adapters.tracking.tracking_store import TrackingStore
+from epic22.core.errors import UnknownTaskError
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -41,9 +42,12 @@ class MlflowRuns:
             return read_runs(client, find_training(list_trainings(client), reference).id)
 
     def export(self, references: Sequence[str], path: Path) -> int:
-        """Write trainings, all where none is named, into one file; says how many. Raises UnknownTaskError."""
+        """Write trainings, all where none is named, into one file; says how many. Raises UnknownTaskError, also where there is
+        none."""
         with self._open() as client:
             trainings = list_trainings(client)
+            if not trainings:
+                raise UnknownTaskError("no training is written down yet, so there is none to export; 'epic22 train' writes one.")
             chosen = [find_training(trainings, one) for one in references] if references else trainings
             unique = {one.id: one for one in chosen}.values()
             trees = [RunTree(one.task, read_runs(client, one.id), self._list_files(one)) for one in unique]

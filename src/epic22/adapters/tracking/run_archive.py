@@ -80,7 +80,8 @@ def read_archive(path: Path) -> tuple[RunTree, ...]:
                 raise FileError(f"{path}: it has no {DOCUMENT}; give a file that 'epic22 runs export' wrote.")
             document = _read_document(path, archive.read(DOCUMENT))
     except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise FileError(f"{path}: no file of runs ({error}); give one that 'epic22 runs export' wrote.") from None
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise FileError(f"{path}: no file of runs ({reason}); give one that 'epic22 runs export' wrote.") from None
     files = _assign_files(path, document, [name for name in entries if name != DOCUMENT])
     return tuple(RunTree(tree.task, tree.runs, files[tree.runs[0].id]) for tree in document.trees)
 
