@@ -49,6 +49,7 @@ class Settings:
     def read(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
         """The settings of this process. Raises UserError for a value that cannot be used."""
         home = Path(environment.get("EPIC22_HOME") or Path.home() / ".epic22").expanduser().resolve()
+        _refuse_file(home)
         text = environment.get("EPIC22_THREADS") or str(os.cpu_count() or 1)
         if not text.isdigit() or not 1 <= int(text) <= 1024:
             raise UserError(f"EPIC22_THREADS is {text!r}; give a whole number from 1 to 1024.")
@@ -75,6 +76,13 @@ class Settings:
     def embed(self, home: Path) -> "Settings":
         """These settings with everything in the files of that home, and nothing where other machines look."""
         return replace(self, home=home, database_url=None, artifacts=None, redis_url=None)
+
+
+def _refuse_file(home: Path) -> None:
+    """Raise UserError for a home that is a file, or would be below one: it would look like an empty home."""
+    place = next(one for one in (home, *home.parents) if os.path.exists(one))
+    if not place.is_dir():
+        raise UserError(f"EPIC22_HOME is {home}, and {place} is a file; name a folder, or move the file away.")
 
 
 def _read_digests(environment: Mapping[str, str], name: str) -> frozenset[str]:

@@ -245,13 +245,25 @@ def test_a_worker_whose_database_is_away_at_the_start_says_so_in_one_sentence(sh
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("words", [("jobs", "list"), ("submit", "train", "tenant_churn"), ("schedule", "list")])
-def test_a_home_that_is_a_file_is_one_sentence(shell: Shell, words: tuple[str, ...]) -> None:
+ON_A_FILE = [
+    ("jobs", "list"),
+    ("submit", "train", "tenant_churn"),
+    ("schedule", "list"),
+    ("models",),
+    ("runs", "list"),
+    ("data", "log"),
+    ("predict", "toy", "rows.csv"),
+]
+
+
+@pytest.mark.parametrize("words", ON_A_FILE, ids=[" ".join(words) for words in ON_A_FILE])
+@pytest.mark.parametrize("below", [False, True])
+def test_a_home_that_is_a_file_is_one_sentence(shell: Shell, words: tuple[str, ...], below: bool) -> None:
+    home = shell.home / "below" if below else shell.home
     shell.home.write_text("no folder")
-    code, out, err = shell(*words)
-    assert (code, out) == (2, "")
-    assert err.startswith(f"epic22: EPIC22_HOME: {shell.home}/jobs is no folder, for a file is in its place")
-    assert err.count("\n") == 1
+    shell.monkeypatch.setenv("EPIC22_HOME", str(home))
+    says = f"epic22: EPIC22_HOME is {home}, and {shell.home} is a file; name a folder, or move the file away.\n"
+    assert shell(*words) == (2, "", says)
 
 
 def test_a_worker_says_which_jobs_wait_for_another_version(shell: Shell, jobs: JobTable) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 from sqlalchemy import make_url
 from tests.contract.test_every_tracker import build_run
+from tests.integration.test_home import drop_right_to_everything
 from tests.postgres import new_database
 from tests.shell import Shell
 
@@ -69,6 +71,35 @@ def test_runs_are_listed_shown_and_carried_to_another_home_once(home: Path, tmp_
     ours, theirs = (MlflowStore(one).files.list_files("toy") for one in (home, shell.home))
     assert list(ours) == list(theirs)
     assert not shell.home.is_symlink()
+
+
+def type_without_rights(home: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-c", "from epic22.cli.main import run; run()", *words],
+        env={**os.environ, "EPIC22_HOME": str(home)},
+        preexec_fn=drop_right_to_everything,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="root can only be kept from files on Linux")
+def test_a_home_that_cannot_be_written_is_read_and_a_change_says_so(home: Path, shell: Shell) -> None:
+    shutil.copytree(home, shell.home)
+    shell("submit", "train", "tenant_churn")
+    listed, places = shell.json("runs", "list"), [shell.home, *shell.home.rglob("*")]
+    for place in places:
+        place.chmod(0o555 if place.is_dir() else 0o444)
+    try:
+        read = type_without_rights(shell.home, "runs", "list", "--json")
+        refused = type_without_rights(shell.home, "jobs", "cancel", "1")
+    finally:
+        for place in places:
+            place.chmod(0o755 if place.is_dir() else 0o644)
+    assert (read.returncode, read.stderr) == (0, "")
+    assert json.loads(read.stdout) == listed
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(f"epic22: EPIC22_HOME: {shell.home}/jobs/jobs.sqlite cannot be written: attempt to write")
 
 
 def write_entries(path: Path, document: Any, files: dict[str, bytes]) -> Path:

@@ -98,8 +98,16 @@ class Database:
             yield
         except DBAPIError as error:
             reason = str(error.orig).strip().partition("\n")[0] or type(error.orig).__name__
-            fault = "no connection to" if isinstance(error, OperationalError) else "it was refused by"
-            raise StorageError(f"{self._setting}: {fault} {self.place}: {reason}; mend or unset it.") from error
+            raise StorageError(f"{self._setting}: {self._describe_fault(error, reason)}") from error
+
+    def _describe_fault(self, error: DBAPIError, reason: str) -> str:
+        """What a database refused, and the way out: a file is no server that could be away."""
+        if self.is_sqlite and "readonly" in reason:
+            return f"{self.place} cannot be written: {reason}; let this user write it, or name another place."
+        if self.is_sqlite and isinstance(error, OperationalError):
+            return f"{self.place} cannot be used: {reason}; mend it, or name another place."
+        fault = "no connection to" if isinstance(error, OperationalError) else "it was refused by"
+        return f"{fault} {self.place}: {reason}; mend or unset it."
 
     def _open_server(self) -> Engine:
         if find_spec("psycopg") is None:

@@ -49,6 +49,12 @@ class MlflowDatabase:
         with self._translate_faults(), hold_lock(self.database, "mlflow", "the tracking of a training"):
             yield
 
+    @contextmanager
+    def read(self) -> Iterator["MlflowClient"]:
+        """A client for reading, under the lock. Raises StorageError."""
+        with self.lock():
+            yield self.open()
+
     def open(self) -> "MlflowClient":
         """A client on the tables, which are made or brought to this MLflow's form; to be called under the lock.
 

@@ -1,10 +1,8 @@
 """Trainings that are written down: listed, read, and carried to another store in one file."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from epic22.adapters.tracking.run_archive import read_archive, write_archive
 from epic22.adapters.tracking.run_reader import Training, find_training, list_trainings, read_runs
@@ -12,9 +10,6 @@ from epic22.adapters.tracking.run_writer import write_tree
 from epic22.adapters.tracking.stored_run import Content, RunTree, StoredRun
 from epic22.adapters.tracking.tracking_store import TrackingStore
 from epic22.core.errors import UnknownTaskError
-
-if TYPE_CHECKING:
-    from mlflow.tracking import MlflowClient
 
 
 @dataclass(frozen=True)
@@ -33,18 +28,18 @@ class MlflowRuns:
 
     def list_all(self, task: str | None = None) -> tuple[Training, ...]:
         """The trainings, oldest first; those of one task where it is named."""
-        with self._open() as client:
+        with self.store.read() as client:
             return list_trainings(client, task)
 
     def read(self, reference: str) -> tuple[StoredRun, ...]:
         """A training's own run and those below it. Raises UnknownTaskError where the reference names none, or several."""
-        with self._open() as client:
+        with self.store.read() as client:
             return read_runs(client, find_training(list_trainings(client), reference).id)
 
     def export(self, references: Sequence[str], path: Path) -> int:
         """Write trainings, all where none is named, into one file; says how many. Raises UnknownTaskError, also where there is
         none."""
-        with self._open() as client:
+        with self.store.read() as client:
             trainings = list_trainings(client)
             if not trainings:
                 raise UnknownTaskError("no training is written down yet, so there is none to export; 'epic22 train' writes one.")
@@ -58,14 +53,10 @@ class MlflowRuns:
         """Write the trainings of a file down, each once however often it is imported. Models of another home are not registered
         here: its champions are not this home's. Raises FileError for a file that cannot be trusted."""
         trees = read_archive(path)
-        with self._open() as client:
+        with self.store.lock():
+            client = self.store.open()
             imported = sum(write_tree(client, self.store, tree) for tree in trees)
         return ImportCounts(imported, len(trees) - imported)
-
-    @contextmanager
-    def _open(self) -> Iterator["MlflowClient"]:
-        with self.store.lock():
-            yield self.store.open()
 
     def _list_files(self, training: Training) -> dict[str, Content]:
         """The files of a training's run, which are read when they are written."""

@@ -9,6 +9,7 @@ import os
 import shutil
 import sqlite3
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -91,6 +92,42 @@ class MlflowStore:
             wait_for_lock(lock, "the tracking of a training")
             with self._translate_faults():
                 yield
+
+    @contextmanager
+    def read(self) -> Iterator["MlflowClient"]:
+        """A client for reading alone, under the lock; where the home cannot be written, on a copy of the database as it is now.
+
+        Raises StorageError as `lock` and `open` do.
+        """
+        if self._is_writable():
+            with self.lock():
+                yield self.open()
+            return
+        with tempfile.TemporaryDirectory(prefix="epic22-runs-") as folder:
+            copy = MlflowStore(Path(folder))
+            self._copy_database(copy.database)
+            with copy.lock():
+                yield copy.open()
+            _close_connections(copy.database)
+
+    def _is_writable(self) -> bool:
+        """Whether this user may make the lock, and change the database."""
+        place = next(folder for folder in (self.home, *self.home.parents) if folder.exists())
+        return all(os.access(one, os.W_OK) for one in (place, self.home / LOCK, self.database) if one.exists())
+
+    def _copy_database(self, to: Path) -> None:
+        """Copy the database, if there is one, without a change to its folder. Raises StorageError."""
+        if not self.database.exists():
+            return
+        try:
+            address = f"{self.database.absolute().as_uri()}?mode=ro"
+            with closing(sqlite3.connect(address, uri=True, timeout=20)) as old, closing(sqlite3.connect(to)) as new:
+                old.backup(new)
+        except sqlite3.OperationalError:
+            # Nobody writes it: who did would have made the file beside it that a reader needs.
+            for ending in ("", "-wal"):
+                if (file := Path(f"{self.database}{ending}")).exists():
+                    shutil.copyfile(file, f"{to}{ending}")
 
     @contextmanager
     def _translate_faults(self) -> Iterator[None]:

@@ -27,5 +27,9 @@ class TrackingStore(Protocol):
         """Wait until no other process writes to the store, and keep the others waiting. Raises StorageError, one sentence, for
         what is refused inside."""
 
+    def read(self) -> AbstractContextManager["MlflowClient"]:
+        """A client for reading alone, no other process writes meanwhile. Raises StorageError, one sentence, also for what is
+        refused inside."""
+
     def open(self) -> "MlflowClient":
         """A client on the tables, which are made where there are none; to be called under the lock. Raises StorageError."""
