@@ -73,7 +73,7 @@ def test_what_is_stored_of_a_job_is_bounded_and_its_ends_stay(database: Database
 
 def test_a_writer_keeps_events_while_the_job_runs_and_the_rest_at_its_end(database: Database, tmp_path: Path) -> None:
     events, attempt = JobEventTable(database), begin_attempt(database, tmp_path)
-    with JobEventWriter(events, seconds=0.05).open_progress(attempt) as progress:
+    with JobEventWriter(events, seconds=0.05).open_progress(attempt, 1) as progress:
         progress.begin("linear: 5 folds", 5, "fold")
         wait_until(lambda: len(events.read(attempt.job)) == 2)
         progress.step()
@@ -108,7 +108,7 @@ class AwayEvents:
 
 def test_events_wait_while_the_store_is_away() -> None:
     events = AwayEvents()
-    with JobEventWriter(events, seconds=0.01).open_progress(AttemptId(1, 2)) as progress:
+    with JobEventWriter(events, seconds=0.01).open_progress(AttemptId(1, 3), 2) as progress:
         progress.note("first")
         time.sleep(0.05)
         events.is_away = False

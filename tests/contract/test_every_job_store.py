@@ -115,6 +115,19 @@ def test_a_cancelled_job_stays_so_whatever_its_process_says(jobs: JobTable) -> N
     assert jobs.retry(job.id).state == "waiting"
 
 
+def test_attempts_are_counted_from_one_whatever_numbers_fence_them(jobs: JobTable, database: Database) -> None:
+    workers, job = WorkerTable(database), jobs.add(REQUEST)
+    assert job.attempts == 0
+    for _ in range(3):
+        workers.register("w")
+        begun = jobs.claim(AttemptId(job.id, jobs.get(job.id).attempt + 1), "w")
+        workers.remove("w", "it no longer answers.")
+    assert begun is not None
+    assert (begun.attempts, begun.attempt) == (3, 5)
+    assert [one.number for one in jobs.list_attempts(job.id)] == [1, 2, 3]
+    assert [one.attempts for one in jobs.list_jobs()] == [3]
+
+
 def test_only_the_newest_attempt_releases_a_job(jobs: JobTable) -> None:
     job = jobs.add(REQUEST)
     jobs.claim(AttemptId(job.id, 1), "w")

@@ -47,6 +47,10 @@ def test_a_job_is_submitted_listed_shown_cancelled_and_tried_again(shell: Shell,
     assert shell("jobs", "watch", "1")[0] == 1
     assert shell("jobs", "retry", "1")[0] == 0
     assert jobs.get(1).state == "waiting"
+    jobs.claim(AttemptId(1, jobs.get(1).attempt + 1), "w")
+    shown = shell.json("jobs", "show", "1")
+    assert shown["job"]["attempt"] == len(shown["attempts"]) == 1
+    assert "running: attempt 1, since " in shell("jobs", "show", "1")[1]
 
 
 def test_how_a_job_stands_is_one_sentence(shell: Shell, jobs: JobTable) -> None:
@@ -126,6 +130,23 @@ def test_a_job_that_died_after_it_registered_a_version_is_one_training(shell: Sh
     components = assemble(Settings(shell.home, 1))
     (due,) = find_due(components, load_retraining_plan(components, None), moment)
     assert not due.is_held_back
+
+
+def test_a_version_that_a_dead_job_left_undecided_is_no_training_to_a_trigger(shell: Shell, jobs: JobTable) -> None:
+    shell("submit", "train", "tenant_churn")
+    assert jobs.claim(AttemptId(1, 1), "w") is not None
+    with jobs.database.write() as connection:
+        connection.execute(insert(JOB_VERSIONS).values(job=1, task="tenant_churn", version="1", is_decided=False))
+    jobs.settle(AttemptId(1, 1), NextStep("dead", "its memory limit is 600 MB.", 1))
+    bundle, store = shell.folder / "bundle", ModelStore(shell.home / "models")
+    bundle.mkdir()
+    store.save("tenant_churn", "linear", "a" * 64, "v0", "provisional", bundle)
+    (shell.home / "retraining.yaml").write_text("at_most_per_week: 1\ntasks: {tenant_churn: {schedule: '0 0 29 2 *'}}")
+    (due,) = shell.json("retrain", "--dry-run")
+    assert due["reason"] == "it was never trained"
+    assert due["held_back"].startswith("trained 1 times in seven days (at most 1)")
+    store.promote("tenant_churn", "1", ())
+    assert shell.json("retrain", "--dry-run") == [], "a person promoted it"
 
 
 MISTAKES = [

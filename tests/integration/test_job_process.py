@@ -62,8 +62,8 @@ def run_child(
     """The outcome of a process that runs the code."""
 
     @contextmanager
-    def collect(attempt: AttemptId) -> Iterator[Progress]:
-        assert attempt == ATTEMPT
+    def collect(attempt: AttemptId, ordinal: int) -> Iterator[Progress]:
+        assert (attempt, ordinal) == (ATTEMPT, 1)
         yield Progress((events if events is not None else []).append)
 
     processes = JobProcesses(collect, (sys.executable, "-c", code), pace=pace)
@@ -207,7 +207,7 @@ def test_the_stream_of_events_is_silent_for_five_seconds_at_most_while_a_process
     moments: list[float] = [time.monotonic()]
 
     @contextmanager
-    def note_moments(attempt: AttemptId) -> Iterator[Progress]:
+    def note_moments(attempt: AttemptId, ordinal: int) -> Iterator[Progress]:
         yield Progress(lambda event: moments.append(time.monotonic()))
 
     code = "import time; end = time.time() + 7\nwhile time.time() < end: pass"

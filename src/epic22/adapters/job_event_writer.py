@@ -24,10 +24,10 @@ class JobEventWriter:
     seconds: float = WRITE_SECONDS
 
     @contextmanager
-    def open_progress(self, attempt: AttemptId) -> Iterator[Progress]:
-        """A progress; what is emitted in it is kept at its end, and no fault of the store ends anything."""
+    def open_progress(self, attempt: AttemptId, ordinal: int) -> Iterator[Progress]:
+        """A progress of the attempt; what is emitted in it is kept at its end, and no fault of the store ends anything."""
         waiting, is_ended = _WaitingEvents(self.events, attempt), threading.Event()
-        waiting.add(AttemptStarted(attempt.number))
+        waiting.add(AttemptStarted(ordinal))
 
         def write_until_end() -> None:
             while not is_ended.wait(self.seconds):

@@ -39,10 +39,10 @@ CAP_SETTING, CAP_SHARE = "EPIC22_MEMORY_CAP", 0.5
 FAULT_SIGNALS: Sequence[int] = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE)
 
 IsAllowed = Callable[[], bool]
-OpenProgress = Callable[[AttemptId], AbstractContextManager[Progress]]
+OpenProgress = Callable[[AttemptId, int], AbstractContextManager[Progress]]
 
 
-def ignore_progress(attempt: AttemptId) -> AbstractContextManager[Progress]:
+def ignore_progress(attempt: AttemptId, ordinal: int) -> AbstractContextManager[Progress]:
     """A progress that nobody listens to."""
     return nullcontext(Progress())
 
@@ -79,10 +79,10 @@ class JobProcesses:
         if not order.directory.is_dir():
             return ChildOutcome(2, f"the directory {order.directory} of the submission is not on this machine.")
         log = JobLog(order.folder)
-        log.add("worker", f"attempt {order.attempt.number} begins: {' '.join(order.arguments)}")
-        with self.open_progress(order.attempt) as progress:
+        log.add("worker", f"attempt {order.ordinal} begins: {' '.join(order.arguments)}")
+        with self.open_progress(order.attempt, order.ordinal) as progress:
             outcome = self._carry_out(order, log, progress, on_start, may_go_on)
-        log.add("worker", f"attempt {order.attempt.number} ended: {outcome.reason or 'done.'}")
+        log.add("worker", f"attempt {order.ordinal} ended: {outcome.reason or 'done.'}")
         return outcome
 
     def _carry_out(

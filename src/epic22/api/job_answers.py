@@ -114,7 +114,7 @@ def _describe_job(job: JobRecord) -> dict[str, Any]:
         "verb": request.verb,
         "subject": first if SUBJECT.fullmatch(first) else None,
         "state": job.state,
-        "attempt": job.attempt,
+        "attempt": job.attempts,
         "priority": request.priority,
         "threads": request.threads,
         "memory_limit": request.memory,

@@ -12,11 +12,19 @@ from epic22.cli.progress_bars import ProgressBars
 from epic22.cli.terminal import print_work
 from epic22.core.job import JobRecord
 from epic22.core.progress import AttemptStarted
+from epic22.core.serialization import collect_views, view
 
 if TYPE_CHECKING:
     from epic22.core.job_event import JobEvent, JobFeed
 
 LOOK_SECONDS = 0.5
+JOB_VIEWS = collect_views(
+    view(
+        JobRecord,
+        "id request program state attempt=attempts faults reason submitted_at not_before worker started_at ended_at schedule",
+    )
+)
+"""Attempts are counted; the number that fences the newest is no count, and nobody's but the program's."""
 
 
 def follow_progress(feed: "JobFeed", job: int, on_change: Callable[[JobRecord], None]) -> JobRecord:

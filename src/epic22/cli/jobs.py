@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from epic22 import bootstrap
-from epic22.cli.job_display import follow_progress
+from epic22.cli.job_display import JOB_VIEWS, follow_progress
 from epic22.cli.options import Json
 from epic22.cli.terminal import print_json, print_line, print_table
 from epic22.config import Settings
@@ -33,7 +33,7 @@ def list_jobs(
     """List the jobs, the newest first."""
     found = bootstrap.open_job_stores(Settings.read()).records.list_jobs(limit=None if every else MAX_SHOWN)
     if json:
-        print_json(found)
+        print_json(found, JOB_VIEWS)
     elif found:
         _print_jobs(found)
     else:
@@ -49,7 +49,7 @@ def _print_jobs(found: "Sequence[JobRecord]") -> None:
 
 def _describe_state(job: "JobRecord") -> str:
     if job.state == "running" and job.started_at is not None:
-        return f"attempt {job.attempt}, since {job.started_at:%H:%M:%S}, on {job.worker}"
+        return f"attempt {job.attempts}, since {job.started_at:%H:%M:%S}, on {job.worker}"
     if job.state == "done" and job.started_at is not None and job.ended_at is not None:
         return f"in {(job.ended_at - job.started_at).total_seconds():,.1f} s"
     return job.reason
@@ -68,7 +68,7 @@ def show(job: Job, json: Json = False) -> None:
     records = bootstrap.open_job_stores(Settings.read()).records
     found, attempts, versions = records.get(job), records.list_attempts(job), records.list_versions(job)
     if json:
-        print_json({"job": found, "attempts": attempts, "versions": versions})
+        print_json({"job": found, "attempts": attempts, "versions": versions}, JOB_VIEWS)
         return
     print_line(f"Job {job}: {found.request}")
     print_line(_describe(found))

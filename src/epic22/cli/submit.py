@@ -3,6 +3,7 @@
 import typer
 
 from epic22 import bootstrap
+from epic22.cli.job_display import JOB_VIEWS
 from epic22.cli.job_request import PASS_ON, Memory, PassOnCommand, Priority, Threads, Words, build_request
 from epic22.cli.options import Json
 from epic22.cli.terminal import print_json, print_line
@@ -31,7 +32,7 @@ def submit_verb(
     request = build_request(words, priority, memory, threads)
     job = bootstrap.submit_job(bootstrap.open_job_stores(Settings.read()).records, request)
     if json:
-        print_json(job)
+        print_json(job, JOB_VIEWS)
         return
     print_line(f"Job {job.id}: {job.request}; {job.request.threads} threads, priority {job.request.priority}.")
     print_line("A worker carries it out: 'epic22 work' starts one; 'epic22 jobs show' says how it stands.", "dim")

@@ -68,7 +68,8 @@ class JobRequest:
 
 @dataclass(frozen=True)
 class AttemptId:
-    """An attempt at a job. Numbers grow with every attempt, and only the newest may change anything."""
+    """An attempt at a job. Numbers grow with every attempt, and only the newest may change anything; what ends one before its
+    time uses up a number too, so that they are no count."""
 
     job: int
     number: int
@@ -91,7 +92,8 @@ class AttemptId:
 
 @dataclass(frozen=True)
 class JobRecord:
-    """A job: its request, the program's version that it was submitted to, its state, the newest attempt and how many failed."""
+    """A job: its request, the program's version that it was submitted to, its state, the number that fences the newest attempt,
+    and how many failed. `attempts` is how many began: what people count."""
 
     id: int
     request: JobRequest
@@ -106,6 +108,7 @@ class JobRecord:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     schedule: str | None = None
+    attempts: int = 0
 
     @property
     def is_open(self) -> bool:
@@ -115,7 +118,8 @@ class JobRecord:
 
 @dataclass(frozen=True)
 class AttemptRecord:
-    """An attempt as it went: by which worker, on which machine, in which process, and how it ended."""
+    """An attempt as it went: by which worker, on which machine, in which process, and how it ended. The first of its job has the
+    number 1."""
 
     number: int
     worker: str
@@ -147,7 +151,7 @@ class JobVersion:
 @dataclass(frozen=True)
 class ChildOrder:
     """A process for an attempt: the arguments of the command line, in a directory, its log in a folder, within a memory limit in
-    bytes if any."""
+    bytes if any. `ordinal` counts the attempts at its job from 1."""
 
     attempt: AttemptId
     arguments: tuple[str, ...]
@@ -155,6 +159,7 @@ class ChildOrder:
     folder: Path
     threads: int
     memory: int | None = None
+    ordinal: int = 1
 
 
 @dataclass(frozen=True)

@@ -171,7 +171,7 @@ class Worker:
             return
         self.current = job
         try:
-            self.say(f"job {job.id} ({job.request}): begins, attempt {attempt.number}.")
+            self.say(f"job {job.id} ({job.request}): begins, attempt {job.attempts}.")
             self._settle(attempt, job, self._carry_out(attempt, job))
         finally:
             self.left = None if self.left is None else self.left - 1
@@ -195,6 +195,7 @@ class Worker:
             self.parts.folder / str(job.id),
             request.threads,
             request.memory,
+            job.attempts,
         )
         return self.parts.start_child(order, lambda process: self._note_process(attempt, process), self._build_check(attempt))
 

@@ -62,8 +62,8 @@ class AttemptFence:
         submitted_at = connection.execute(query).scalar_one_or_none()
         if submitted_at is None:
             raise AttemptError(
-                f"attempt {self.attempt.number} at job {self.attempt.job} is not its newest any more: the job was cancelled, or "
-                "another worker has it; nothing was changed."
+                f"this attempt at job {self.attempt.job} is not its newest any more: the job was cancelled, or another worker "
+                "has it; nothing was changed."
             )
         return FencedTransaction(connection, self.attempt.job, submitted_at)
 

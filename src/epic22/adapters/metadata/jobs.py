@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, insert, select, true, update
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, true, update
 
 from epic22 import __version__
 from epic22.adapters.metadata.database import Database
@@ -20,6 +20,9 @@ from epic22.core.job import OPEN_STATES, AttemptId, AttemptRecord, JobRecord, Jo
 
 MAX_REASON = 2_000
 MAX_NUMBER = 2**63 - 1
+_ATTEMPTS = select(func.count()).where(JOB_ATTEMPTS.c.job == JOBS.c.id).correlate(JOBS).scalar_subquery()
+SELECT_JOBS = select(JOBS, _ATTEMPTS.label("attempts"))
+"""Jobs with how many attempts at each began."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class JobTable:
 
     def list_jobs(self, states: Sequence[JobState] = (), limit: int | None = None) -> tuple[JobRecord, ...]:
         """The jobs in any of these states, all where none is named, newest first, at most so many."""
-        query = select(JOBS).order_by(JOBS.c.id.desc()).limit(limit)
+        query = SELECT_JOBS.order_by(JOBS.c.id.desc()).limit(limit)
         with self.database.read() as connection:
             return tuple(map(_to_job, connection.execute(query.where(JOBS.c.state.in_(states)) if states else query)))
 
@@ -50,7 +53,7 @@ class JobTable:
         """The attempts at a job, oldest first."""
         query = select(JOB_ATTEMPTS).where(JOB_ATTEMPTS.c.job == job).order_by(JOB_ATTEMPTS.c.number)
         with self.database.read() as connection:
-            return tuple(map(to_attempt, connection.execute(query)))
+            return tuple(to_attempt(row, ordinal) for ordinal, row in enumerate(connection.execute(query), 1))
 
     def list_versions(self, job: int) -> tuple[JobVersion, ...]:
         """The model versions that a job registered, oldest first."""
@@ -62,7 +65,7 @@ class JobTable:
         """The waiting jobs of this program's version whose pause is over, in the order in which they are to run."""
         due = (JOBS.c.state == "waiting") & (JOBS.c.program == self.program) & (JOBS.c.not_before <= to_text(now()))
         with self.database.read() as connection:
-            return tuple(map(_to_job, connection.execute(select(JOBS).where(due).order_by(JOBS.c.priority, JOBS.c.id))))
+            return tuple(map(_to_job, connection.execute(SELECT_JOBS.where(due).order_by(JOBS.c.priority, JOBS.c.id))))
 
     def claim(self, attempt: AttemptId, worker: str) -> JobRecord | None:
         """Begin an attempt whose number is the next; None where the job waits no more, or for another attempt."""
@@ -176,7 +179,7 @@ def lose_attempt(connection: Connection, attempt: AttemptId, step: NextStep) -> 
 
 def _read_job(connection: Connection, job: int) -> JobRecord:
     # No database keeps a greater number, nor compares with one.
-    row = connection.execute(select(JOBS).where(JOBS.c.id == job)).one_or_none() if abs(job) <= MAX_NUMBER else None
+    row = connection.execute(SELECT_JOBS.where(JOBS.c.id == job)).one_or_none() if abs(job) <= MAX_NUMBER else None
     if row is None:
         raise UnknownTaskError(f"there is no job {job}; 'epic22 jobs list' names those there are.")
     return _to_job(row)
@@ -190,9 +193,9 @@ def _to_job(row: "Row[Any]") -> JobRecord:
     return JobRecord(**stored | times | submitted | {"request": JobRequest.from_json(row.request)})
 
 
-def to_attempt(row: "Row[Any]") -> AttemptRecord:
-    """The attempt of a row."""
-    stored = {name: value for name, value in row._mapping.items() if name != "job"}
+def to_attempt(row: "Row[Any]", ordinal: int) -> AttemptRecord:
+    """The attempt of a row, by its place among those at its job."""
+    stored = {name: value for name, value in row._mapping.items() if name != "job"} | {"number": ordinal}
     times = {"began_at": datetime.fromisoformat(row.began_at), "ended_at": to_time(row.ended_at)}
     return AttemptRecord(**stored | times)
 
