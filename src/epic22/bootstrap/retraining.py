@@ -1,6 +1,6 @@
 """Retraining by a plan: what is due on the stored data, what would have been, and the jobs that follow."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -10,6 +10,7 @@ from epic22.bootstrap.components import Components
 from epic22.bootstrap.jobs import open_job_stores
 from epic22.core.errors import FileError
 from epic22.core.job import OPEN_STATES, JobRecord, JobRequest
+from epic22.core.lineage import ModelVersion
 from epic22.core.ports import Registry
 from epic22.core.quality.checks import QualityRules
 from epic22.core.retraining.moment import DataGrowth, QualityAlarm, ReadAlarms, TaskMoment
@@ -18,6 +19,7 @@ from epic22.core.tables.canonical import CANONICAL
 from epic22.core.tables.versions import LakeVersion
 from epic22.features.catalog import get_feature
 from epic22.services.jobs import submit_job
+from epic22.services.promote import list_models
 from epic22.services.quality import assess_quality
 from epic22.services.retraining import DueTraining, PastData, PastTrainings, find_due_trainings, replay_plan
 
@@ -42,9 +44,12 @@ def find_due(components: Components, plan: RetrainingPlan, now: datetime | None 
     log, read_alarms = components.table_store.log(), _open_alarms(components)
     records = open_job_stores(components.settings).records
     jobs = [job for job in records.list_jobs((*OPEN_STATES, "dead")) if job.request.verb == "train"]
+    versions = {job.id: records.list_versions(job.id) for job in jobs}
     # A job that registered a version counts by that.
-    counted = [job for job in jobs if job.is_open or not records.list_versions(job.id)]
-    moments = {task.task: _look_at(components.registry, task.task, log, now, read_alarms) for task in plan.tasks}
+    counted = [job for job in jobs if job.is_open or not versions[job.id]]
+    left = {(one.task, one.version) for job in jobs if not job.is_open for one in versions[job.id] if not one.is_decided}
+    finished = {task.task: _list_finished(components.registry, task.task, left) for task in plan.tasks}
+    moments = {name: _look_at(name, models, log, now, read_alarms) for name, models in finished.items()}
     histories = {name: _read_history(components.registry, counted, name) for name in moments}
     return find_due_trainings(plan, moments, histories)
 
@@ -82,8 +87,15 @@ def list_task_tables(task: str) -> frozenset[str]:
     return needs or frozenset(table.name for table in CANONICAL)
 
 
-def _look_at(registry: Registry, task: str, log: Sequence[LakeVersion], now: datetime, read_alarms: ReadAlarms) -> TaskMoment:
-    models = registry.list_versions(task)
+def _list_finished(registry: Registry, task: str, left: Container[tuple[str, str]]) -> tuple[ModelVersion, ...]:
+    """The versions of a task, oldest first, without those that jobs left as they died and nobody has decided since."""
+    models = list_models(registry, task)
+    return tuple(one.version for one in models if one.state != "not promoted" or (task, one.version.version) not in left)
+
+
+def _look_at(
+    task: str, models: Sequence[ModelVersion], log: Sequence[LakeVersion], now: datetime, read_alarms: ReadAlarms
+) -> TaskMoment:
     newest = models[-1] if models else None
     trained_at = None if newest is None else _in_utc(datetime.fromisoformat(newest.made_at))
     learned = None if newest is None else next((one for one in reversed(log) if newest.data_version in one.ids), None)
