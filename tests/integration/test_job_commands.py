@@ -90,6 +90,7 @@ def test_options_of_a_plan_that_no_training_takes_are_one_sentence_and_no_job(
     assert err.count("\n") == 1
     plan(shell, "[--override-reason, because]")
     assert "options: --override-reason needs a person's key" in shell("retrain", *words)[2]
+    assert "options: --override-reason needs a person's key" in shell("submit", "retrain", *words)[2]
     assert jobs.list_jobs() == ()
 
 
@@ -157,6 +158,13 @@ MISTAKES = [
     (("submit", "ingest"), "nothing to ingest"),
     (("submit", "ingest", ".", "--follow"), "never ends"),
     (("submit", "ingest", "--source", "postgresql://me:secret@host/erp"), "env:NAME"),
+    (("submit", "predict", "nope", "--portfolio"), "no feature 'nope'; there are predictive_maintenance"),
+    (("submit", "predict", "tenant_churn", "--at", "2024-06-01"), "--at goes with --portfolio"),
+    (("submit", "predict", "tenant_churn", "--portfolio", "--at", "soon"), "--at"),
+    (("submit", "predict", "tenant_churn", "--portfolio", "--out", "answers.txt"), "--out answers.txt: answers are written as"),
+    (("submit", "retrain"), "retraining.yaml: there is no plan"),
+    (("submit", "retrain", "--plan", "absent.yaml"), "absent.yaml: no such file"),
+    (("schedule", "add", "--name", "a", "--cron", "0 3 * * 1", "retrain"), "retraining.yaml: there is no plan"),
     (("submit", "serve"), "does not carry out 'serve'"),
     (("submit", "--memory", "5MB", "train", "tenant_churn"), "--memory is 5 MB"),
     (("submit", "--memory", "much", "train", "tenant_churn"), "--memory is 'much'"),

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from epic22.adapters.answer_files import check_answer_file as check_answer_file
     from epic22.adapters.unfinished_work import count_unfinished_work as count_unfinished_work
     from epic22.bootstrap.answer_export import FileRequest as FileRequest
     from epic22.bootstrap.answer_export import WrittenAnswers as WrittenAnswers
@@ -90,6 +91,7 @@ if TYPE_CHECKING:
     from epic22.bootstrap.training import train_panel_file as train_panel_file
     from epic22.bootstrap.tuning import build_tuning as build_tuning
     from epic22.features.catalog import FEATURES as FEATURES
+    from epic22.features.catalog import get_feature as get_feature
     from epic22.reports.json import VIEWS as VIEWS
     from epic22.reports.quality_document import build_quality_document as build_quality_document
     from epic22.services.consume import BatchPolicy as BatchPolicy
@@ -107,6 +109,7 @@ if TYPE_CHECKING:
 
 NAMES = {
     "epic22.adapters.unfinished_work": ("count_unfinished_work",),
+    "epic22.adapters.answer_files": ("check_answer_file",),
     "epic22.bootstrap.answer_export": ("FileRequest", "WrittenAnswers", "export_portfolio", "write_answers"),
     "epic22.bootstrap.attempt": ("begin_training",),
     "epic22.bootstrap.comparison": (
@@ -154,7 +157,7 @@ NAMES = {
         "train_panel_file",
     ),
     "epic22.bootstrap.tuning": ("build_tuning",),
-    "epic22.features.catalog": ("FEATURES",),
+    "epic22.features.catalog": ("FEATURES", "get_feature"),
     "epic22.reports.json": ("VIEWS",),
     "epic22.reports.quality_document": ("build_quality_document",),
     "epic22.services.consume": ("BatchPolicy", "Waiting"),

@@ -80,13 +80,26 @@ def _check_ingest(context: Context) -> None:
 
 
 def _check_prediction(context: Context) -> None:
-    """Raise UserError where the file is not there."""
-    _require_files(context.params, "file")
+    """Raise UserError where the file is not there, and for what the verb itself refuses before it looks for a model: that may
+    come to be by a job before this one."""
+    from epic22.cli.predict import check_question
+
+    values = context.params
+    _require_files(values, "file")
+    check_question(*(values[name] for name in ("task", "file", "portfolio", "at", "data")))
+    if values["out"] is not None:
+        bootstrap.check_answer_file(Path(values["out"]))
 
 
 def _check_retraining(context: Context) -> None:
-    """Raise UserError where the plan is not there."""
+    """Raise UserError where there is no plan, or one that the verb refuses."""
+    from epic22.cli.retrain import load_plan
+
+    path, settings = context.params.get("plan"), Settings.read()
     _require_files(context.params, "plan")
+    # Workers that share a database have homes, and so plans, of their own.
+    if path is not None or settings.database_url is None:
+        load_plan(bootstrap.assemble(settings), None if path is None else Path(path))
 
 
 def _require_files(values: Mapping[str, Any], *names: str) -> None:

@@ -1,5 +1,6 @@
 """`epic22 predict`: a file's rows, a panel's series or a whole portfolio through a task's champion."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,10 +53,11 @@ def predict(
 
     epic22 predict tenant_churn --portfolio --at 2024-06-01
     """
-    _refuse_contradictions(file, portfolio, at, data)
+    moment = check_question(task, file, portfolio, at, data)
+    if out is not None:
+        bootstrap.check_answer_file(out)
     components = bootstrap.assemble(Settings.read())
     if portfolio:
-        moment = None if at is None else parse_timestamp(at, "--at")
         _predict_portfolio(components, bootstrap.FeatureMoment(task, moment, data, version), reasons, out, json)
     elif out is not None:
         with show_progress() as bars:
@@ -90,13 +92,17 @@ def _print_written(written: "WrittenAnswers", json: bool) -> None:
     print_line(f"Answers: {written.path}")
 
 
-def _refuse_contradictions(file: Path | None, portfolio: bool, at: str | None, data: int | None) -> None:
-    """Raise UserError for options that do not go together."""
+def check_question(task: str, file: Path | None, portfolio: bool, at: str | None, data: int | None) -> datetime | None:
+    """The moment of a portfolio, where one is named. Raises UserError for what needs no model to be refused: options that do not
+    go together, a portfolio of what is no feature, a moment that is none."""
     if portfolio and file is not None:
         raise UserError(f"--portfolio predicts from the stored tables; leave {file} or --portfolio out.")
     for name, value in (("--at", at), ("--data", data)):
         if value is not None and not portfolio:
             raise UserError(f"{name} goes with --portfolio; the rows of a file have their own moments. Add --portfolio.")
+    if portfolio:
+        bootstrap.get_feature(task)
+    return None if at is None else parse_timestamp(at, "--at")
 
 
 def _print_predictions(task: str, predicted: "FilePredictions") -> None:

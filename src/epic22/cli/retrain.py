@@ -15,6 +15,7 @@ from epic22.config import Settings
 from epic22.core.errors import UserError
 
 if TYPE_CHECKING:
+    from epic22.bootstrap import Components
     from epic22.core.retraining.plan import RetrainingPlan
     from epic22.services.retraining import DueTraining
 
@@ -38,8 +39,7 @@ def retrain(
     A training is a job ('epic22 work' carries it out), and its model passes the gates of any other before it serves.
     """
     components = bootstrap.assemble(Settings.read())
-    read = bootstrap.load_retraining_plan(components, plan)
-    _check_options(read)
+    read = load_plan(components, plan)
     if replay is not None:
         due, jobs = bootstrap.replay_past(components, read, timedelta(days=replay)), {}
     else:
@@ -53,6 +53,13 @@ def retrain(
         print_line(f"{span}; tasks of the plan: {', '.join(task.task for task in read.tasks)}.")
         return
     _print_due(due, jobs)
+
+
+def load_plan(components: "Components", path: Path | None) -> "RetrainingPlan":
+    """The plan in a file, that of the home where None. Raises UserError where it is none, or has options no training takes."""
+    plan = bootstrap.load_retraining_plan(components, path)
+    _check_options(plan)
+    return plan
 
 
 def _check_options(plan: "RetrainingPlan") -> None:
