@@ -34,11 +34,11 @@ def jobs(shell: Shell) -> JobTable:
 
 def test_a_job_is_submitted_listed_shown_cancelled_and_tried_again(shell: Shell, jobs: JobTable) -> None:
     code, out, err = shell(
-        "submit", "--priority", "2", "--memory", "4GB", "--threads", "3", "train", "tenant_churn", "--folds", "2"
+        "submit", "--priority", "2", "--memory", "4GB", "--threads", "3", "train", "tenant_churn", "--trials", "2"
     )
     assert (code, err) == (0, "")
-    assert "Job 1: train tenant_churn --folds 2; 3 threads, priority 2." in out
-    expected = JobRequest("train", ("tenant_churn", "--folds", "2"), shell.folder, 3, 2, 4_000_000_000)
+    assert "Job 1: train tenant_churn --trials 2; 3 threads, priority 2." in out
+    expected = JobRequest("train", ("tenant_churn", "--trials", "2"), shell.folder, 3, 2, 4_000_000_000)
     assert jobs.get(1).request == expected
     assert shell.json("jobs", "list")[0]["state"] == "waiting"
     assert "at most 4 GB of memory" in shell("jobs", "show", "1")[1]
@@ -155,6 +155,7 @@ MISTAKES = [
     (("submit", "train", "tenant_chrn"), "there is no feature 'tenant_chrn'"),
     (("submit", "train", "--csv", "away.csv", "--label", "y"), "away.csv: no such file"),
     (("submit", "train", "tenant_churn", "--override-reason", "because"), "needs a person's key"),
+    (("submit", "train", "tenant_churn", "--label", "y"), "--label: only with a table of your own"),
     (("submit", "ingest"), "nothing to ingest"),
     (("submit", "ingest", ".", "--follow"), "never ends"),
     (("submit", "ingest", "--source", "postgresql://me:secret@host/erp"), "env:NAME"),

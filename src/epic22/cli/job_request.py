@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from click import Context
 from typer.core import TyperCommand
 
 from epic22 import bootstrap
 from epic22.cli.main import load_verb
+from epic22.cli.options import list_given
 from epic22.config import Settings, parse_memory
 from epic22.core.errors import UserError
 from epic22.core.job import JOB_VERBS, USUAL_PRIORITY, JobRequest
+from epic22.spec.training_spec import list_options
 
 PASS_ON = {"ignore_unknown_options": True, "allow_interspersed_args": True}
 """For a command whose arguments are those of another verb."""
@@ -54,8 +55,11 @@ def build_request(
     return JobRequest(verb, arguments, Path.cwd(), threads or Settings.read().threads, priority, limit)
 
 
-def _check_training(context: Context) -> None:
-    """Raise UserError for a training that names no task, and for a key, which a worker has not."""
+def _check_training(context: typer.Context) -> None:
+    """Raise UserError for a training that names no task, for options that it has no use for, and for a key, which a worker has
+    not."""
+    from epic22.cli.train import check_options
+
     values = context.params
     if values.get("override_reason") is not None:
         raise UserError("--override-reason needs a person's key, which no worker has; promote the version with 'epic22 promote'.")
@@ -68,9 +72,11 @@ def _check_training(context: Context) -> None:
     if feature is not None and feature not in (*names, "all"):
         raise UserError(f"there is no feature {feature[:40]!r}; the features are {', '.join(names)}, or all.")
     _require_files(values, "csv", "task_file")
+    given = {name: values[name] for name in list_given(context, [field.parameter for field in list_options()])}
+    check_options(feature, given, values.get("data"), None)
 
 
-def _check_ingest(context: Context) -> None:
+def _check_ingest(context: typer.Context) -> None:
     """Raise UserError for an ingest that names no place, or never ends."""
     if context.params.get("follow"):
         raise UserError("--follow never ends; schedule an ingest with 'epic22 schedule add' instead.")
@@ -79,7 +85,7 @@ def _check_ingest(context: Context) -> None:
     _require_files(context.params, "folder", "mapping")
 
 
-def _check_prediction(context: Context) -> None:
+def _check_prediction(context: typer.Context) -> None:
     """Raise UserError where the file is not there, and for what the verb itself refuses before it looks for a model: that may
     come to be by a job before this one."""
     from epic22.cli.predict import check_question
@@ -91,7 +97,7 @@ def _check_prediction(context: Context) -> None:
         bootstrap.check_answer_file(Path(values["out"]))
 
 
-def _check_retraining(context: Context) -> None:
+def _check_retraining(context: typer.Context) -> None:
     """Raise UserError where there is no plan, or one that the verb refuses."""
     from epic22.cli.retrain import load_plan
 
@@ -109,7 +115,7 @@ def _require_files(values: Mapping[str, Any], *names: str) -> None:
             raise UserError(f"{path}: no such file or folder; paths are relative to {Path.cwd()}, for the worker too.")
 
 
-CHECKS: Mapping[str, Callable[[Context], None]] = {
+CHECKS: Mapping[str, Callable[[typer.Context], None]] = {
     "train": _check_training,
     "ingest": _check_ingest,
     "predict": _check_prediction,

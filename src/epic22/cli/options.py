@@ -26,7 +26,7 @@ def with_spec_options(
     def decorate(verb: Callable[..., None]) -> Callable[..., None]:
         @wraps(verb)
         def command(context: typer.Context, **values: Any) -> None:
-            given = {name: values[name] for name in names if _is_given(context, name)}
+            given = {name: values[name] for name in list_given(context, names)}
             verb(given, **{name: value for name, value in values.items() if name not in names})
 
         hints = get_type_hints(verb, include_extras=True)
@@ -40,8 +40,9 @@ def with_spec_options(
     return decorate
 
 
-def _is_given(context: typer.Context, name: str) -> bool:
-    return getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
+def list_given(context: typer.Context, names: Sequence[str]) -> list[str]:
+    """Those of the parameters that are on the command line."""
+    return [name for name in names if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"]
 
 
 def _build_parameter(field: SpecField, hidden: bool) -> Parameter:

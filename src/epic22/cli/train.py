@@ -63,14 +63,7 @@ def train(
 
     epic22 train --csv rents.csv --panel wide --id zip --time month --label rent --frequency M --horizon 12
     """
-    job: Job = "feature" if feature is not None else "panel" if "panel" in given else "table"
-    unused = list_unused(job, given)
-    of_forecasts = [field.key.option for field in unused if job == "table" and field.key.is_used_by("feature")]
-    _refuse_options(of_forecasts, FORECASTS_ONLY)
-    _refuse_options([field.key.option for field in unused], REFUSALS[job])
-    own = {"--data": data, "--override-reason": override_reason}
-    if feature is None:
-        _refuse_options([name for name, value in own.items() if value is not None], "only with a feature of the stored tables.")
+    job = check_options(feature, given, data, override_reason)
     with explain_interruption():
         if feature is not None:
             train_features(feature, bootstrap.read_spec(given), data, override_reason, json)
@@ -79,6 +72,19 @@ def train(
             train_forecast(bootstrap.read_spec(given), json)
         else:
             train_table(bootstrap.read_spec(given), json)
+
+
+def check_options(feature: str | None, given: Mapping[str, Any], data: int | None, override_reason: str | None) -> Job:
+    """What is trained. Raises UserError for options that it has no use for."""
+    job: Job = "feature" if feature is not None else "panel" if "panel" in given else "table"
+    unused = list_unused(job, given)
+    of_forecasts = [field.key.option for field in unused if job == "table" and field.key.is_used_by("feature")]
+    _refuse_options(of_forecasts, FORECASTS_ONLY)
+    _refuse_options([field.key.option for field in unused], REFUSALS[job])
+    own = {"--data": data, "--override-reason": override_reason}
+    if feature is None:
+        _refuse_options([name for name, value in own.items() if value is not None], "only with a feature of the stored tables.")
+    return job
 
 
 def _refuse_options(unused: Sequence[str], why: str) -> None:
