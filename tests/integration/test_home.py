@@ -437,11 +437,12 @@ def test_a_folder_in_the_place_of_the_pointer_is_set_aside_and_of_another_file_n
 
 
 def test_a_promotion_by_hand_that_the_home_refuses_names_the_place(tmp_path: Path) -> None:
-    store = trained(tmp_path)[1]
+    run, store = trained(tmp_path)
+    store.save("toy", "linear", run.version.model_hash, "v0", "proven", store.folder("toy", "1") / "bundle")
     (store.root / "toy" / ".champion.lock").unlink(missing_ok=True)
     (store.root / "toy" / ".champion.lock").mkdir()
     with pytest.raises(StorageError, match=r"\.champion\.lock: a folder lies where a file belongs; move it away"):
-        promote_version(assemble(Settings(tmp_path, 1)), "toy", "1", "it served well")
+        promote_version(assemble(Settings(tmp_path, 1)), "toy", "2", "it served well")
     assert store.champion("toy").version == "1"
 
 
