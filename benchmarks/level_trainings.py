@@ -24,6 +24,7 @@ from epic22.services.pipelines.rows import RowPipeline
 from epic22.services.pipelines.series import ForecastConfig, SeriesPipeline
 from epic22.services.train import train
 from epic22.services.training_run import RowRun, SeriesRun
+from epic22.services.tune import Tuning
 from epic22.spec.flat_file import load_task_data
 from epic22.spec.panel_file import PanelFile, load_panel_task_data
 from epic22.spec.task_request import build_split_request
@@ -83,24 +84,24 @@ LONG_PANEL = 300
 """Stretches from which on a panel is forecast one period ahead: three times as many would take a minute and a half a training."""
 
 
-def train_on_noise(cell: Cell, rng: np.random.Generator) -> list[float]:
-    """The OUTCOMES of one training; a table that the folds refuse is drawn again."""
+def train_on_noise(cell: Cell, rng: np.random.Generator, tuning: Tuning | None = None) -> list[float]:
+    """The OUTCOMES of one training, with a search of rows where one is given; a table that the folds refuse is drawn again."""
     with tempfile.TemporaryDirectory(prefix="levels-") as folder:
         if cell.kind == "panel":
             return _summarise_panel(_train_panel(cell, rng, Path(folder)))
         for _ in range(MAX_DRAWS):
             with suppress(SplitError):
-                return _summarise_rows(_train_rows(cell, rng, Path(folder)))
+                return _summarise_rows(_train_rows(cell, rng, Path(folder), tuning))
     raise ValueError(f"{cell.name}: none of {MAX_DRAWS} tables can be split.")
 
 
-def _train_rows(cell: Cell, rng: np.random.Generator, folder: Path) -> RowRun:
+def _train_rows(cell: Cell, rng: np.random.Generator, folder: Path, tuning: Tuning | None) -> RowRun:
     path = folder / "noise.csv"
     draw_table(cell, rng).write_csv(path)
     spec = build_spec(csv=path, label="y", task="noise", **ROLES.get(cell.kind, {}))
     data = load_task_data(spec)
     split = replace(build_split_request(spec), test_rows=data.test_rows)
-    return train(RowPipeline(data, split, threads=1), ModelStore(folder / "models"))
+    return train(RowPipeline(data, split, threads=1, tuning=tuning), ModelStore(folder / "models"))
 
 
 def _train_panel(cell: Cell, rng: np.random.Generator, folder: Path) -> SeriesRun:

@@ -3,6 +3,7 @@
     nice -n 15 python benchmarks/levels.py verdicts                # verdicts and intervals alone, on drawn fold predictions
     nice -n 15 python benchmarks/levels.py verdicts --name before  # with PYTHONPATH set to another tree's src
     nice -n 15 python benchmarks/levels.py trainings               # whole trainings on tables of noise; --kinds, --sizes: some
+    nice -n 15 python benchmarks/levels.py trainings --trials 8 --sizes 60 300    # the same tables with searches of 8 trials
     python benchmarks/levels.py page                               # summary and page of what there is
 
 Each table's figures are kept in benchmarks/.levels, so that a run goes on where it was stopped, and what came of each training
@@ -32,8 +33,10 @@ from epic22.core.evaluation.crossval import Evaluation, build_evaluation, comput
 from epic22.core.evaluation.forecast_metrics import SKILL, compare_forecasts, compute_score_with_interval
 from epic22.core.evaluation.predictions import FoldPredictions
 from epic22.core.evaluation.significance import Verdict, compare
+from epic22.core.selection.budget import Budget
 from epic22.core.statistics import Interval
 from epic22.core.task import Array, Metric
+from epic22.services.tune import Tuning
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / "benchmarks" / ".levels"
@@ -179,13 +182,15 @@ def run_advice(name: str, tables: int, deadline: float) -> None:
         run_cell(CACHE / name / f"advice {cell.name}.npy", tables, deadline, partial(check_advice, cell))
 
 
-def run_trainings(name: str, tables: int, deadline: float, kinds: Sequence[str], sizes: Sequence[int]) -> None:
+def run_trainings(
+    name: str, tables: int, deadline: float, kinds: Sequence[str], sizes: Sequence[int], tuning: Tuning | None
+) -> None:
     """Train on tables of noise, after those whose outcomes are committed; small cells first."""
     take_committed_trainings(name)
     for cell in sorted(TRAINING_CELLS, key=lambda cell: sizes.index(cell.n) if cell.n in sizes else -1):
         if cell.n in sizes and cell.kind in kinds:
             planned = min(tables, PLANNED[f"training {cell.name}"])
-            run_cell(CACHE / name / f"training {cell.name}.npy", planned, deadline, partial(_train, cell))
+            run_cell(CACHE / name / f"training {cell.name}.npy", planned, deadline, partial(_train, cell, tuning))
 
 
 def take_committed_trainings(name: str) -> None:
@@ -210,8 +215,8 @@ def write_trainings(name: str) -> None:
         (RESULTS / f"{name}-trainings.json").write_text(json.dumps(lines, indent=1) + "\n")
 
 
-def _train(cell: Cell, table: int) -> list[float]:
-    return train_on_noise(cell, np.random.default_rng(seed_of(cell, table)))
+def _train(cell: Cell, tuning: Tuning | None, table: int) -> list[float]:
+    return train_on_noise(cell, np.random.default_rng(seed_of(cell, table)), tuning)
 
 
 def run_components(name: str, tables: int, deadline: float) -> None:
@@ -321,7 +326,8 @@ def main() -> None:
     """The layer that was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("layer", choices=("verdicts", "advice", "trainings", "components", "page"))
-    parser.add_argument("--name", default="after")
+    parser.add_argument("--name")
+    parser.add_argument("--trials", type=int, help="of a search in each training; kept by a name of its own")
     parser.add_argument("--tables", type=int, default=TABLES)
     parser.add_argument("--minutes", type=float, default=math.inf)
     parser.add_argument("--largest", type=int, default=SIZES[-1])
@@ -329,17 +335,19 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", type=int, default=sorted({cell.n for cell in TRAINING_CELLS}))
     parser.add_argument("--effects", nargs="+", choices=tuple(AREAS), default=tuple(AREAS))
     options = parser.parse_args()
+    tuning = None if options.trials is None else Tuning(Budget(options.trials))
+    name = options.name or ("after" if tuning is None else f"searched-{options.trials}")
     deadline = time.monotonic() + 60 * options.minutes
     if options.layer == "verdicts":
-        run_verdicts(options.name, options.tables, deadline, options.largest, options.effects)
+        run_verdicts(name, options.tables, deadline, options.largest, options.effects)
     if options.layer == "advice":
-        run_advice(options.name, options.tables, deadline)
+        run_advice(name, options.tables, deadline)
     if options.layer == "components":
-        run_components(options.name, options.tables, deadline)
+        run_components(name, options.tables, deadline)
     if options.layer == "trainings":
-        run_trainings(options.name, options.tables, deadline, options.kinds, options.sizes)
-    write_trainings(options.name)
-    write_results(options.name)
+        run_trainings(name, options.tables, deadline, options.kinds, options.sizes, tuning)
+    write_trainings(name)
+    write_results(name)
     write_page(RESULTS, PAGE, PLANNED)
 
 
