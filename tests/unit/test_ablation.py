@@ -115,7 +115,11 @@ def test_parts_that_a_problem_lacks_are_named_and_not_trained() -> None:
 @pytest.mark.parametrize(
     ("family", "error", "message"),
     [
-        ("constant", UserError, "--family constant has no parts that could be switched off; name one of linear, boosting"),
+        (
+            "constant",
+            UserError,
+            "--family constant has no parts that could be switched off; name one of linear, additive, boosting",
+        ),
         ("hazard", ColumnError, "does not predict a label of kind binary"),
         ("cnn", ColumnError, "cnn reads a sequence, and no columns are declared as its steps"),
     ],

@@ -66,7 +66,7 @@ def test_the_reference_is_the_first_named_or_the_boosted_trees_and_the_simple_fa
 @pytest.mark.parametrize(
     ("named", "error", "message"),
     [
-        (("boosting",), UserError, "needs two families; name another, such as linear or lightgbm"),
+        (("boosting",), UserError, "needs two families; name another, such as linear or additive or lightgbm"),
         (("boosting", "boosting"), UserError, "needs two families"),
         (("boosting", "xgb"), UnknownTaskError, "no model family 'xgb'; there are constant, linear"),
         (("boosting", "hazard"), ColumnError, "hazard does not predict a label of kind binary; leave it out"),

@@ -33,13 +33,15 @@ def test_a_bar_is_missed_where_chance_does_not_explain_it() -> None:
         "binary noise 60": {"certain": certain, "scores": {"roc_auc": {"covered": wide}}},
         "binary moderate 300": {"certain": certain, "scores": {"roc_auc": {"covered": wide}, "log_loss": {"covered": narrow}}},
     }
-    lines = page.list_misses({"cells": cells})
+    lines = page.list_misses({"cells": cells}, {})
     assert [line.split(":")[0] for line in lines if line] == [
         "* binary noise 60",
         "* binary moderate 300, roc_auc",
         "* binary moderate 300, log_loss",
     ]
-    assert page.list_misses({"cells": {}})[0] == "No bar is missed."
+    assert page.list_misses({"cells": {}}, {})[0] == "No bar is missed."
+    searched = {"trainings": {"binary noise 60": {"better": certain}, "rare noise 60": {"better": certain | {"low": 0.01}}}}
+    assert [line.split(":")[0] for line in page.list_misses({"cells": {}}, searched) if line] == ["* search binary noise 60"]
 
 
 def test_the_page_names_the_cells_that_have_fewer_tables_than_planned() -> None:

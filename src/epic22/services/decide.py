@@ -1,5 +1,6 @@
 """This week's list: whom to visit, call or look at, ranked by what acting is expected to save, or by how much is to change."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -77,7 +78,7 @@ def decide(model: Model, data: BoundTask, at: datetime, capacity: int, in_sample
     request = data.build_request(eligible)
     cases = EligibleCases(eligible, request, model.predict(FrameRequest(request)))
     listed = RANKINGS[data.data_type](model.costs, data.task, cases, capacity)
-    saving = float(sum(case.saving or 0.0 for case in listed)) if model.costs else None
+    saving = math.fsum(case.saving or 0.0 for case in listed) if model.costs else None
     return DecisionList(name, model.version, at, capacity, len(cases.predictions), listed, saving, in_sample)
 
 
