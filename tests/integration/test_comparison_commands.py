@@ -76,7 +76,7 @@ def test_a_task_file_says_which_rows_and_its_search_is_left_out_in_words(shell: 
     ("verb", "options", "message"),
     [
         ("compare", ["--families", "boosting"], "--families boosting: a comparison needs two families"),
-        ("compare", ["--families", "boosting,xgb"], "no model family 'xgb'; there are constant, linear, boosting"),
+        ("compare", ["--families", "boosting,xgb"], "no model family 'xgb'; there are constant, linear, additive, boosting"),
         ("compare", ["--families", "boosting,hazard"], "hazard does not predict a label of kind binary; leave it out"),
         ("compare", ["--trials", "5"], "--trials: families are compared as they come; epic22 train searches"),
         ("compare", ["--cost-miss", "5"], "--cost-miss: families are compared before any use"),
