@@ -59,13 +59,17 @@ class Cell:
 
 @dataclass(frozen=True)
 class RowDraw:
-    """A table's experiment with the responses of a model and of its rival, and the metric that decides between them."""
+    """A table's experiment with the responses of a model and of its rival, and the metric that decides between them.
+
+    `draw_model` draws another model that knows as much as the first and errs by itself; None where that is not asked of the kind.
+    """
 
     experiment: Experiment
     model: tuple[FoldPredictions, ...]
     rival: tuple[FoldPredictions, ...]
     metric: Metric
     scored: tuple[Metric, ...]
+    draw_model: Callable[[], tuple[FoldPredictions, ...]] | None = None
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,14 @@ def _draw_binary(cell: Cell, rng: np.random.Generator) -> RowDraw:
         groups = rng.normal(size=(2, int(group[-1]) + 1))
         label_part = math.sqrt(GROUP_SHARE) * groups[0][group] + math.sqrt(1 - GROUP_SHARE) * label_part
         row_part = math.sqrt(GROUP_SHARE) * groups[1][group] + math.sqrt(1 - GROUP_SHARE) * row_part
+
+    def draw_model() -> tuple[FoldPredictions, ...]:
+        part = rng.normal(size=n)
+        if group is not None:
+            shared = rng.normal(size=int(group[-1]) + 1)[group]
+            part = math.sqrt(GROUP_SHARE) * shared + math.sqrt(1 - GROUP_SHARE) * part
+        return _draw_parts(experiment, part, respond, rng)
+
     if cell.kind == "time":
         at = np.datetime64("2020-01-01", "us") + np.arange(n) * np.timedelta64(1, "D")
     y = (label_part < stats.norm.ppf(share)).astype(np.float64)
@@ -133,7 +145,7 @@ def _draw_binary(cell: Cell, rng: np.random.Generator) -> RowDraw:
 
     model = _draw_parts(experiment, row_part, respond, rng)
     rival = tuple(FoldPredictions(f, np.full(len(f.test), experiment.examples.y[f.train].mean())) for f in experiment.plan.folds)
-    return RowDraw(experiment, model, rival, AVERAGE_PRECISION, (AVERAGE_PRECISION, ROC_AUC))
+    return RowDraw(experiment, model, rival, AVERAGE_PRECISION, (AVERAGE_PRECISION, ROC_AUC), draw_model)
 
 
 def _draw_multiclass(cell: Cell, rng: np.random.Generator) -> RowDraw:

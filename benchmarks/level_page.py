@@ -36,6 +36,11 @@ SEARCHES = """The same tables in `train --trials 8`: each fold's training part i
 inner fold, and the folds outside judge. Racing changes no verdict's level where these are as above.
 """
 
+CHOICES = """Models that know equally much and err by themselves; the best by average precision is taken, as a training takes its
+champion. *Own* is its 95 % interval of the area as if it had been the only one; *allowing* is the one that a training says of a
+champion (decision 0061): at a confidence that all that were as good hold at once. *Among* is how many that were on average.
+"""
+
 MAX_CERTAIN, MIN_COVERED, MAX_COVERED = 0.05, 0.93, 0.98
 BARS = """Bars: of noise at most 5 % is called certain; 95 % intervals hold the truth in at least 93 %, and from 300 rows, or
 stretches, on in at most 98 %. A bar is missed where the Monte-Carlo interval of the share lies beyond it.
@@ -90,6 +95,12 @@ def write_page(results: Path, page: Path, planned: Mapping[str, int]) -> None:
             ),
             [row for c in after["cells"] for row in _rows_of_coverage(c, before, after)],
         ),
+        "\n## The best of several\n",
+        CHOICES,
+        _table(
+            ("cell", "tables", *(f"best of {k}: own, allowing, among" for k in ("2", "3"))),
+            [_row_of_choice(c, record) for c, record in after.get("choices", {}).items()],
+        ),
         "\n## What more data then shows\n",
         ADVICE,
         _table(
@@ -133,6 +144,12 @@ def list_misses(after: Mapping[str, Any], searched: Mapping[str, Any]) -> list[s
         for cell, record in records.get("trainings", {}).items():
             if record["better"]["low"] > MAX_CERTAIN:
                 lines.append(f"* {what} {cell}: {_percent(record['better'])} called certainly better.")
+            if record.get("covered", {}).get("high", 1.0) < MIN_COVERED:
+                lines.append(f"* {what} {cell}: {_percent(record['covered'])} covered.")
+    for cell, record in after.get("choices", {}).items():
+        for count, shares in record.items():
+            if count != "tables" and shares["allowed"]["high"] < MIN_COVERED:
+                lines.append(f"* best of {count}, {cell}: {_percent(shares['allowed'])} covered.")
     return [*(lines or ["No bar is missed."]), ""]
 
 
@@ -187,6 +204,11 @@ def _row_of_advice(cell: str, advice: Mapping[str, Any]) -> tuple[str, ...]:
     then, near = _percent(advice.get("certain_then")), _percent(advice.get("certain_then_near"))
     counts = f"{advice['tables']:,}", f"{advice['asked']:,}", f"{advice.get('factor', '–')}"
     return cell, *counts, then, f"{advice.get('near', 0):,}", near
+
+
+def _row_of_choice(cell: str, record: Mapping[str, Any]) -> tuple[str, ...]:
+    counts = (f"{_percent(record[k]['own'])}, {_percent(record[k]['allowed'])}, {record[k]['among']:g}" for k in ("2", "3"))
+    return cell, f"{record['tables']:,}", *counts
 
 
 def _row_of_components(ratio: str, record: Mapping[str, Any]) -> tuple[str, ...]:

@@ -2,8 +2,10 @@
 
     nice -n 15 python benchmarks/levels.py verdicts                # verdicts and intervals alone, on drawn fold predictions
     nice -n 15 python benchmarks/levels.py verdicts --name before  # with PYTHONPATH set to another tree's src
+    nice -n 15 python benchmarks/levels.py choices                 # the interval of the best of several, on drawn predictions
     nice -n 15 python benchmarks/levels.py trainings               # whole trainings on tables of noise; --kinds, --sizes: some
     nice -n 15 python benchmarks/levels.py trainings --trials 8 --sizes 60 300    # the same tables with searches of 8 trials
+    nice -n 15 python benchmarks/levels.py uncovered               # those again whose interval did not hold one half
     python benchmarks/levels.py page                               # summary and page of what there is
 
 Each table's figures are kept in benchmarks/.levels, so that a run goes on where it was stopped, and what came of each training
@@ -29,10 +31,11 @@ from level_page import write_page
 from level_trainings import OUTCOMES, train_on_noise
 from stamp import machine
 
-from epic22.core.evaluation.crossval import Evaluation, build_evaluation, compute_scores
+from epic22.core.evaluation.crossval import Evaluation, build_evaluation, compute_scores, widen_scores
 from epic22.core.evaluation.forecast_metrics import SKILL, compare_forecasts, compute_score_with_interval
+from epic22.core.evaluation.metrics import ROC_AUC
 from epic22.core.evaluation.predictions import FoldPredictions
-from epic22.core.evaluation.significance import Verdict, compare
+from epic22.core.evaluation.significance import Verdict, adjust_for_multiple_comparisons, compare
 from epic22.core.selection.budget import Budget
 from epic22.core.statistics import Interval
 from epic22.core.task import Array, Metric
@@ -77,6 +80,12 @@ FEW_TRAININGS = 20
 ADVICE_CELLS: tuple[Cell, ...] = tuple(Cell(kind, "weak", n) for n in (60, 300) for kind in ROW_KINDS)
 """Where what was asked for is drawn next."""
 
+
+CHOICE_CELLS: tuple[Cell, ...] = tuple(
+    Cell(kind, effect, n) for n in (60, 300, 1000) for effect in ("noise", "moderate") for kind in ("binary", "rare", "groups")
+)
+CHOICES = (2, 3)
+"""Of how many models the best is taken, in the cells above."""
 
 TABLES, TRAININGS = 2000, 200
 PLANNED = {cell.name: TABLES for cell in CELLS} | {
@@ -193,6 +202,21 @@ def run_trainings(
             run_cell(CACHE / name / f"training {cell.name}.npy", planned, deadline, partial(_train, cell, tuning))
 
 
+def run_uncovered(name: str, kinds: Sequence[str], sizes: Sequence[int]) -> None:
+    """Train again on the tables whose interval did not hold the truth: enough where the code of today has an interval that holds
+    whatever the former one held, as the one that allows for the choice."""
+    take_committed_trainings(name)
+    for cell in sorted(TRAINING_CELLS, key=lambda cell: cell.n):
+        path = CACHE / name / f"training {cell.name}.npy"
+        rows = _load(path)
+        if cell.n not in sizes or cell.kind not in kinds or not len(rows):
+            continue
+        for table in np.flatnonzero(rows[:, OUTCOMES.index("covered")] == 0):
+            rows[table] = _train(cell, None, int(table))
+            _save(path, rows)
+            print(f"{cell.name}, table {table}: {dict(zip(OUTCOMES, rows[table].tolist(), strict=True))}", flush=True)
+
+
 def take_committed_trainings(name: str) -> None:
     """Put the committed outcomes where a run goes on from, unless there are more already: a training takes seconds."""
     path = RESULTS / f"{name}-trainings.json"
@@ -217,6 +241,45 @@ def write_trainings(name: str) -> None:
 
 def _train(cell: Cell, tuning: Tuning | None, table: int) -> list[float]:
     return train_on_noise(cell, np.random.default_rng(seed_of(cell, table)), tuning)
+
+
+def judge_choice(cell: Cell, table: int) -> list[float]:
+    """Of the best of each count of models: whether its own 95 % interval holds the true area, and the one that allows for the
+    choice; and among how many it was chosen."""
+    rng = np.random.default_rng(seed_of(cell, table))
+    draw = draw_rows(cell, rng)
+    assert draw.draw_model is not None
+    drawn = [draw.model, *(draw.draw_model() for _ in range(max(CHOICES) - 1))]
+    models = [
+        build_evaluation(draw.experiment, f"model {i}", compute_scores(draw.experiment, draw.scored, parts), parts)
+        for i, parts in enumerate(drawn)
+    ]
+    row: list[float] = []
+    for count in CHOICES:
+        best = max(models[:count], key=lambda one: one.score(draw.metric.name).value)
+        others = [one for one in models[:count] if one is not best]
+        verdicts = adjust_for_multiple_comparisons([compare(draw.experiment, best, one, draw.metric) for one in others])
+        n_choices = 1 + sum(not one.better for one in verdicts)
+        pair = (best, widen_scores(draw.experiment, best, n_choices))
+        areas = [one.score(ROC_AUC.name) for one in pair]
+        row += [*(float(area.low <= AREAS[cell.effect] <= area.high) for area in areas), float(n_choices)]
+    return row
+
+
+def run_choices(name: str, tables: int, deadline: float) -> None:
+    """The best of several on drawn predictions."""
+    for cell in CHOICE_CELLS:
+        run_cell(CACHE / name / f"choice {cell.name}.npy", tables, deadline, partial(judge_choice, cell))
+
+
+def summarise_choices(rows: Array) -> dict[str, Any]:
+    """By the count of models: shares covered by the best one's own interval and by the one that allows for the choice."""
+    summary: dict[str, Any] = {"tables": len(rows)}
+    for number, count in enumerate(CHOICES):
+        own, allowed, among = rows[:, 3 * number : 3 * number + 3].T
+        shares = {"own": _share(int(own.sum()), len(rows)), "allowed": _share(int(allowed.sum()), len(rows))}
+        summary[str(count)] = shares | {"among": round(float(among.mean()), 2)}
+    return summary
 
 
 def run_components(name: str, tables: int, deadline: float) -> None:
@@ -311,7 +374,8 @@ def write_results(name: str) -> None:
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{name}.json"
     stored = json.loads(path.read_text()) if path.exists() else {}
-    sections = {"cells": cells, "advice": advice, "trainings": trainings, "components": components}
+    choices = {c.name: summarise_choices(rows) for c in CHOICE_CELLS if len(rows := _load(CACHE / name / f"choice {c.name}.npy"))}
+    sections = {"cells": cells, "advice": advice, "trainings": trainings, "components": components, "choices": choices}
     record = {"machine": machine()} | {key: keep_larger(stored.get(key, {}), new) for key, new in sections.items()}
     path.write_text(json.dumps(record, indent=1) + "\n")
 
@@ -325,7 +389,7 @@ def keep_larger(stored: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, 
 def main() -> None:
     """The layer that was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("layer", choices=("verdicts", "advice", "trainings", "components", "page"))
+    parser.add_argument("layer", choices=("verdicts", "advice", "choices", "trainings", "uncovered", "components", "page"))
     parser.add_argument("--name")
     parser.add_argument("--trials", type=int, help="of a search in each training; kept by a name of its own")
     parser.add_argument("--tables", type=int, default=TABLES)
@@ -342,10 +406,14 @@ def main() -> None:
         run_verdicts(name, options.tables, deadline, options.largest, options.effects)
     if options.layer == "advice":
         run_advice(name, options.tables, deadline)
+    if options.layer == "choices":
+        run_choices(name, options.tables, deadline)
     if options.layer == "components":
         run_components(name, options.tables, deadline)
     if options.layer == "trainings":
         run_trainings(name, options.tables, deadline, options.kinds, options.sizes, tuning)
+    if options.layer == "uncovered":
+        run_uncovered(name, options.kinds, options.sizes)
     write_trainings(name)
     write_results(name)
     write_page(RESULTS, PAGE, PLANNED)

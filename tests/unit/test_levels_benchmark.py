@@ -84,3 +84,51 @@ def test_another_clone_goes_on_from_the_committed_outcomes_of_trainings(tmp_path
     levels._save(tmp_path / "two" / "after" / f"{cell}.npy", more)
     levels.take_committed_trainings("after")
     np.testing.assert_array_equal(np.load(tmp_path / "two" / "after" / f"{cell}.npy"), more)
+
+
+def test_only_tables_whose_interval_missed_are_trained_again_and_keep_their_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    levels = benchmark_module("levels")
+    cell, trained = levels.Cell("binary", "noise", 60), []
+    monkeypatch.setattr(levels, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(levels, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(levels, "TRAINING_CELLS", (cell,))
+
+    def note_table(_: object, __: object, table: int) -> list[float]:
+        trained.append(table)
+        return [0.0, 0.0, 0.0, float(table == 1)]
+
+    monkeypatch.setattr(levels, "_train", note_table)
+    path = tmp_path / "cache" / "after" / "training binary noise 60.npy"
+    levels._save(path, np.array([[1.0, 0.0, 1.0, 1.0], [0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]))
+    levels.run_uncovered("after", ("binary",), (60,))
+    assert trained == [1, 2]
+    assert np.load(path).tolist() == [[1.0, 0.0, 1.0, 1.0], [0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0]]
+    levels.run_uncovered("after", ("rare",), (60,))
+    levels.run_uncovered("after", ("binary",), (300,))
+    assert trained == [1, 2]
+
+
+def test_of_the_best_of_several_the_interval_that_allows_for_it_holds_what_its_own_holds() -> None:
+    levels = benchmark_module("levels")
+    cell = levels.Cell("binary", "noise", 60)
+    rows = np.array([levels.judge_choice(cell, table) for table in range(6)])
+    for place in (0, 3):
+        assert (rows[:, place + 1] >= rows[:, place]).all()
+    summary = levels.summarise_choices(rows)
+    assert summary["tables"] == 6
+    assert summary["2"]["among"] <= 2
+    assert summary["3"]["among"] <= 3
+
+
+def test_the_page_names_a_training_whose_interval_holds_too_seldom() -> None:
+    page = benchmark_module("level_page")
+    fine, low = {"share": 0.95, "low": 0.92, "high": 0.97}, {"share": 0.88, "low": 0.83, "high": 0.92}
+    after = {
+        "cells": {},
+        "trainings": {"groups noise 300": {"better": {"share": 0, "low": 0.0, "high": 0.02}, "covered": low}},
+        "choices": {"binary noise 60": {"tables": 2000, "2": {"allowed": fine}, "3": {"allowed": low}}},
+    }
+    lines = [line.split(":")[0] for line in page.list_misses(after, {}) if line]
+    assert lines == ["* training groups noise 300", "* best of 3, binary noise 60"]

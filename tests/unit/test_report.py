@@ -234,3 +234,16 @@ def test_who_left_early_is_shown_with_the_folds_that_it_saw(runs: dict[Kind, Row
     assert "early_exit" not in to_json(run.leaderboard[0], VIEWS)
     print_training(TrainingResult(run, Path("report.html"), ""))
     assert f"{left.family} {words}." in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_champion_among_several_that_cannot_be_told_apart_says_that_its_intervals_allow_for_it(
+    runs: dict[Kind, RowRun], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = runs["binary"]
+    for n in (1, 3):
+        champion = replace(run.champion, scores=tuple(replace(score, n_choices=n) for score in run.champion.scores))
+        chosen = replace(run, champion=champion, leaderboard=(champion, *run.leaderboard[1:]))
+        assert ("The champion was chosen among 3 that" in render_report(chosen, NO_PICTURES)) == (n == 3)
+        assert to_json(chosen, VIEWS)["champion"]["chosen_among"] == n
+        print_training(TrainingResult(chosen, Path("report.html"), ""))
+        assert ("The champion was chosen among 3" in " ".join(capsys.readouterr().out.split())) == (n == 3)

@@ -28,6 +28,8 @@ def print_training(result: "TrainingResult[RowRun]") -> None:
     rows.append(["seconds a fit", *(format_figure(e.fit_seconds) for e in run.leaderboard)])
     rows.append(["milliseconds a row", *(format_figure(e.ms_per_row) for e in run.leaderboard)])
     print_table(f"{run.task.name}: out-of-fold scores with 95 % intervals, best family first", headers, rows)
+    if run.choice_note:
+        print_line(run.choice_note)
     for evaluation in run.leaderboard:
         if evaluation.early_exit is not None:
             print_line(f"{evaluation.family} {evaluation.early_exit.words}.")

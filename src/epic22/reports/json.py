@@ -159,7 +159,12 @@ VIEWS: Views = collect_views(
         "promotion search=search_result verdicts comparison explanation honest=split_comparisons coverage=intervals warnings "
         "notes columns=task.columns column_plan derived=task.formulas",
         loss=_describe_loss,
-        champion=lambda run: {"family": run.version.family, "version": run.version.version, "status": run.version.status},
+        champion=lambda run: {
+            "family": run.version.family,
+            "version": run.version.version,
+            "status": run.version.status,
+            "chosen_among": run.champion.n_choices,
+        },
         explanation=lambda run: run.explanation and VersionedExplanation(run.version, run.explanation),
     ),
     view(

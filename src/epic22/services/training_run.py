@@ -132,6 +132,17 @@ class RowRun(TrainingRun, RowSelection):
         """How many rows the scores are of: all examples, or more where only a sample of them is held."""
         return len(self.examples) if self.n_table_rows is None else self.n_table_rows
 
+    @property
+    def choice_note(self) -> str:
+        """What the champion's intervals allow for, in words; empty where it is certainly better than the others."""
+        n = self.champion.n_choices
+        if n == 1:
+            return ""
+        return (
+            f"The champion was chosen among {n} that can't be told apart, and the best of several was lucky too: its intervals "
+            "are wider than those of the others, to allow for it."
+        )
+
     def describe_parameters(self) -> dict[str, str]:
         """Target, folds, rows and columns."""
         return {

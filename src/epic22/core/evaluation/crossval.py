@@ -15,7 +15,7 @@ from epic22.core.data.folds import Fold
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.data.sequence_columns import leave_out_steps
 from epic22.core.evaluation.inner_folds import split_inner_fold, split_inner_folds
-from epic22.core.evaluation.jackknife import compute_score_error, find_independent_units, jackknife_means
+from epic22.core.evaluation.jackknife import compute_score_error, compute_t_quantile, find_independent_units, jackknife_means
 from epic22.core.evaluation.predictions import FittedFold, FoldPredictions
 from epic22.core.evaluation.survival import list_target_metrics
 from epic22.core.experiment import Experiment
@@ -36,12 +36,13 @@ class MetricScore(Interval):
     """A metric's mean over folds with its 95 % interval; `folds` are the single values (NaN where undefined).
 
     `left_out` are the means when each part of what is independent is left out in turn, by which two scores on one experiment are
-    compared.
+    compared. `n_choices` are the families that the best was chosen among without certainty: its interval allows for that.
     """
 
     metric: str
     folds: tuple[float, ...]
     left_out: tuple[float, ...] = ()
+    n_choices: int = 1
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,11 @@ class Evaluation:
     def score(self, metric: str) -> MetricScore:
         """The score of that metric; KeyError where it was not measured."""
         return {score.metric: score for score in self.scores}[metric]
+
+    @property
+    def n_choices(self) -> int:
+        """Among how many families it was chosen without certainty; 1 where it was not chosen, or for certain."""
+        return max((score.n_choices for score in self.scores), default=1)
 
     def without_models(self) -> "Evaluation":
         """The same without the models that were kept for explaining."""
@@ -333,6 +339,26 @@ def compute_scores(
         ends = metric.bounds.compute_interval(value, error, units.quantile, units.informative)
         scores.append(MetricScore(value, *ends, metric.name, tuple(row.tolist()), tuple(left_out.tolist())))
     return tuple(scores)
+
+
+def widen_scores(experiment: Experiment, evaluation: Evaluation, n_choices: int) -> Evaluation:
+    """The evaluation with intervals that hold though it is the best of `n_choices` that none of them is certainly better than.
+
+    The best of several was also the luckiest, so its own 95 % interval holds less often: of two that know nothing in 90 %. All
+    their intervals hold at once where each has a share of what may miss (Bonferroni), and so does that of whichever is chosen.
+    Those that are certainly worse could not have been chosen, and do not count (Zrnic and Fithian 2024).
+    """
+    if n_choices <= 1:
+        return evaluation
+    metrics = {metric.name: metric for metric in list_target_metrics(experiment.task.target)}
+    units = find_independent_units(experiment)
+    quantile, scores = compute_t_quantile(units.degrees_of_freedom, n_choices), []
+    for score in evaluation.scores:
+        metric = metrics[score.metric]
+        error = compute_score_error(experiment, metric, evaluation.fold_predictions, np.array(score.left_out))
+        low, high = metric.bounds.compute_interval(score.value, error, quantile, units.informative)
+        scores.append(replace(score, low=low, high=high, n_choices=n_choices))
+    return replace(evaluation, scores=tuple(scores))
 
 
 def _mean(values: Array) -> float:

@@ -23,6 +23,7 @@ from epic22.core.evaluation.crossval import (
     build_evaluation,
     compute_scores,
     measure_ms_per_row,
+    widen_scores,
 )
 from epic22.core.evaluation.metrics import list_metrics
 from epic22.core.evaluation.predictions import FittedFold, FoldPredictions
@@ -131,7 +132,15 @@ def _recentre(metric: Metric, sampled: MetricScore, folds: Array) -> MetricScore
     value = float(np.nanmean(folds)) if not np.isnan(folds).all() else float("nan")
     shift = value - sampled.value
     low, high = (metric.bounds.clip(end + shift) for end in (sampled.low, sampled.high))
-    return MetricScore(value, low, high, sampled.metric, tuple(folds.tolist()))
+    return MetricScore(value, low, high, sampled.metric, tuple(folds.tolist()), n_choices=sampled.n_choices)
+
+
+def widen_large_scores(experiment: Experiment, evaluation: LargeEvaluation, n_choices: int) -> LargeEvaluation:
+    """The evaluation with intervals that hold though it is the best of `n_choices`, see `crossval.widen_scores`."""
+    sampled, metrics = widen_scores(experiment, evaluation.sampled, n_choices), list_metrics(experiment.task.target)
+    pairs = zip(metrics, sampled.scores, evaluation.full.scores, strict=True)
+    full = tuple(_recentre(metric, score, np.array(of_all.folds)) for metric, score, of_all in pairs)
+    return replace(evaluation, sampled=sampled, full=replace(evaluation.full, scores=full))
 
 
 @dataclass(frozen=True, eq=False)

@@ -67,9 +67,13 @@ class IndependentUnits:
         return 2.0 / ((self.informative + 1) * (self.informative + 2))
 
 
-def compute_t_quantile(degrees_of_freedom: int) -> float:
-    """Student's, of a 95 % interval; NaN without degrees of freedom."""
-    return float(stdtrit(degrees_of_freedom, (1 + CONFIDENCE) / 2)) if degrees_of_freedom > 0 else math.nan
+def compute_t_quantile(degrees_of_freedom: int, n_choices: int = 1) -> float:
+    """Student's, of a 95 % interval, or of as many that all hold at once in 95 %; NaN without degrees of freedom.
+
+    >>> round(compute_t_quantile(49), 2), round(compute_t_quantile(49, n_choices=2), 2)
+    (2.01, 2.31)
+    """
+    return float(stdtrit(degrees_of_freedom, 1 - (1 - CONFIDENCE) / (2 * n_choices))) if degrees_of_freedom > 0 else math.nan
 
 
 def find_independent_units(experiment: Experiment) -> IndependentUnits:

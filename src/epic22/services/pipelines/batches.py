@@ -25,6 +25,7 @@ from epic22.core.evaluation.crossval_large import (
     evaluate,
     fit_all,
     is_matrix_on_disk,
+    widen_large_scores,
 )
 from epic22.core.evaluation.held_out import HeldOutPredictions, VersionEvaluation
 from epic22.core.evaluation.predictions import FittedFold
@@ -40,9 +41,11 @@ from epic22.services.column_prices import attach_prices
 from epic22.services.comparison import compare_in_use
 from epic22.services.gates.gate import Evidence
 from epic22.services.pipelines.rows import (
+    allow_for_choice,
     assess_selection,
     choose_champion,
     collect_row_evidence,
+    count_choices,
     evaluate_row_version,
     explain_best,
     find_constant,
@@ -142,10 +145,14 @@ class BatchPipeline:
             comparison=compare_in_use(experiment, leaderboard, champion),
             explanation=explanation,
         )
+        chosen, n_choices = champion.family, count_choices(champion, verdicts)
+        families = [
+            widen_large_scores(experiment, one, n_choices if one.sampled.family == chosen else 1) for one in board.families
+        ]
         return BatchSelection(
-            assess_selection(experiment, selection),
-            next(one for one in board.families if one.sampled.family == champion.family),
-            (*(one.full.without_models() for one in board.families), *board.incumbents),
+            assess_selection(experiment, allow_for_choice(experiment, selection)),
+            next(one for one in families if one.sampled.family == chosen),
+            (*(one.full.without_models() for one in families), *board.incumbents),
         )
 
     def fit(self, plan: BatchPlan, selection: BatchSelection, progress: Progress) -> FittedFold:

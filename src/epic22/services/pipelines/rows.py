@@ -15,7 +15,7 @@ from epic22.core.data.task_data import TaskData
 from epic22.core.errors import ColumnError
 from epic22.core.evaluation.baselines import INCUMBENT, evaluate_incumbent, evaluate_oracle
 from epic22.core.evaluation.challenge import Challenge, meet_recipe
-from epic22.core.evaluation.crossval import Candidate, Evaluation, evaluate, make_default_recipe
+from epic22.core.evaluation.crossval import Candidate, Evaluation, evaluate, make_default_recipe, widen_scores
 from epic22.core.evaluation.early_exit import N_FINALISTS, evaluate_with_early_exits, restrict_evaluation
 from epic22.core.evaluation.explain.explanation import Explanation, explain
 from epic22.core.evaluation.fairness import PromotionDecision
@@ -236,9 +236,10 @@ def select_champion(plan: RowPlan, leaderboard: tuple[Evaluation, ...], progress
     if experiment.task.policy.learning_curve:
         curve = compute_learning_curve(experiment, leaderboard, champion, progress, plan.candidates.planner)
         comparison = replace(comparison, curve=curve)
-    return RowSelection(
+    selection = RowSelection(
         leaderboard=leaderboard, champion=champion, verdicts=verdicts, comparison=comparison, explanation=explanation
     )
+    return allow_for_choice(experiment, selection)
 
 
 def evaluate_all(
@@ -323,6 +324,18 @@ def choose_champion(
     others = [e for e in leaderboard if e is not champion]
     others.sort(key=lambda e: not is_baseline(e.family))
     return champion, adjust_for_multiple_comparisons([_compare_common_folds(experiment, champion, other) for other in others])
+
+
+def count_choices(champion: Evaluation, verdicts: Sequence[Verdict]) -> int:
+    """Among how many the champion was chosen by their scores: itself, and each family that learns and is not certainly worse."""
+    return 1 + sum(not is_baseline(one.against) and not one.better for one in verdicts)
+
+
+def allow_for_choice(experiment: Experiment, selection: RowSelection) -> RowSelection:
+    """The selection with a champion whose intervals hold though it was chosen, on the board as well."""
+    chosen = selection.champion
+    champion = widen_scores(experiment, chosen, count_choices(chosen, selection.verdicts))
+    return replace(selection, champion=champion, leaderboard=tuple(champion if e is chosen else e for e in selection.leaderboard))
 
 
 def _compare_common_folds(experiment: Experiment, champion: Evaluation, other: Evaluation) -> Verdict:
