@@ -74,8 +74,8 @@ def test_a_time_limit_that_is_over_leaves_the_best_family_as_it_comes_and_says_w
 ) -> None:
     late = Deadline(0.0, lambda: 1.0)
     result = run(tmp_path, replace(LINEAR, budget=Budget(seconds=5), deadline=late, nested=nested))
-    assert {"constant", "linear", "boosting"} == {e.family for e in result.leaderboard}
-    assert result.champion.family in ("linear", "boosting")
+    assert {"constant", "linear", "boosting"} == {e.family for e in result.leaderboard} - {"average"}
+    assert result.champion.family in ("linear", "boosting", "average")
     assert result.search_result is None
     (warning,) = [one for one in result.warnings if "--time-limit 5 was too short" in one]
     assert "takes about --time-limit " in warning

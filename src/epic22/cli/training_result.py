@@ -41,6 +41,8 @@ def print_training(result: "TrainingResult[RowRun]") -> None:
         )
     _print_coverage(result)
     print_comparison(run)
+    if run.average_note:
+        print_line(run.average_note)
     if run.search_result is not None:
         search = run.search_result
         members = ", ".join(f"{search.trials[turn].family} {weight:.0%}" for turn, weight in search.weights)

@@ -74,6 +74,10 @@ class TargetKind:
         """The response that belongs to raw scores: the scores themselves where there is no link that holds for every model."""
         return raw
 
+    def link(self, response: Array) -> Array:
+        """Raw scores whose response this is; of classes but for what is the same for all of a row's."""
+        return np.asarray(response, dtype=np.float64)
+
     def expand_response(self, response: Array) -> Array:
         """The response with a column for each class, (n, k), where there are classes."""
         return response
@@ -188,6 +192,15 @@ class BinaryTarget(_ClassTarget):
         """The logistic function of log-odds."""
         return np.asarray(expit(raw))
 
+    def link(self, response: Array) -> Array:
+        """Log-odds of probabilities (n,), finite for those of 0 and 1 too.
+
+        >>> BinaryTarget().link(np.array([0.5, 1.0])).round(1).tolist()
+        [0.0, 27.6]
+        """
+        p = np.clip(np.asarray(response, dtype=np.float64), MIN_SHARE, 1 - MIN_SHARE)
+        return np.asarray(np.log(p) - np.log1p(-p))
+
     def predict_response(self, estimator: Predictor, X: Array) -> Array:
         """The probability of the positive class, (n,)."""
         return np.asarray(estimator.predict_proba(X)[:, 1])
@@ -223,6 +236,10 @@ class MulticlassTarget(_ClassTarget):
         """The softmax of scores (…, k)."""
         shifted = np.exp(raw - raw.max(axis=-1, keepdims=True))
         return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
+
+    def link(self, response: Array) -> Array:
+        """Logarithms of probabilities (n, k), finite for those of 0 too."""
+        return np.asarray(np.log(np.maximum(np.asarray(response, dtype=np.float64), MIN_SHARE)))
 
     def predict_response(self, estimator: Predictor, X: Array) -> Array:
         """Class probabilities, (n, k)."""

@@ -156,9 +156,10 @@ VIEWS: Views = collect_views(
     view(
         RowRun,
         "task=task.name data_version=data_version.id loss? model_hash=version.model_hash folds=plan audit leaderboard champion "
-        "promotion search=search_result verdicts comparison explanation honest=split_comparisons coverage=intervals warnings "
-        "notes columns=task.columns column_plan derived=task.formulas",
+        "promotion search=search_result average? verdicts comparison explanation honest=split_comparisons coverage=intervals "
+        "warnings notes columns=task.columns column_plan derived=task.formulas",
         loss=_describe_loss,
+        average=lambda run: dict(run.average_weights) or None,
         champion=lambda run: {
             "family": run.version.family,
             "version": run.version.version,

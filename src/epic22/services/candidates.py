@@ -1,5 +1,6 @@
 """Who takes part in a race: the families as they come, with the columns that are planned for them, and the search."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -7,15 +8,19 @@ import numpy as np
 
 from epic22.core.evaluation.crossval import (
     Candidate,
+    Evaluation,
+    FoldFits,
     count_folds_at_once,
     evaluate,
     make_candidate,
     make_default_recipe,
+    summarise_folds,
 )
 from epic22.core.evaluation.inner_folds import split_search_folds
 from epic22.core.experiment import Experiment
-from epic22.core.models.catalog import DEFAULT_FAMILY, ENSEMBLE, get_family
+from epic22.core.models.catalog import AVERAGE, DEFAULT_FAMILY, ENSEMBLE, get_family
 from epic22.core.progress import Progress
+from epic22.core.selection.average import FamilyAverage, average_families, fit_average, supports_average
 from epic22.core.selection.feature_selection import ColumnBudget as ColumnBudget
 from epic22.core.selection.feature_selection import ColumnPlanner
 from epic22.core.task import Array
@@ -48,11 +53,12 @@ class RunConfig:
 @dataclass(frozen=True)
 class Candidates:
     """Who takes part, the search among them, if there is one, and who plans their columns; None where those are taken as
-    declared."""
+    declared. `average` is that of the families as they come, where the time is limited."""
 
     members: tuple[Candidate, ...]
     search: NestedSearch | None
     planner: ColumnPlanner | None
+    average: FamilyAverage | None = None
 
     def get(self, family: str) -> Candidate:
         """The one of that name."""
@@ -72,7 +78,63 @@ def prepare_candidates(preparation: Preparation, config: RunConfig, progress: Pr
         for fold in folds:
             candidates.planner.plan(fold.train)
             progress.step()
+    if candidates.search is not None and candidates.search.needs_time:
+        return _begin_with_average(candidates, candidates.search, experiment, progress), preparation
     return candidates, preparation
+
+
+def _begin_with_average(candidates: Candidates, search: NestedSearch, experiment: Experiment, progress: Progress) -> Candidates:
+    """The candidates with what stands before the search begins: the families as they come, evaluated, and their average with
+    others that the search would try, as far as a share of the time goes. The search leaves the time to fit them on all rows."""
+    n_folds, families, seconds = len(experiment.plan.folds), [], 0.0
+    for candidate in (one for one in candidates.members if one.fit is not search):
+        progress.begin(f"{candidate.name}: {n_folds} folds", n_folds, "fold")
+        began = time.monotonic()
+        evaluated = evaluate(experiment, candidate, progress.step)
+        seconds = max(seconds, time.monotonic() - began)
+        families.append(replace(candidate, evaluation=evaluated))
+    if not supports_average(experiment.task.target):
+        return replace(candidates, members=(*families, Candidate(ENSEMBLE.name, search)))
+    evaluations = [one.evaluation for one in families if one.evaluation is not None]
+    evaluations = [one for one in evaluations if not get_family(one.family).is_baseline]
+    evaluations += _evaluate_others(search, experiment, evaluations, seconds, progress)
+    average = average_families(experiment, {one.family: one.fold_predictions for one in evaluations}) if evaluations else None
+    if average is None:
+        return replace(candidates, members=(*families, Candidate(ENSEMBLE.name, search)))
+    fit_seconds = sum(one.fit_seconds for one in evaluations if one.family in average.families)
+    fits = FoldFits(average.fold_predictions, (fit_seconds,))
+    member = Candidate(
+        AVERAGE.name,
+        lambda known, train: fit_average(replace(experiment, examples=known), average, train, search.recipes(train)),
+        evaluation=summarise_folds(experiment, AVERAGE.name, fits),
+    )
+    tuning = replace(search.tuning, deadline=search.tuning.deadline.move_earlier(fit_seconds))
+    search = replace(search, tuning=tuning)
+    return replace(candidates, members=(*families, member, Candidate(ENSEMBLE.name, search)), search=search, average=average)
+
+
+def _evaluate_others(
+    search: NestedSearch, experiment: Experiment, evaluations: Sequence[Evaluation], seconds: float, progress: Progress
+) -> list[Evaluation]:
+    """The families that the search would try beside those evaluated, as they come, while a share of the time lasts; each is
+    expected to take the `seconds` of the slowest so far."""
+    n_folds, known = len(experiment.plan.folds), {one.family for one in evaluations}
+    share, others = search.tuning.deadline.take_share(AVERAGE_SHARE), []
+    for family in search.tuning.list_families(experiment.task):
+        if family.name in known or family.capabilities.reports_epochs or share.remaining < seconds:
+            continue
+        progress.begin(f"{family.name}: {n_folds} folds", n_folds, "fold")
+        began = time.monotonic()
+        candidate = make_candidate(experiment, family, search.recipes)
+        if search.recipes is make_default_recipe:
+            candidate = replace(candidate, folds_at_once=count_folds_at_once(experiment, family))
+        others.append(evaluate(experiment, candidate, progress.step))
+        seconds = max(seconds, time.monotonic() - began)
+    return others
+
+
+AVERAGE_SHARE = 0.3
+"""Of the time that is left when the task's own families are evaluated, what others may take for the average."""
 
 
 def _score_by_inner_folds(

@@ -10,7 +10,7 @@ from epic22.core.evaluation.crossval import Evaluation, evaluate, make_candidate
 from epic22.core.evaluation.early_exit import restrict_evaluation
 from epic22.core.evaluation.significance import compare
 from epic22.core.experiment import Experiment
-from epic22.core.models.catalog import ENSEMBLE, get_family
+from epic22.core.models.catalog import get_family, is_combination
 from epic22.core.progress import Progress
 from epic22.core.task import Task
 
@@ -73,7 +73,7 @@ def _list_learners(leaderboard: Sequence[Evaluation]) -> list[Evaluation]:
     return [
         e
         for e in leaderboard
-        if e.family not in (INCUMBENT, ENSEMBLE.name) and not get_family(e.family).is_baseline and e.early_exit is None
+        if not (e.family == INCUMBENT or is_combination(e.family) or get_family(e.family).is_baseline) and e.early_exit is None
     ]
 
 

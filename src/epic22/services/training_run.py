@@ -115,6 +115,7 @@ class RowRun(TrainingRun, RowSelection):
 
     `n_table_rows` is set where `examples` are a sample of a larger table. `column_plan` says which columns the champion got, and
     why, where they were planned. `trials` are those of all searches that took part, the ones that judge the search among them.
+    `average_weights` are those of the families as they come in their average, by name, where one was evaluated.
     """
 
     data_type = "rows"
@@ -125,12 +126,19 @@ class RowRun(TrainingRun, RowSelection):
     n_table_rows: int | None = None
     column_plan: ColumnPlan | None = None
     search_result: SearchResult | None = None
+    average_weights: tuple[tuple[str, float], ...] = ()
     trials: tuple[TrialRecord, ...] = ()
 
     @property
     def n_rows(self) -> int:
         """How many rows the scores are of: all examples, or more where only a sample of them is held."""
         return len(self.examples) if self.n_table_rows is None else self.n_table_rows
+
+    @property
+    def average_note(self) -> str:
+        """What the average of the families as they come is of, in words; empty where there is none."""
+        members = ", ".join(f"{name} {weight:.0%}" for name, weight in self.average_weights)
+        return f"The average of the families as they come: {members}." if members else ""
 
     @property
     def choice_note(self) -> str:

@@ -11,13 +11,14 @@ from epic22.core.data.examples import Examples
 from epic22.core.data.feature_engineering import FeatureRecipe
 from epic22.core.data.folds import FoldPlan
 from epic22.core.errors import ColumnError
+from epic22.core.evaluation.baselines import INCUMBENT
 from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.evaluation.inner_folds import N_SEARCH_FOLDS
 from epic22.core.evaluation.predictions import FittedFold
 from epic22.core.experiment import Experiment
 from epic22.core.lineage import canonical_json, sha256
 from epic22.core.models.base import Family
-from epic22.core.models.catalog import add_log_mean_families, default_search_families, get_family
+from epic22.core.models.catalog import add_log_mean_families, default_search_families, get_family, is_combination
 from epic22.core.ports import StudyStore
 from epic22.core.progress import Progress
 from epic22.core.run_record import TrialRecord
@@ -186,7 +187,10 @@ class NestedSearch:
     def describe_shortfall(self, board: Sequence[Evaluation]) -> str:
         """Why no search is on the board, and what it would take, by how long the families as they come took to fit."""
         limit = self.tuning.budget.seconds or 0.0
-        seconds = [e.fit_seconds for e in board if e.fit_seconds > 0 and not get_family(e.family).is_baseline]
+        learners = [
+            e for e in board if not (is_combination(e.family) or e.family == INCUMBENT or get_family(e.family).is_baseline)
+        ]
+        seconds = [e.fit_seconds for e in learners if e.fit_seconds > 0]
         n_searches = len(self.experiment.plan.folds) + FINAL_SEARCH_FACTOR if self.tuning.nested else 1
         untuned = sum(seconds) * (len(self.experiment.plan.folds) + 1)
         trial = float(np.mean(seconds)) * N_SEARCH_FOLDS if seconds else 0.0
@@ -197,8 +201,9 @@ class NestedSearch:
         how = "that other folds can judge" if self.tuning.nested else "beside the families as they come"
         return (
             f"--time-limit {limit:g} was too short for a search {how}, so none takes part: the champion is "
-            "the best of the families as they come, which are always fitted, in the time or beyond it. A search of this table "
-            f"takes about --time-limit {math.ceil(needed / digits) * digits:g} on this machine as busy as it is."
+            "the best of the families as they come, which are always fitted, in the time or beyond it, and of their average. "
+            f"A search of this table takes about --time-limit {math.ceil(needed / digits) * digits:g} on this machine as busy as "
+            "it is."
         )
 
     def search(self, examples: Examples, train: Array) -> SearchResult:

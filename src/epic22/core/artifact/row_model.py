@@ -23,7 +23,7 @@ from epic22.core.data.preprocess import MAX_LEVELS
 from epic22.core.errors import ColumnError, UserError
 from epic22.core.lineage import ModelVersion, sha256
 from epic22.core.models.base import Capabilities, predict_response
-from epic22.core.models.catalog import ENSEMBLE, get_family
+from epic22.core.models.catalog import get_family, is_combination
 from epic22.core.models.ensemble import Ensemble
 from epic22.core.models.networks.exportable import find_network
 from epic22.core.prediction import PredictedValue, Prediction, PredictionScore
@@ -64,7 +64,7 @@ class RowModel(Model):
         preprocessor = self.bundle.preprocessor
         formulas = tuple(one.formula.name for one in preprocessor.derived if isinstance(one, Derivation))
         has_others = preprocessor.selected is not None or len(formulas) < len(preprocessor.derived)
-        if has_others or self.bundle.family == ENSEMBLE.name:
+        if has_others or is_combination(self.bundle.family):
             return None
         return ModelRecipe(self.bundle.family, self.input_names, formulas)
 

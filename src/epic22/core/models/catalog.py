@@ -43,6 +43,12 @@ ENSEMBLE = ensemble.build_ensemble_family(
 )
 """What a search over the families makes of them; it is not evaluated as they are."""
 
+AVERAGE = replace(ENSEMBLE, name="average")
+"""The families as they come, averaged: what a time limit gives before a search."""
+
+COMBINATIONS = (ENSEMBLE, AVERAGE)
+"""What is made of several families, and is none that could be named."""
+
 
 def default_families(kind: Kind) -> tuple[str, ...]:
     """The families that are evaluated unless others are named: those that predict the kind, race by default and need no optional
@@ -75,10 +81,15 @@ def get_family(name: str) -> Family:
 
     Raises UnknownTaskError with the names there are.
     """
-    for family in (*FAMILIES, ENSEMBLE):
+    for family in (*FAMILIES, *COMBINATIONS):
         if family.name == name:
             return family
     raise UnknownTaskError(f"no model family {name!r}; there are {', '.join(_describe_family(f) for f in FAMILIES)}.")
+
+
+def is_combination(name: str) -> bool:
+    """Whether a name on the board is of several families together: a search's ensemble, or the average of those as they come."""
+    return any(one.name == name for one in COMBINATIONS)
 
 
 def refuse_unfit_families(names: Iterable[str], kind: Kind, offset: str | None = None, has_sequence: bool = False) -> None:
@@ -86,7 +97,7 @@ def refuse_unfit_families(names: Iterable[str], kind: Kind, offset: str | None =
     kind, cannot add the offset or reads a sequence where there is none, NotInstalledError where its library is absent."""
     for name in names:
         family = get_family(name)
-        if family is ENSEMBLE:
+        if is_combination(name):
             raise ColumnError(f"families: {name} is made by a search, with --trials or --time-limit; leave it out.")
         if kind not in family.kinds:
             raise ColumnError(f"families: {name} does not predict a label of kind {kind}; leave it out.")

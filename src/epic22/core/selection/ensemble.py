@@ -129,7 +129,7 @@ class EnsembleSelection:
         numbers the fold of each row; a single fold cannot judge, and its weights are taken as they are.
         """
         all_raws = np.stack([np.asarray(raw, dtype=np.float64) for raw in raws])
-        weights = self._average_weights(all_raws, y)
+        weights = self.average_weights(all_raws, y)
         numbers = np.unique(fold)
         if len(numbers) == 1:
             return EnsembleWeights(weights, _combine_scores(weights, all_raws), float("nan"), float("nan"))
@@ -137,7 +137,7 @@ class EnsembleSelection:
         for number in numbers:
             is_test, is_train = fold == number, fold != number
             others, tested = all_raws[:, is_train], all_raws[:, is_test]
-            out_of_fold[is_test] = _combine_scores(self._average_weights(others, y[is_train]), tested)
+            out_of_fold[is_test] = _combine_scores(self.average_weights(others, y[is_train]), tested)
             score = build_robust_score(self.problem, self.metric, y[is_test], tested)
             gains.append(score(out_of_fold[is_test]) - score(tested[self._find_best(others, y[is_train])]))
         finite_gains = np.array([gain for gain in gains if np.isfinite(gain)])
@@ -147,8 +147,8 @@ class EnsembleSelection:
             weights = np.eye(len(raws))[self._find_best(all_raws, y)]
         return EnsembleWeights(weights, out_of_fold, gain, error)
 
-    def _average_weights(self, raws: Array, y: Array) -> Array:
-        """Half by the deciding metric, half by the loss, on at most `MAX_ROWS` rows."""
+    def average_weights(self, raws: Array, y: Array) -> Array:
+        """Weights (m,) of scores (m, n): half by the deciding metric, half by the loss, on at most `MAX_ROWS` rows."""
         rows = _sample_rows(len(y))
         sampled, labels = raws[:, rows], y[rows]
         scores = build_metric_score(self.problem, self.metric, labels), build_loss_score(self.problem, labels, sampled)

@@ -27,7 +27,7 @@ from epic22.core.evaluation.significance import Verdict, adjust_for_multiple_com
 from epic22.core.experiment import Experiment
 from epic22.core.fit_store import act_when_done
 from epic22.core.lineage import ModelVersion
-from epic22.core.models.catalog import ENSEMBLE, get_family
+from epic22.core.models.catalog import ENSEMBLE, get_family, is_combination
 from epic22.core.progress import Progress
 from epic22.core.selection.feature_selection import ColumnPlanner
 from epic22.core.task import Array, Kind, Task
@@ -201,6 +201,7 @@ class RowPipeline:
             promotion=package.promotion,
             column_plan=None if planner is None else planner.plan(prepared.champion_rows),
             search_result=search_result,
+            average_weights=() if plan.candidates.average is None else plan.candidates.average.weights,
             trials=() if search is None else search.record_trials(),
         )
 
@@ -356,10 +357,11 @@ def compute_learning_curve(
 ) -> LearningCurve | None:
     """Whether more data would help the champion's family, with the columns that were planned on each whole training part.
 
-    A search is not repeated on shares of the rows: the best family as it comes stands for it; None where none is on the board.
+    What is of several families is not repeated on shares of the rows: the best one as it comes stands for it; None where none is
+    on the board.
     """
-    if champion.family == ENSEMBLE.name:
-        others = [e for e in leaderboard if e is not champion and not is_baseline(e.family)]
+    if is_combination(champion.family):
+        others = [e for e in leaderboard if not is_combination(e.family) and not is_baseline(e.family)]
         if not others:
             return None
         champion = others[0]

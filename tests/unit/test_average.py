@@ -1,0 +1,173 @@
+"""The average of families as they come: weights by the folds that may teach, and something good before a search."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from tests.toy import daily, task, toy
+from tests.trained import table
+
+from epic22.adapters.model_store import ModelStore
+from epic22.core.data.folds import SplitRequest
+from epic22.core.data.split import plan_folds
+from epic22.core.errors import ColumnError
+from epic22.core.evaluation.metrics import ROC_AUC
+from epic22.core.evaluation.predictions import FoldPredictions
+from epic22.core.experiment import Experiment
+from epic22.core.models.catalog import AVERAGE, get_family, is_combination, refuse_unfit_families
+from epic22.core.models.ensemble import Ensemble
+from epic22.core.selection.average import average_families, supports_average
+from epic22.core.selection.budget import Budget, Deadline
+from epic22.core.targets import BinaryTarget, MulticlassTarget
+from epic22.core.task import Array, Kind, RowMetadata
+from epic22.services.pipelines.rows import RowPipeline
+from epic22.services.train import train
+from epic22.services.training_run import RowRun
+from epic22.services.tune import Tuning
+from epic22.spec.flat_file import load_task_data
+from epic22.spec.training_spec import build_spec
+
+
+def build_experiment(y: Array, kind: Kind = "binary", forward: bool = False) -> Experiment:
+    examples = toy(kind, len(y), at=daily(len(y)) if forward else None).examples
+    labelled = type(examples)(**{**vars(examples), "Y": y[:, None].astype(float)})
+    return Experiment(task(kind), labelled, plan_folds(labelled, kind, SplitRequest(repeats=1)))
+
+
+def say(experiment: Experiment, response: Array) -> tuple[FoldPredictions, ...]:
+    return tuple(FoldPredictions(fold, response[fold.test]) for fold in experiment.plan.folds)
+
+
+def measure_area(experiment: Experiment, parts: tuple[FoldPredictions, ...]) -> float:
+    areas = [ROC_AUC.score(experiment.examples.y[one.fold.test], one.response, RowMetadata()) for one in parts]
+    return float(np.mean(areas))
+
+
+def test_two_families_that_err_by_themselves_are_better_together() -> None:
+    rng, y = np.random.default_rng(0), np.arange(400) % 2
+    experiment = build_experiment(y)
+    parts = {name: say(experiment, 1 / (1 + np.exp(-(y - 0.5 + rng.normal(size=400))))) for name in ("linear", "boosting")}
+    average = average_families(experiment, parts)
+    assert average is not None
+    assert sum(weight for _, weight in average.weights) == pytest.approx(1)
+    assert (
+        measure_area(experiment, average.fold_predictions) > max(measure_area(experiment, one) for one in parts.values()) + 0.02
+    )
+    assert ((np.concatenate([one.response for one in average.fold_predictions]) - 0.5) ** 2 <= 0.25).all()
+
+
+def test_one_family_that_knows_all_is_not_averaged_with_one_that_knows_nothing() -> None:
+    rng, y = np.random.default_rng(1), np.arange(200) % 2
+    experiment = build_experiment(y)
+    parts = {"linear": say(experiment, rng.uniform(size=200)), "boosting": say(experiment, 0.1 + 0.8 * y)}
+    assert average_families(experiment, parts) is None
+
+
+@pytest.mark.parametrize("forward", [False, True])
+def test_the_labels_of_a_fold_say_nothing_of_its_own_weights_nor_forward_in_time_later_ones(forward: bool) -> None:
+    rng, y = np.random.default_rng(2), np.arange(300) % 2
+    experiment = build_experiment(y, forward=forward)
+    parts = {name: say(experiment, rng.uniform(size=300)) for name in ("linear", "boosting", "extra_trees")}
+    number = 1
+    changed = y.copy()
+    changed[experiment.plan.folds[number].test] = rng.permutation(changed[experiment.plan.folds[number].test])
+    later = replace(experiment, examples=type(experiment.examples)(**{**vars(experiment.examples), "Y": changed[:, None]}))
+    before, after = (average_families(one, parts) for one in (experiment, later))
+    assert before is not None
+    assert after is not None
+    same = [np.array_equal(a.response, b.response) for a, b in zip(before.fold_predictions, after.fold_predictions, strict=True)]
+    assert same[number]
+    assert all(same[: number + 1]) if forward else not all(same)
+    assert not all(same)
+
+
+def test_of_forward_folds_the_first_has_equal_weights_for_nothing_taught_it() -> None:
+    rng, y = np.random.default_rng(3), np.random.default_rng(4).normal(size=200)
+    experiment = build_experiment(y, "regression", forward=True)
+    first, second = y + rng.normal(size=200), y + rng.normal(size=200)
+    average = average_families(experiment, {"linear": say(experiment, first), "boosting": say(experiment, second)})
+    assert average is not None
+    rows = experiment.plan.folds[0].test
+    assert average.fold_predictions[0].response == pytest.approx((first[rows] + second[rows]) / 2)
+
+
+def test_averages_of_families_that_know_nothing_are_no_better_than_chance() -> None:
+    """Chosen on the rows that judge them, the weights of four make an area of one half 0.53 or more on 100 rows."""
+    rng, areas = np.random.default_rng(5), []
+    for _ in range(40):
+        experiment = build_experiment(rng.permutation(np.arange(100) % 2))
+        average = average_families(experiment, {name: say(experiment, rng.uniform(size=100)) for name in "abcd"})
+        if average is not None:
+            areas.append(measure_area(experiment, average.fold_predictions))
+    assert abs(np.mean(areas) - 0.5) < 3 * np.std(areas, ddof=1) / np.sqrt(len(areas))
+
+
+def test_the_link_of_a_response_is_the_score_that_gave_it() -> None:
+    raw = np.array([-3.0, 0.0, 2.5])
+    assert BinaryTarget().link(BinaryTarget().inverse_link(raw)) == pytest.approx(raw)
+    scores = np.array([[0.2, -1.0, 3.0], [0.0, 0.0, 0.0]])
+    kind = MulticlassTarget()
+    assert kind.inverse_link(kind.link(kind.inverse_link(scores))) == pytest.approx(kind.inverse_link(scores))
+    assert np.isfinite(BinaryTarget().link(np.array([0.0, 1.0]))).all()
+
+
+def test_an_average_is_no_family_that_could_be_named() -> None:
+    assert is_combination("average")
+    assert is_combination("ensemble")
+    assert not is_combination("boosting")
+    assert get_family("average") is AVERAGE
+    with pytest.raises(ColumnError, match="average is made by a search"):
+        refuse_unfit_families(("average",), "binary")
+
+
+def test_logarithms_and_exposures_are_not_averaged() -> None:
+    target = task("regression").target
+    assert supports_average(target)
+    assert not supports_average(replace(target, log=True))
+    assert not supports_average(replace(target, loss="poisson"))
+    assert not supports_average(task("hazard").target)
+
+
+def run(folder: Path, kind: Kind, seconds: float, spent: float = 0.0) -> RowRun:
+    """A training whose clock stands still, so many of its seconds spent."""
+    tuning = Tuning(Budget(seconds=seconds), Deadline(seconds, lambda: spent), families=("linear", "boosting", "extra_trees"))
+    data = load_task_data(build_spec(csv=table(folder, kind, 200), label="y", task="averaged"))
+    return train(RowPipeline(data, SplitRequest(n_folds=3, repeats=1), 1, tuning=tuning), ModelStore(folder / "models"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["binary", "multiclass"])
+def test_under_a_time_limit_the_average_stands_on_the_board_and_can_be_served(tmp_path: Path, kind: Kind) -> None:
+    """No second is left once report and folds are allowed for, so no search takes part."""
+    result = run(tmp_path, kind, 100.0, spent=101.0)
+    families = {one.family for one in result.leaderboard}
+    assert families >= {"constant", "linear", "boosting"}
+    assert "ensemble" not in families
+    assert ("average" in families) == bool(result.average_weights)
+    assert result.average_weights, "linear and boosting err differently on the toy table"
+    assert {name for name, _ in result.average_weights} <= {"linear", "boosting", "extra_trees"}
+    assert f"{result.average_weights[0][0]} {result.average_weights[0][1]:.0%}" in result.average_note
+
+
+@pytest.mark.slow
+def test_an_average_that_leads_is_packed_opened_and_its_reasons_sum_to_its_score(tmp_path: Path) -> None:
+    """A line with a step in a corner, of which linear models and trees say a part each."""
+    rng, n = np.random.default_rng(7), 500
+    x = rng.normal(size=(n, 4))
+    y = x @ np.array([1.0, -1.0, 0.5, 0.0]) + 1.5 * (x[:, 0] > 0) * (x[:, 3] > 0) + 1.5 * rng.normal(size=n)
+    pl.DataFrame({f"x{i}": x[:, i] for i in range(4)} | {"y": y}).write_csv(tmp_path / "half.csv")
+    # No second is left for others, nor for a search.
+    tuning = Tuning(Budget(seconds=100), Deadline(100.0, lambda: 101.0), families=("linear", "boosting"))
+    data = load_task_data(build_spec(csv=tmp_path / "half.csv", label="y", task="half"))
+    store = ModelStore(tmp_path / "models")
+    result = train(RowPipeline(data, SplitRequest(n_folds=3, repeats=1), 1, tuning=tuning), store)
+    assert result.champion.family == "average"
+    assert isinstance(result.bundle.estimator, Ensemble)
+    members = {one.family: one.weight for one in result.bundle.estimator.members}
+    assert members == pytest.approx(dict(result.average_weights))
+    assert store.load("half", result.version.version).bundle.family == "average"
+    X = result.bundle.preprocessor.transform(result.examples.X.head(20))
+    scores, reasons = result.bundle.estimator.decision_function(X), result.bundle.estimator.shap_values(X)
+    assert reasons.sum(axis=1) == pytest.approx(scores)
