@@ -1,11 +1,12 @@
 """Searches of 50 trials a training part as jobs on two cores, one killed (-9) on the way; and what a job costs beside one.
 
-    PYTHONPATH=src:. python benchmarks/searched_jobs.py --scratch FOLDER [--trials 50]
+    PYTHONPATH=src:. python benchmarks/searched_jobs.py --scratch FOLDER
 
 The three row features of the sample portfolio, nested, boosting and linear. Each is trained directly, then as a job, in turn, by
 a worker that ends with it; worker and process of one are killed in the middle of its search, and another worker goes on. Told are
 processor and wall seconds of each, and the longest silence among a job's events. A run that is there by the same sources is not
-made again. Writes benchmarks/results/searched_jobs.json and the section of docs/benchmarks.md.
+made again, one of former sources stays until it is. Writes benchmarks/results/searched_jobs.json and the section of
+docs/benchmarks.md.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -37,11 +39,35 @@ from epic22.core.progress import WorkAdvanced
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "searched_jobs.json"
-FEATURES = ("risk_assessment", "predictive_maintenance", "tenant_churn")
-KILLED = "predictive_maintenance"
-TRIALS, CORES, PATIENCE = 50, 2, 4 * 3600.0
+CORES, PATIENCE = 2, 4 * 3600.0
 STEPS_BEFORE_KILL = 100
 """Trials and folds that are done before the worker is killed: in the second search or the third."""
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A training with a nested search; the job of one that is killed is taken over by another worker."""
+
+    feature: str
+    trials: int
+    is_killed: bool = False
+
+    @property
+    def name(self) -> str:
+        """Its name on the page."""
+        return f"{self.feature}, {self.trials} trials"
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The arguments of `epic22 train`."""
+        return (self.feature, "--trials", str(self.trials), "--families", "constant,linear,boosting")
+
+
+SEARCHES = (
+    Search("tenant_churn", 50),
+    Search("risk_assessment", 50),
+    Search("predictive_maintenance", 50, is_killed=True),
+)
 COMMAND = (sys.executable, "-c", "from epic22.cli.main import run; run()")
 
 
@@ -71,24 +97,19 @@ def measure_process(words: tuple[str, ...], home: Path) -> dict[str, float]:
     return {"processor_seconds": round(used.ru_utime + used.ru_stime, 2), "seconds": round(time.monotonic() - began, 2)}
 
 
-def list_words(feature: str, trials: int) -> tuple[str, ...]:
-    """The arguments of `epic22 train`."""
-    return (feature, "--trials", str(trials), "--families", "constant,linear,boosting")
-
-
-def train_directly(feature: str, folder: Path, trials: int) -> dict[str, Any]:
+def train_directly(search: Search, folder: Path) -> dict[str, Any]:
     """A direct training."""
-    home = build_home(folder, f"direct-{feature}")
-    measured: dict[str, Any] = measure_process(("train", *list_words(feature, trials)), home)
-    return measured | {"model_hash": ModelStore(home / "models").champion(feature).model_hash}
+    home = build_home(folder, f"direct-{search.feature}")
+    measured: dict[str, Any] = measure_process(("train", *search.words), home)
+    return measured | {"model_hash": ModelStore(home / "models").champion(search.feature).model_hash}
 
 
-def train_as_job(feature: str, folder: Path, trials: int) -> dict[str, Any]:
+def train_as_job(search: Search, folder: Path) -> dict[str, Any]:
     """The same as a job, by a worker that ends with it; its worker and process are killed where it is the one that is."""
-    home = build_home(folder, f"job-{feature}")
+    home = build_home(folder, f"job-{search.feature}")
     jobs = JobTable(open_jobs_database(Settings(home, CORES)))
-    job = jobs.add(JobRequest("train", list_words(feature, trials), home, CORES))
-    killed = kill_worker(home, jobs, job) if feature == KILLED else {}
+    job = jobs.add(JobRequest("train", search.words, home, CORES))
+    killed = kill_worker(home, jobs, job) if search.is_killed else {}
     # Who begins right after a kill waits until the dead worker's job can be taken over.
     measured: dict[str, Any] = measure_process(("work", "--until-idle" if killed else "--once"), home)
     ended, events = jobs.get(job.id), list_events(home, job.id)
@@ -96,8 +117,8 @@ def train_as_job(feature: str, folder: Path, trials: int) -> dict[str, Any]:
     assert ended.ended_at is not None
     silences = [(later.at - earlier.at).total_seconds() for earlier, later in pairwise(events)]
     return measured | {
-        "model_hash": ModelStore(home / "models").champion(feature).model_hash,
-        "versions": len(ModelStore(home / "models").list_versions(feature)),
+        "model_hash": ModelStore(home / "models").champion(search.feature).model_hash,
+        "versions": len(ModelStore(home / "models").list_versions(search.feature)),
         "from_submission_seconds": round((ended.ended_at - ended.submitted_at).total_seconds(), 2),
         "events": len(events),
         # Between the attempts nothing computes.
@@ -133,14 +154,14 @@ def kill_worker(home: Path, jobs: JobTable, job: JobRecord) -> dict[str, Any]:
     return {"seconds_until_killed": round(time.monotonic() - began, 2)}
 
 
-RUNS: Mapping[str, Callable[[str, Path, int], dict[str, Any]]] = {"direct": train_directly, "job": train_as_job}
+RUNS: Mapping[str, Callable[[Search, Path], dict[str, Any]]] = {"direct": train_directly, "job": train_as_job}
 
 
 def describe_results(results: Mapping[str, Any]) -> str:
     """The section of the page."""
     rows = []
-    for feature in FEATURES:
-        direct, job = (results["runs"].get(f"{kind} {feature}") for kind in RUNS)
+    for search in SEARCHES:
+        direct, job = (results["runs"].get(f"{kind} {search.name}") for kind in RUNS)
         if direct is None or job is None:
             continue
         is_killed = "seconds_until_killed" in job
@@ -148,24 +169,25 @@ def describe_results(results: Mapping[str, Any]) -> str:
         share = "" if is_killed else f" ({job['processor_seconds'] / direct['processor_seconds'] - 1:+.1%})"
         silence = "" if is_killed else f"{job['longest_silence_seconds']:.1f} s"
         same = "yes" if direct["model_hash"] == job["model_hash"] and job["versions"] == 1 else "**no**"
+        mark = "" if direct["source"] == job["source"] == results["source"] else " †"
         rows.append(
-            f"| {feature} | {direct['processor_seconds']:.0f} s, {direct['seconds']:.0f} s | {job['processor_seconds']:.0f} s, "
-            f"{job['seconds']:.0f} s | {extra}{share} | {silence} | {same} |"
+            f"| {search.name}{mark} | {direct['processor_seconds']:.0f} s, {direct['seconds']:.0f} s "
+            f"| {job['processor_seconds']:.0f} s, {job['seconds']:.0f} s | {extra}{share} | {silence} | {same} |"
         )
     return "\n".join(
         [
             "## Searches as jobs",
             "",
-            "`python benchmarks/searched_jobs.py`: the row features of the sample portfolio with "
-            f"`--trials {results['trials']}`,",
+            "`python benchmarks/searched_jobs.py`: the row features of the sample portfolio, the trials a training part,",
             f"boosting and linear, nested, {CORES} threads; each directly and as a job, in turn. A job's processor time is that",
             "of its worker too, which ends with it. One job's worker and process are killed (-9) in the middle of its search.",
             "",
-            "| feature | direct: processor, wall | job: processor, wall | a job costs | longest silence | the same model, once |",
+            "| search | direct: processor, wall | job: processor, wall | a job costs | longest silence | the same model, once |",
             "|---|---|---|---|---|---|",
             *rows,
             "",
             f"{results['machine']}; load {', '.join(str(one['load']) for one in results['runs'].values())}.",
+            f"†: by former sources. {results.get('remark', '')}".rstrip(),
         ]
     )
 
@@ -174,19 +196,17 @@ def main() -> None:
     """Train, and write it down after each."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--scratch", type=Path, required=True)
-    parser.add_argument("--trials", type=int, default=TRIALS)
     given = parser.parse_args()
-    stamp = source_stamp(Path(__file__), asked=given.trials)
+    stamp = source_stamp(Path(__file__))
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    if results.get("source") != stamp:
-        results = {"source": stamp, "machine": machine(), "trials": given.trials, "runs": {}}
-    for feature in FEATURES:
+    results = {"source": stamp, "machine": machine(), "runs": results.get("runs", {})}
+    for search in SEARCHES:
         for kind, train in RUNS.items():
-            if f"{kind} {feature}" not in results["runs"]:
+            if results["runs"].get(name := f"{kind} {search.name}", {}).get("source") != stamp:
                 load = round(os.getloadavg()[0], 1)
-                results["runs"][f"{kind} {feature}"] = train(feature, given.scratch.resolve(), given.trials) | {"load": load}
+                results["runs"][name] = train(search, given.scratch.resolve()) | {"load": load, "source": stamp}
                 RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-                print(kind, feature, results["runs"][f"{kind} {feature}"], flush=True)
+                print(name, results["runs"][name], flush=True)
     write_section(ROOT / "docs" / "benchmarks.md", "searched_jobs", describe_results(results))
     print(describe_results(results))
 
