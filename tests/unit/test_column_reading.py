@@ -11,7 +11,7 @@ from epic22.core.artifact.bundle import Schema
 from epic22.core.artifact.request_model import build_request_model
 from epic22.core.column import Column, ColumnOverride, ColumnReading, NumberFormat
 from epic22.core.data.column_overrides import infer_with_overrides
-from epic22.core.data.column_reading import NEARLY, UNREAD, ReadColumn, infer_text_column, read_text
+from epic22.core.data.column_reading import MIXED_UNITS, MOSTLY, NEARLY, UNREAD, ReadColumn, infer_text_column, read_text
 from epic22.core.data.files import RawTable, read_table
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.data.schema_inference import Roles, conform_frame, infer_schema
@@ -422,3 +422,61 @@ def test_two_notations_that_exclude_each_other_are_asked_about(texts: list[str |
     column = read(texts)
     assert column.problem is not None
     assert f"{odd!r} in row 3" in column.problem
+
+
+def test_few_numbers_with_a_word_among_them_are_told_to_be_names() -> None:
+    column = read(["1", "2", "3", "4", "fehlt"] * 4)
+    assert column.values.dtype == pl.String
+    assert column.remarks == ((MOSTLY, "x ('fehlt')"),)
+
+
+def test_words_that_spreadsheets_of_other_languages_write_for_missing_are_missing_among_numbers() -> None:
+    for word in ("#NV", "#WERT!", "\\N", "[null]", "k. A.", "ohne Angabe", "нет данных", "なし", "./."):
+        assert read(["1", "2", "3", word]).values.to_list() == [1, 2, 3, None], word
+
+
+def test_a_price_that_ends_in_a_stroke_and_a_dash_is_not_negative() -> None:
+    assert read(["Rs.8,578/-", "Rs.4,313/-", "Rs.950/-"]).values.to_list() == [8578, 4313, 950]
+    assert read(["500/=", "1,200/="]).values.to_list() == [500, 1200]
+
+
+@pytest.mark.parametrize("side", ["CR", "DR", "Dr."])
+def test_credit_and_debit_beside_bare_amounts_are_neither_a_scale_nor_a_unit(side: str) -> None:
+    column = read([f"{number}.50 {side}" if number % 3 else f"{number}.50" for number in range(10, 40)])
+    assert column.values.dtype == pl.String
+    assert column.remarks[0][0] == MIXED_UNITS
+
+
+def test_crores_beside_lakhs_are_amounts() -> None:
+    assert read(["₹1.5 Cr", "₹85 Lac", "₹2 Cr"]).values.to_list() == [15_000_000, 8_500_000, 20_000_000]
+
+
+@pytest.mark.parametrize("texts", [["$17", "89 €"], ["13¢", "$6.50"], ["$5", "10%"], ["£ 4", "4 kg"]])
+def test_amounts_of_two_units_one_before_and_one_behind_are_no_numbers_of_one_column(texts: list[str | None]) -> None:
+    column = read(texts * 10)
+    assert column.values.dtype == pl.String
+    assert column.remarks[0][0] == MIXED_UNITS
+
+
+def test_one_currency_may_stand_before_and_behind_and_as_sign_and_code() -> None:
+    assert read(["€ 5", "6 EUR", "7 €"]).values.to_list() == [5, 6, 7]
+    assert read(["$795/mo", "$700", "650"]).values.to_list() == [795, 700, 650]
+
+
+def test_a_number_with_an_exponent_has_a_decimal_comma_and_no_thousands() -> None:
+    assert read(["4,539E+00", "7,682E+01"]).values.to_list() == [4.539, 76.82]
+
+
+def test_sizes_in_bytes_of_different_units_are_told_to_be_names() -> None:
+    column = read([f"{number} {unit}" for number in range(1, 30) for unit in ("B", "KB", "MB")])
+    assert column.remarks == ((MIXED_UNITS, "x (b, kb, mb)"),)
+
+
+def test_digits_of_other_scripts_are_digits() -> None:
+    assert read(["๖๔", "๕๒"]).values.to_list() == [64, 52]
+    assert read(["৩৪", "৫"]).values.to_list() == [34, 5]
+
+
+def test_an_address_of_a_machine_is_a_name() -> None:
+    texts: list[str | None] = [f"192.168.{part}.{part + 3}" for part in range(100, 150)]
+    assert read(texts).values.to_list() == texts

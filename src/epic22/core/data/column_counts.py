@@ -14,6 +14,7 @@ from epic22.core.data.column_reading import (
     JOINED,
     MAX_NUMBER,
     MIXED_UNITS,
+    MOSTLY,
     TRUTHS,
     UNREAD,
     VARIANTS,
@@ -36,7 +37,7 @@ from epic22.core.data.unread_notation import NEARLY_ALL
 from epic22.core.errors import ColumnError
 from epic22.core.task import Dtype
 
-OF_NAMES = (MIXED_UNITS, UNREAD, TRUTHS, VARIANTS, WORDS)
+OF_NAMES = (MIXED_UNITS, MOSTLY, UNREAD, TRUTHS, VARIANTS, WORDS)
 """What is remarked of names by their values alone, whichever rows they stand in."""
 
 WHOLE_DIGITS = r"^[0-9]+(?:[eE][0-9]+)?$"

@@ -40,17 +40,23 @@ MISSING_WORDS = ("", "NA", "N/A", "#N/A", "NaN", "nan", "NAN", "null", "NULL", "
 """Words for missing in every column."""
 
 MISSING_SIGNS = (
-    "- -- --- – — . .. ... * ? na n/a n.a. n.a n/d n.d. nd none nil nan nat <na> null (null) #null! #name? #n/a na() "
-    "0000-00-00 00/00/0000 00.00.0000 missing unknown unk undefined blank (blank) empty (empty) tbd tba tbc k.a. k.a "
-    "k/a s/d s.d. n/v n.v."
+    "- -- --- – — . .. ... … * ? ./. -/- --/-- na n/a n.a. n.a n/d n.d. nd none nil nan nat <na> null (null) [null] <null> \\n "
+    "0000-00-00 00/00/0000 00.00.0000 missing unknown unk undefined blank (blank) empty (empty) (leer) tbd tba tbc k.a. k.a "
+    "k/a s/d s.d. s/i s/o n/v n.v. n/r n.r. n.c. o.a. н/д 无 無 なし 不详 不詳 "
+    "#null! #name? #n/a na() #nv #wert! #bezug! #zahl! #div/0 #¡valor! #¡div/0! #¡ref! #¿nombre? #valeur! #nom? #n/d"
 )
 MISSING_PHRASES = (
     "not available, not applicable, not known, not provided, not reported, not recorded, not specified, no data, no "
     "value, 0000-00-00 00:00:00, no answer, no response, keine angabe, keine angaben, nicht bekannt, unbekannt, sin "
-    "dato, sin datos, no disponible, non disponible, inconnu, onbekend"
+    "dato, sin datos, no disponible, non disponible, inconnu, onbekend, ohne angabe, nicht verfügbar, nicht vorhanden, keine "
+    "daten, non renseigné, non applicable, no aplica, não disponível, não informado, non disponibile, niet bekend, ej angivet, "
+    "brak danych, нет данных, не указано, неизвестно"
 )
 TYPED_MISSING_WORDS = frozenset((*MISSING_SIGNS.split(), *MISSING_PHRASES.split(", ")))
 """Words for missing, in small letters, among numbers, times and truth values; elsewhere they may be the name of something."""
+
+BLANK_BEHIND_POINT = r"\. (\pL)"
+"""As in k. A. and n. a., which are k.A. and n.a."""
 
 ALWAYS_TYPED = "None"
 """As Python writes a missing value: missing among numbers, times and truth values, and the name of a level elsewhere."""
@@ -81,7 +87,7 @@ SHOWN_CHARACTERS = 20
 
 TWO_DIGIT_YEARS = "years of two digits are those of 1970 to 2069."
 
-NUMBERS, OPEN_MARKS, NAMES, MISSING, SENTINELS, MIXED_UNITS, NEARLY, UNREAD, TRUTHS, VARIANTS, WORDS = (
+NUMBERS, OPEN_MARKS, NAMES, MISSING, SENTINELS, MIXED_UNITS, NEARLY, MOSTLY, UNREAD, TRUTHS, VARIANTS, WORDS = (
     "read as numbers",
     "marks that nothing in the column settles (columns.NAME.decimal in a task file does)",
     "names and no amounts, for their digits have leading zeros, exponents or no end (columns.NAME.dtype: int in a task file, or "
@@ -90,6 +96,7 @@ NUMBERS, OPEN_MARKS, NAMES, MISSING, SENTINELS, MIXED_UNITS, NEARLY, UNREAD, TRU
     "numbers far from all others and read as missing (columns.NAME.low or high in a task file that reach so far keep them)",
     "numbers of different units, read as names",
     "nearly all numbers, times or true and false, and read as names for the rest (--missing WORD makes a word missing)",
+    "numbers, times or true and false for the most part, and read as names for the rest (--missing WORD makes a word missing)",
     "numbers or times in a notation that is not read, so names (plain numbers, and times like 2024-03-01T13:00, are read)",
     "yes and no in more than two words, each a name of its own (write one word for each)",
     "names that differ by case or blanks alone, each a name of its own (write each in one way)",
@@ -190,7 +197,7 @@ def _looks_named(text: pl.Series, number: pl.Series) -> bool:
 
 def _read_values(text: pl.Series, distinct: pl.Series, base: ColumnReading, rules: ReadingRules) -> ReadColumn:
     """A column whose values are not all plain numbers, by its different values."""
-    is_word = distinct.is_in([ALWAYS_TYPED]) | distinct.str.to_lowercase().is_in(list(TYPED_MISSING_WORDS))
+    is_word = distinct.is_in([ALWAYS_TYPED]) | _are_typed_words(distinct)
     values, words = distinct.filter(~is_word), tuple(distinct.filter(is_word))
     if values.is_empty():
         return ReadColumn(text, base)
@@ -221,8 +228,14 @@ def _read_values(text: pl.Series, distinct: pl.Series, base: ColumnReading, rule
     word_remarks = (
         ((WORDS, f"{text.name} ({', '.join(map(repr, words[:5]))})"),) if words and len(values) <= MAX_FEW_VALUES else ()
     )
-    is_remarked = column.remarks or column.notes or column.problem is not None
-    return replace(column, remarks=(*(column.remarks if is_remarked else _remark_names(text, values)), *word_remarks))
+    is_final = column.notes or column.problem is not None or any(sort != MOSTLY for sort, _ in column.remarks)
+    remarks = column.remarks if is_final else _remark_names(text, values) or column.remarks
+    return replace(column, remarks=(*remarks, *word_remarks))
+
+
+def _are_typed_words(distinct: pl.Series) -> pl.Series:
+    """Which of the different values mean missing among numbers, times and truth values."""
+    return distinct.str.to_lowercase().str.replace_all(BLANK_BEHIND_POINT, ".$1").is_in(list(TYPED_MISSING_WORDS))
 
 
 def _remark_names(text: pl.Series, values: pl.Series) -> tuple[tuple[str, str], ...]:
@@ -346,7 +359,9 @@ def _read_names(
     if share < NEARLY_ALL and not is_mixed:
         if numbers is not None and 0 < len(numbers.units) <= MAX_UNITS:
             return ReadColumn(text, base, remarks=((MIXED_UNITS, f"{text.name} ({', '.join(numbers.units[:5])})"),))
-        return ReadColumn(text, base)
+        if 2 * len(odd) > len(values):
+            return ReadColumn(text, base)
+        return ReadColumn(text, base, remarks=((MOSTLY, f"{text.name} ({str(odd[0])[: 2 * SHOWN_CHARACTERS]!r})"),))
     row = int(is_odd.arg_true()[0])
     if len(values) <= MAX_FEW_VALUES and not is_mixed:
         return ReadColumn(text, base, remarks=((NEARLY, f"{text.name} ({text[row]!r} in row {row + 1:,})"),))
@@ -493,7 +508,7 @@ def infer_reading_as(text: pl.Series, dtype: Dtype, rules: ReadingRules = Readin
     reading = ColumnReading(missing=rules.missing)
     if dtype in ("category", "text"):
         return reading
-    is_word = distinct.str.to_lowercase().is_in(list(TYPED_MISSING_WORDS))
+    is_word = _are_typed_words(distinct)
     values = distinct.filter(~is_word)
     reading = replace(reading, missing=(*rules.missing, *distinct.filter(is_word)))
     if dtype == "time":

@@ -5,7 +5,7 @@ a word in `CURRENCIES`.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -36,14 +36,24 @@ SCALES = {
 SCALES |= {"lac": 1e5, "lakh": 1e5, "cr": 1e7, "crore": 1e7}
 """What multiplies a number, in small letters without its dot. An m alone is a metre, an M is a million."""
 
+CREDIT_MARKS = ("cr", "dr", "db")
+"""Credit and debit, in small letters: beside bare numbers they are a sign, and neither a unit nor ten millions."""
+
+CURRENCY_CODES = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥", "cny": "¥", "inr": "₹", "rub": "₽", "ils": "₪", "sfr": "chf"}
+"""Two ways to write one currency, in small letters."""
+
 SCALE = "|".join(sorted({word for one in SCALES for word in (one.upper(), one.title(), one)} - {"m"}, key=len, reverse=True))
 
 NO_BREAK_SPACES, APOSTROPHES, MINUS_SIGNS = "[\u00a0\u2002-\u200a\u202f\u3000]", "[\u2019\u02bc\u00b4`]", "[\u2212\u2013]"
 DASHES_FOR_CENTS = r"([0-9][.,])[-\u2013\u2014]{1,2}"
-OTHER_DIGITS = r"[\u0660-\u0669\u06f0-\u06f9\uff04-\uff1a\u0966-\u096f]"
-PLAIN_DIGITS = {chr(zero + i): str(i) for zero in (0x660, 0x6F0, 0xFF10, 0x966) for i in range(10)}
+END_OF_PRICE = r"([0-9])\s*/[-=]$"
+"""As India and East Africa end a price without cents: Rs. 500/- is no negative one."""
+
+ZEROS = (0x660, 0x6F0, 0xFF10, 0x966, 0x9E6, 0xA66, 0xAE6, 0xBE6, 0xC66, 0xCE6, 0xD66, 0xE50, 0xED0, 0xF20, 0x1040, 0x17E0)
+OTHER_DIGITS = r"[\p{Nd}&&[^0-9]]|[\uff04-\uff1a]"
+PLAIN_DIGITS = {chr(zero + i): str(i) for zero in ZEROS for i in range(10)}
 PLAIN_DIGITS |= {"\u066b": ".", "\u066c": ",", **{chr(0xFEE0 + ord(sign)): sign for sign in "$%(),-.:"}}
-"""Arabic, Persian, fullwidth and Indian digits, and the Arabic and fullwidth marks."""
+"""Arabic, Persian, fullwidth, Indian and East Asian digits, and the Arabic and fullwidth marks."""
 
 UNIT = r"(?:\p{L}[23]|[%‰°+″\"'/\p{Sc}\p{L}])(?:\p{L}[23]|[^0-9()])*?"
 """A unit of any name: m2, km/h, reviews, €/m²."""
@@ -59,6 +69,10 @@ PARTS = (
     r"(?P<body>[0-9](?:[0-9.,' ]*[0-9])?[.,]?|[.,][0-9]+)"
     rf"(?P<exponent>{EXPONENT})\s*(?P<suffix>(?:{UNIT})?)\s*(?P<trailing>-)?\s*(?P<close>\))?$"
 )
+OCTET = "(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
+ADDRESS = rf"^(?:{OCTET}\.){{3}}{OCTET}$"
+"""An address of a machine, 192.168.100.200, is a name."""
+
 NAME_DIGITS = r"^0[0-9]+$|^[0-9]+[eE][0-9]+$"
 """Whole numbers with leading zeros, or with an exponent as no program writes it: codes, not numbers."""
 
@@ -98,14 +112,15 @@ class NumberReading:
 def normalize_signs(text: pl.Series) -> pl.Series:
     """The text with one kind of space, apostrophe and minus sign, digits of ASCII, and 7,00 for 7,- (a price without cents).
 
-    >>> normalize_signs(pl.Series(["٧٫٥", "１２", "1’200.—", "7,- €", "$ (5)", "$ -"])).to_list()
-    ['7.5', '12', "1'200.00", '7,00 €', '($5)', '$0']
+    >>> normalize_signs(pl.Series(["٧٫٥", "１２", "1’200.—", "7,- €", "$ (5)", "$ -", "Rs. 500/-"])).to_list()
+    ['7.5', '12', "1'200.00", '7,00 €', '($5)', '$0', 'Rs. 500']
     """
     if text.str.contains(f"{BRACKETS_BEHIND_CURRENCY}|{DASH_FOR_ZERO}").any():
         text = text.str.replace(BRACKETS_BEHIND_CURRENCY, "($1$2)").str.replace(DASH_FOR_ZERO, "${1}0")
-    if not text.str.contains(f"{NO_BREAK_SPACES}|{APOSTROPHES}|{MINUS_SIGNS}|{DASHES_FOR_CENTS}|{OTHER_DIGITS}").any():
+    odd_signs = (NO_BREAK_SPACES, APOSTROPHES, MINUS_SIGNS, DASHES_FOR_CENTS, END_OF_PRICE, OTHER_DIGITS)
+    if not text.str.contains("|".join(odd_signs)).any():
         return text
-    text = text.str.replace_many(PLAIN_DIGITS)
+    text = text.str.replace_many(PLAIN_DIGITS).str.replace(END_OF_PRICE, "$1")
     text = text.str.replace_all(NO_BREAK_SPACES, " ").str.replace_all(APOSTROPHES, "'")
     return text.str.replace(DASHES_FOR_CENTS, "${1}00").str.replace_all(MINUS_SIGNS, "-")
 
@@ -133,8 +148,9 @@ def parse_numbers_as(text: pl.Series, form: NumberFormat) -> pl.Series:
     digits = part["body"].str.replace_all(form.thousands, "", literal=True).str.replace(form.decimal, ".", literal=True)
     is_negative = part["sign"].eq_missing("-") | part["inner"].eq_missing("-")
     is_negative = is_negative | part["trailing"].is_not_null() | part["open"].is_not_null()
-    # Half a pair of brackets is damage, and two signs are too.
+    # Half a pair of brackets is damage, and two signs are too; 4,539E+00 has no thousands.
     is_odd = (part["open"].is_null() != part["close"].is_null()) | (part["sign"].is_not_null() & part["inner"].is_not_null())
+    is_odd = is_odd | ((part["exponent"] != "") & part["body"].str.contains(form.thousands, literal=True))
     if form.needs_affix:
         is_bare = part["before"].is_null() & part["behind"].is_null()
         is_odd = is_odd | (is_bare & part["body"].str.contains("[1-9]"))
@@ -212,18 +228,21 @@ def _infer_from_sample(sample: pl.Series, candidates: Sequence[tuple[str, str]])
     # 1. Married, 2. Single are no numbers of married and single.
     is_item = parts["body"].str.contains(r"[.,]$") & (parts["suffix"] != "")
     parts = parts.filter(is_number & ~is_item)
+    if parts["body"].str.contains(ADDRESS).all():
+        return None
     suffix = parts["suffix"].str.strip_chars()
     # 900 beside 1.2k, and 1.2M beside 900k.
     is_scale = suffix.str.contains(f"^(?:{SCALE})\\.?$")
     scaled = bool(is_scale.any()) and bool((is_scale | (suffix == "") | suffix.is_in(list(CURRENCIES))).all())
+    scaled = scaled and not _are_credit_marks(suffix)
     if scaled:
         parts = parts.with_columns(suffix.set(is_scale, "").alias("suffix"))
     affixes, others = _choose_affixes(parts)
     fits = pl.select(_affix_fits(parts["prefix"], affixes) & _affix_fits(parts["suffix"], affixes)).to_series()
     parts = parts.filter(fits)
     if parts.is_empty():
-        return None
-    marks, other = _choose_marks(parts["body"], candidates)
+        return NumberReading(NumberFormat(), parts["body"], units=others) if others else None
+    marks, other = _choose_marks(parts, candidates)
     form = NumberFormat(*marks, affixes=affixes, brackets=parts["open"].is_not_null().any(), scaled=scaled)
     return NumberReading(form, parts["body"], other, others)
 
@@ -231,14 +250,23 @@ def _infer_from_sample(sample: pl.Series, candidates: Sequence[tuple[str, str]])
 def _affix_key(affix: str) -> str:
     """What is the same in review and reviews, or in EUR and Eur."""
     plain = affix.lower().replace(" ", "").replace(".", "")
-    return plain.rstrip("s") or plain
+    return CURRENCY_CODES.get(plain, plain.rstrip("s") or plain)
+
+
+def _are_credit_marks(suffix: pl.Series) -> bool:
+    """Whether words for credit or debit stand behind some of the numbers and nothing behind others: 500.00 CR beside 120.00."""
+    words = suffix.filter(suffix != "").str.to_lowercase().str.strip_chars_end(".")
+    return 0 < len(words) < len(suffix) and bool(words.is_in(list(CREDIT_MARKS)).all())
 
 
 def _choose_affixes(parts: pl.DataFrame) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The affixes of most numbers before and behind them, in all their spellings, and the units that other numbers have."""
-    chosen: list[str] = []
+    chosen: dict[str, list[str]] = {}
     others: list[str] = []
     for side in ("prefix", "suffix"):
+        if _are_credit_marks(parts[side].fill_null("").str.strip_chars()):
+            others += sorted({_affix_key(affix) for affix in parts[side].drop_nulls().str.strip_chars() if affix})
+            continue
         counts = parts[side].drop_nulls().str.strip_chars().value_counts().rows()
         by_key: dict[str, int] = {}
         for affix, n in counts:
@@ -249,11 +277,26 @@ def _choose_affixes(parts: pl.DataFrame) -> tuple[tuple[str, ...], tuple[str, ..
         best = max(sorted(by_key), key=lambda key: by_key[key])
         # 1O among bare numbers is a misread ten, and 5l among litres is none.
         if by_key[best] < (0.5 if best in LOOKALIKES else MIN_AFFIX_SHARE) * parts.height:
+            others += sorted(by_key) if len(by_key) > 1 else []
             continue
-        spellings = sorted({affix for affix, _ in counts if affix and _affix_key(affix) == best})
-        chosen += spellings
+        chosen[side] = sorted({affix for affix, _ in counts if affix and _affix_key(affix) == best})
         others += [key for key in sorted(by_key) if key != best]
-    return tuple(dict.fromkeys(chosen)), tuple(others)
+    rarer = _find_other_unit(parts, chosen)
+    if rarer is not None:
+        others.append(_affix_key(chosen.pop(rarer)[0]))
+    return tuple(dict.fromkeys(affix for affixes in chosen.values() for affix in affixes)), tuple(others)
+
+
+def _find_other_unit(parts: pl.DataFrame, affixes: Mapping[str, Sequence[str]]) -> str | None:
+    """The side whose affix fewer numbers have, where each side's stands alone at some number: $6 beside 13 €, or 10 %.
+
+    None where both are of one number ($795/mo), or one currency (€ 5 beside 5 EUR).
+    """
+    if len(affixes) < 2 or len({_affix_key(spellings[0]) for spellings in affixes.values()}) == 1:
+        return None
+    before, behind = (parts[side].fill_null("").str.strip_chars() for side in affixes)
+    alone = {"prefix": int(((before != "") & (behind == "")).sum()), "suffix": int(((before == "") & (behind != "")).sum())}
+    return min(alone, key=lambda side: alone[side]) if all(alone.values()) else None
 
 
 def _affix_fits(side: pl.Series, affixes: Sequence[str]) -> pl.Series:
@@ -261,10 +304,17 @@ def _affix_fits(side: pl.Series, affixes: Sequence[str]) -> pl.Series:
     return (stripped == "") | stripped.is_in(list(affixes))
 
 
-def _choose_marks(bodies: pl.Series, candidates: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], str | None]:
+def _choose_marks(parts: pl.DataFrame, candidates: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], str | None]:
     """The marks that read most of the digits, the earlier where several do; and a value that they leave open."""
-    counts = bodies.to_frame("body").select(
-        pl.col("body").str.contains(f"^(?:{_build_body(*marks)})$").sum().alias(str(i)) for i, marks in enumerate(candidates)
+    bodies, is_whole = parts["body"], pl.col("exponent").fill_null("") == ""
+    counts = parts.select(
+        (
+            pl.col("body").str.contains(f"^(?:{_build_body(*marks)})$")
+            & (is_whole | ~pl.col("body").str.contains(marks[1], literal=True))
+        )
+        .sum()
+        .alias(str(i))
+        for i, marks in enumerate(candidates)
     )
     fits = dict(zip(candidates, counts.row(0), strict=True))
     best = max(candidates, key=lambda marks: int(fits[marks]))
