@@ -480,3 +480,8 @@ def test_digits_of_other_scripts_are_digits() -> None:
 def test_an_address_of_a_machine_is_a_name() -> None:
     texts: list[str | None] = [f"192.168.{part}.{part + 3}" for part in range(100, 150)]
     assert read(texts).values.to_list() == texts
+
+
+def test_marks_that_nobody_sees_are_no_part_of_a_value() -> None:
+    assert read(["\u200b52", "97\u200e", "\ufeff 3"]).values.to_list() == [52, 97, 3]
+    assert read(["yes", "\u200byes"]).values.to_list() == ["yes", "yes"]

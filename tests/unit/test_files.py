@@ -228,3 +228,52 @@ def test_a_separator_at_the_end_of_each_row_parts_nothing(tmp_path: Path) -> Non
 def test_a_cell_that_a_spreadsheet_is_told_to_take_for_text_is_that_text(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text('a,b\n="007",x\n"=""7""",="y"\n')
     assert read_table(tmp_path / "t.csv").frame.rows() == [("007", "x"), ("7", "y")]
+
+
+def test_text_in_utf_32_is_read_by_its_mark(tmp_path: Path) -> None:
+    read = read_table(put(tmp_path, "name;n\nStraße;1\nEck;2\n".encode("utf-32")))
+    assert (read.encoding, read.frame["name"].to_list()) == ("utf-32", ["Straße", "Eck"])
+
+
+def test_a_file_that_is_no_utf_8_says_how_its_first_word_was_read(tmp_path: Path) -> None:
+    read = read_table(put(tmp_path, "улица;n\nдом;1\nсад;2\n".encode("cp1251") + b"plain text and more of it;3\n" * 5))
+    assert any("read as Windows-1252" in note and "'óëèöà'" in note for note in read.notes)
+    assert not read_table(put(tmp_path, "name;n\nStraße;1\nEck;2\n")).notes
+
+
+def test_a_separator_within_quotes_behind_a_blank_parts_nothing(tmp_path: Path) -> None:
+    read = read_table(put(tmp_path, 'id, "a, b", y\n' + "".join(f'{n}, "x, {n}", {n % 2}\n' for n in range(5))))
+    assert read.frame.columns == ["id", "a, b", "y"]
+    assert read.frame.row(3) == ("3", "x, 3", "1")
+
+
+def test_a_separator_within_single_quotes_parts_nothing(tmp_path: Path) -> None:
+    read = read_table(put(tmp_path, "id,'a, b',y\n" + "".join(f"{n},'x, {n}',{n % 2}\n" for n in range(5))))
+    assert read.frame.columns == ["id", "a, b", "y"]
+    assert read.frame.row(3) == ("3", "x, 3", "1")
+    apostrophes = read_table(put(tmp_path, "id,a\n1,'tis so\n2,it's\n3,rock 'n' roll\n"))
+    assert apostrophes.frame["a"].to_list() == ["'tis so", "it's", "rock 'n' roll"]
+
+
+def test_a_line_of_units_below_the_header_is_left_out_and_told(tmp_path: Path) -> None:
+    rows = "".join(f"{n},{n * 2},{n / 3:.2f},s{n}\n" for n in range(9))
+    read = read_table(put(tmp_path, f"id,power,temp,site\n,kW,°C,\n{rows}"))
+    assert read.frame["power"].to_list() == [str(n * 2) for n in range(9)]
+    assert read.notes == ("1 line of units below the header left out: 'kW °C'.",)
+    row_of_names = read_table(put(tmp_path, f"id,power,temp,site\n,,,m\n{rows}"))
+    assert row_of_names.frame["site"][0] == "m"
+
+
+@pytest.mark.parametrize("name", ["*", "^a.*$"])
+def test_a_column_name_that_stands_for_several_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(FileError, match="would stand for others too; rename it"):
+        read_table(put(tmp_path, f"{name},b\n1,2\n"))
+
+
+def test_marks_that_nobody_sees_are_no_part_of_a_column_name(tmp_path: Path) -> None:
+    assert read_table(put(tmp_path, "\u200bid,rent\ufeff\n1,2\n")).frame.columns == ["id", "rent"]
+
+
+def test_two_columns_of_one_name_in_a_file_without_a_header_say_that_it_has_none(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="its first line seems to hold values"):
+        read_table(put(tmp_path, "0,0,400.5,x\n1,2,401.5,y\n"))

@@ -492,3 +492,19 @@ def test_classes_that_differ_by_case_are_refused_with_the_rows_of_each(tmp_path:
     path.write_text("x,y\n" + "1,yes\n2,Yes\n3,no\n4,yes\n" * 10)
     with pytest.raises(ColumnError, match=r"'yes' \(20 rows\) and 'Yes' \(10 rows\)"):
         load_batched_task_data(build_spec(csv=path, label="y"), open_batches(path, 20), tmp_path)
+
+
+def test_a_file_in_single_quotes_with_a_line_of_units_is_read_in_batches_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("id,'a, b',y\n,kW,\n" + "".join(f"'{n}','{n}.5',{n % 2}\n" for n in range(60)))
+    batches = CsvBatches(path, 1000)
+    frame = pl.concat([batch.frame for batch in batches])
+    assert frame.equals(read_table(path).frame)
+    assert batches.notes == read_table(path).notes
+
+
+def test_quotes_behind_blanks_are_refused_where_a_file_is_read_in_batches(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text('id, "a, b"\n' + "".join(f'{n}, "x, {n}"\n' for n in range(60)))
+    with pytest.raises(FileError, match="blanks before quotes"):
+        CsvBatches(path, 1000)

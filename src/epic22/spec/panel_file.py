@@ -24,6 +24,7 @@ from epic22.core.data.column_reading import (
 )
 from epic22.core.data.files import RawTable, read_table
 from epic22.core.data.forecast_task import ForecastSeries, build_forecast_task
+from epic22.core.data.names import strip_ends
 from epic22.core.data.period_calendar import (
     anchor_frequency,
     describe_skipped_hours,
@@ -289,7 +290,7 @@ def _read_name_part(column: pl.Series) -> pl.Series:
     if column.dtype.is_float() and bool((column.drop_nulls() % 1 == 0).all()):
         # Whole numbers are floats in a file that has a gap in them, and only there.
         column = column.cast(pl.Int64)
-    return column.cast(pl.String).fill_null("").str.strip_chars()
+    return strip_ends(column.cast(pl.String).fill_null(""))
 
 
 def _refuse_equal_names(parts: pl.DataFrame, names: pl.Series) -> None:

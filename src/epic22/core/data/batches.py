@@ -8,7 +8,7 @@ import csv
 import gzip
 import io
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,10 +22,20 @@ from epic22.core.data.files import (
     SNIFFED_LINES,
     cast_to_plain_types,
     clean_column_names,
+    describe_windows_1252,
+    detect_quote,
     detect_separator,
     is_json,
+    list_first_lines,
 )
-from epic22.core.data.table_lines import SEEN_ROWS, count_footer_lines, describe_left_out, find_header, is_footer_line
+from epic22.core.data.table_lines import (
+    SEEN_ROWS,
+    count_footer_lines,
+    describe_left_out,
+    find_header,
+    is_footer_line,
+    is_unit_line,
+)
 from epic22.core.data.workbook import is_archive
 from epic22.core.errors import FileError
 
@@ -175,7 +185,7 @@ class CsvBatches:
         self.paths, self.rows = (path,), rows
         head = _read_head(path)
         if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            raise FileError(f"{path} is UTF-16, which is read whole; save it as UTF-8, or give a greater --memory-cap.")
+            raise FileError(f"{path} is no UTF-8, which is read whole; save it as UTF-8, or give a greater --memory-cap.")
         self.encoding = "utf8"
         whole_lines = head[: head.rfind(b"\n") + 1] or head
         try:
@@ -183,7 +193,10 @@ class CsvBatches:
         except UnicodeDecodeError:
             self.encoding, text = "cp1252", whole_lines.decode("cp1252", errors="replace")
         self.separator = detect_separator(text)
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=self.separator)
+        lines = list_first_lines(text)
+        self.quote = detect_quote(lines, self.separator)
+        self._refuse_blanks_before_quotes(path, lines)
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=self.separator, quotechar=self.quote)
         first = [(reader.line_num, row) for row in itertools.islice(filter(None, reader), SNIFFED_LINES)]
         if not first:
             raise FileError(f"{path} holds blank lines only; expected a header line and rows.")
@@ -192,6 +205,9 @@ class CsvBatches:
         self.title_lines = first[len(self.title)][0] - 1 if self.title else 0
         self.footer: list[list[str]] = []
         self.names = tuple(clean_column_names(path, first[len(self.title)][1]))
+        below = [row for _, row in first[len(self.title) + 1 :]]
+        self.units = below[:1] if below and is_unit_line(below[0], below[1:]) else []
+        self.encoding_notes = (describe_windows_1252(text),) if self.encoding == "cp1252" else ()
         # About as many bytes as this many rows have.
         width = max(1, len(whole_lines) // max(1, whole_lines.count(b"\n")))
         self.block = min(max(rows * width, MAX_LINE_BYTES if rows >= BATCH_ROWS else 1 << 16), MAX_BLOCK_BYTES)
@@ -218,7 +234,21 @@ class CsvBatches:
     @property
     def notes(self) -> tuple[str, ...]:
         """The lines above the header and below the rows."""
-        return describe_left_out(self.title, self.footer)
+        return describe_left_out(self.title, self.footer, self.units) + self.encoding_notes
+
+    def _refuse_blanks_before_quotes(self, path: Path, lines: Sequence[str]) -> None:
+        """Raise FileError for quotes behind blanks, as in 1, "x, y": these quotes are seen only where a file is read whole."""
+        strict, lenient = (
+            [
+                [cell.strip() for cell in row]
+                for row in csv.reader(lines, delimiter=self.separator, quotechar=self.quote, skipinitialspace=is_lenient)
+            ]
+            for is_lenient in (False, True)
+        )
+        if strict != lenient:
+            raise FileError(
+                f"{path} has blanks before quotes, which is read whole; take them out, or give a greater --memory-cap."
+            )
 
     def _drop_footer(self, records: Iterator[Any]) -> Iterator[pl.DataFrame]:
         """The frames that hold rows, the last without the lines below the table."""
@@ -259,7 +289,7 @@ class CsvBatches:
         from pyarrow import csv as arrow_csv
 
         def refuse(row: Any) -> str:
-            fields = next(csv.reader([row.text], delimiter=self.separator), [])
+            fields = next(csv.reader([row.text], delimiter=self.separator, quotechar=self.quote), [])
             if is_footer_line(fields, len(self.names)):
                 self.footer.append(fields)
                 short.append((row.number - self.title_lines, row.expected_columns, row.actual_columns))
@@ -277,10 +307,12 @@ class CsvBatches:
                     block_size=self.block,
                     skip_rows=self.title_lines,
                     column_names=list(self.names),
-                    skip_rows_after_names=1,
+                    skip_rows_after_names=1 + len(self.units),
                     encoding=self.encoding,
                 ),
-                arrow_csv.ParseOptions(delimiter=self.separator, newlines_in_values=True, invalid_row_handler=refuse),
+                arrow_csv.ParseOptions(
+                    delimiter=self.separator, quote_char=self.quote, newlines_in_values=True, invalid_row_handler=refuse
+                ),
                 arrow_csv.ConvertOptions(column_types=dict.fromkeys(self.names, pa.string()), strings_can_be_null=False),
             )
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from epic22.core.column import ColumnReading, Dtype, NumberFormat
 from epic22.core.data.compound_numbers import COMPOUNDS, infer_compound
-from epic22.core.data.names import group_variants
+from epic22.core.data.names import group_variants, strip_ends
 from epic22.core.data.number_format import (
     MARKS,
     NumberReading,
@@ -150,7 +150,7 @@ def gather_remarks(remarks: Iterable[tuple[str, str]]) -> list[str]:
 
 def null_missing_words(series: pl.Series, words: Sequence[str] = ()) -> pl.Series:
     """Text without blanks around it; null where it is a word for missing in every column, or one of `words`."""
-    text = series.str.strip_chars()
+    text = strip_ends(series)
     return text.set(text.is_in([*MISSING_WORDS, *words]), None)
 
 

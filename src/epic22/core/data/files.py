@@ -13,7 +13,7 @@ import json
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,8 @@ from typing import Any
 
 import polars as pl
 
-from epic22.core.data.table_lines import count_footer_lines, describe_left_out, find_header
+from epic22.core.data.names import strip_ends
+from epic22.core.data.table_lines import are_values, count_footer_lines, describe_left_out, find_header, is_unit_line
 from epic22.core.data.workbook import is_archive, unwrap_archive
 from epic22.core.errors import FileError
 from epic22.core.lineage import file_sha256, sha256
@@ -30,6 +31,16 @@ MAX_LINE_BYTES = 16 * 2**20
 """A line longer than this is taken for damage."""
 
 SEPARATORS = (",", ";", "\t", "|")
+BYTE_ORDER_MARKS = (
+    (b"\xff\xfe\x00\x00", "utf-32"),
+    (b"\x00\x00\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
+"""How a text begins that is not in UTF-8, the longer mark first."""
+
+PATTERN = re.compile(r"\*|\^.*\$", re.DOTALL)
+"""Names that Polars takes for a pattern of names."""
 SNIFFED_LINES = 50
 GZIP, PARQUET = b"\x1f\x8b", b"PAR1"
 ODD_BYTES = re.compile(rb"[\x00-\x08\x0b\x0e-\x1f]")
@@ -78,6 +89,7 @@ def read_table(path: Path) -> RawTable:
     _refuse_long_lines(path, text)
     separator = detect_separator(text)
     frame, notes = _parse_csv(path, text, separator)
+    notes += (describe_windows_1252(text),) if encoding == "cp1252" else ()
     return RawTable(str(path), frame, digest, "csv", separator, encoding, framed, notes)
 
 
@@ -133,11 +145,12 @@ def _decompress(path: Path, content: bytes) -> bytes:
 
 def _decode(path: Path, content: bytes) -> tuple[str, str]:
     """The text and its encoding: by its byte order mark, else UTF-8, else Windows-1252 where that is plausible."""
-    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+    encoding = next((name for mark, name in BYTE_ORDER_MARKS if content.startswith(mark)), None)
+    if encoding is not None:
         try:
-            return content.decode("utf-16"), "utf-16"
+            return content.decode(encoding), encoding
         except UnicodeDecodeError:
-            raise FileError(f"{path} begins like UTF-16 but is not; save it as UTF-8.") from None
+            raise FileError(f"{path} begins like {encoding.upper()} but is not; save it as UTF-8.") from None
     odd = ODD_BYTES.search(content)
     if odd is not None:
         raise FileError(
@@ -162,6 +175,17 @@ def _decode_windows_1252(path: Path, content: bytes, error: UnicodeDecodeError) 
     return content.decode("cp1252")
 
 
+def describe_windows_1252(text: str) -> str:
+    """The note about a text that is no UTF-8, with the first word that shows whether it was read aright.
+
+    >>> describe_windows_1252("1;Straße 1")
+    "read as Windows-1252, for it is no UTF-8: 'Straße'; where that is not what it says, save the file as UTF-8."
+    """
+    word = re.search(r"\w*[^\x00-\x7f]\w*", text)
+    shown = "" if word is None else f": {word.group()[:40]!r}"
+    return f"read as Windows-1252, for it is no UTF-8{shown}; where that is not what it says, save the file as UTF-8."
+
+
 def _refuse_long_lines(path: Path, text: str) -> None:
     if 4 * len(text) <= MAX_LINE_BYTES:
         return
@@ -178,19 +202,42 @@ def detect_separator(text: str) -> str:
     Counting from the header on keeps "a;b" over "1,5;2,5" from being taken for three fields with commas between them.
     A comma where none does: the file has one column, or is ragged and will be refused.
     """
-    lines = list(itertools.islice(io.StringIO(text, newline=""), SNIFFED_LINES))
+    lines = list_first_lines(text)
     best, fit = ",", (0.0, 1)
     for separator in SEPARATORS:
-        rows = [row for row in csv.reader(lines, delimiter=separator) if row]
+        quote = detect_quote(lines, separator)
+        rows = [row for row in csv.reader(lines, delimiter=separator, quotechar=quote, skipinitialspace=True) if row]
         widths = [len(row) for row in rows[find_header(rows) :]]
         if widths and widths[0] > 1:
             fit, best = max((fit, best), ((widths.count(widths[0]) / len(widths), widths[0]), separator), key=lambda f: f[0])
     return best
 
 
+def list_first_lines(text: str) -> list[str]:
+    """The first lines of a text with their ends, by which its signs are told."""
+    return list(itertools.islice(io.StringIO(text, newline=""), SNIFFED_LINES))
+
+
+def detect_quote(lines: Sequence[str], separator: str) -> str:
+    """The sign around values: ' where nearly every line has a value in such, the columns are as many in all, and none has a ".
+
+    >>> detect_quote(["a,b", "1,'x, y'", "2,'z'"], ","), detect_quote(["a,b", "1,it's"], ",")
+    ("'", '"')
+    """
+    mark = re.escape(separator)
+    quoted = re.compile(rf"(?:^|{mark}) *'[^']*' *(?={mark}|[\r\n]|$)")
+    below = [line for line in lines[1:] if line.strip()]
+    if not below or '"' in "".join(lines) or 10 * sum(quoted.search(line) is not None for line in below) < 9 * len(below):
+        return '"'
+    rows = csv.reader(lines, delimiter=separator, quotechar="'", skipinitialspace=True)
+    return "'" if len({len(row) for row in rows if row}) == 1 else '"'
+
+
 def _parse_csv(path: Path, text: str, separator: str) -> tuple[pl.DataFrame, tuple[str, ...]]:
     """The table in a text, and the notes on lines that are none of it."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    quote = detect_quote(list_first_lines(text), separator)
+    # A quote behind a blank, as in 1, "x, y", is one too.
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, quotechar=quote, skipinitialspace=True, strict=True)
     rows: list[list[str]] = []
     # The place among the rows, and the message, of the first line that has another number of fields than the header.
     ragged: tuple[int, str] | None = None
@@ -215,10 +262,12 @@ def _parse_csv(path: Path, text: str, separator: str) -> tuple[pl.DataFrame, tup
         raise FileError(f"{path}, line {reader.line_num}: {error}; mend the quotes there.") from None
     except IndexError:
         raise FileError(f"{path} holds blank lines only; expected a header line and rows.") from None
+    units = rows[:1] if rows and ragged is None and is_unit_line(rows[0], rows[1:]) else []
+    del rows[: len(units)]
     n_rows = len(rows) - count_footer_lines(rows, len(names))
     if ragged is not None and ragged[0] < n_rows:
         raise FileError(f"{path}, {ragged[1]}; mend the line, or quote a value that holds the separator.")
-    notes = describe_left_out(title, rows[n_rows:])
+    notes = describe_left_out(title, rows[n_rows:], units)
     notes += (f"{n_headers:,} {'row that repeats' if n_headers == 1 else 'rows that repeat'} the header left out.",) * (
         n_headers > 0
     )
@@ -232,11 +281,16 @@ def _parse_csv(path: Path, text: str, separator: str) -> tuple[pl.DataFrame, tup
 
 
 def clean_column_names(path: Path, header: list[str]) -> list[str]:
-    """The column names without surrounding blanks; a nameless column is called by its position."""
-    names = [name.strip() or f"column_{position}" for position, name in enumerate(header, start=1)]
+    """The column names without what surrounds them and is blank or not seen; a nameless column is called by its position."""
+    stripped = strip_ends(pl.Series(header, dtype=pl.String)).to_list()
+    names = [name or f"column_{position}" for position, name in enumerate(stripped, start=1)]
     twice = [name for name, times in Counter(names).items() if times > 1]
     if twice:
-        raise FileError(f"{path} has two columns of the name {twice[0]!r}; rename one.")
+        way_out = "its first line seems to hold values: put one of column names above it" if are_values(names) else "rename one"
+        raise FileError(f"{path} has two columns of the name {twice[0]!r}; {way_out}.")
+    pattern = next((name for name in names if PATTERN.fullmatch(name)), None)
+    if pattern is not None:
+        raise FileError(f"{path} has a column of the name {pattern!r}, which would stand for others too; rename it.")
     return names
 
 

@@ -19,10 +19,27 @@ NO_CLASSES = frozenset(NO_CLASS_WORDS.split())
 NO_CLASS_SIGNS = frozenset(("-", "--", "---", "–", "—", ".", "..", "...", "*"))
 """Signs for missing beside words; beside a "+" a class of their own."""
 
+INVISIBLE = "\\x{AD}\\x{200B}\\x{200E}\\x{200F}\\x{202A}-\\x{202E}\\x{2060}\\x{2066}-\\x{2069}\\x{FEFF}"
+"""Marks that web pages and spreadsheets leave around a text and nobody sees; joiners within words are none of them."""
+
+BEGINNING, END = rf"^[\s{INVISIBLE}]+", rf"[\s{INVISIBLE}]+$"
+
+
+def strip_ends(text: pl.Series) -> pl.Series:
+    """Text without the blanks around it, and without the marks around it that nobody sees.
+
+    >>> strip_ends(pl.Series(["\\u200b52", "\\ufeff a\\u200e", " b"])).to_list()
+    ['52', 'a', 'b']
+    """
+    stripped = text.str.strip_chars()
+    if not stripped.str.contains(f"^[{INVISIBLE}]|[{INVISIBLE}]$").any():
+        return stripped
+    return stripped.str.replace(BEGINNING, "").str.replace(END, "")
+
 
 def strip_name(series: pl.Series) -> pl.Series:
     """Names without blanks around them; null where nothing is left. "NA" is a name."""
-    text = series.cast(pl.String).str.strip_chars()
+    text = strip_ends(series.cast(pl.String))
     return text.set(text == "", None)
 
 

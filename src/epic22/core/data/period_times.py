@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from epic22.core.column import ColumnReading
+from epic22.core.data.names import strip_ends
 from epic22.core.data.period_calendar import measure_regularity
 from epic22.core.data.period_notation import (
     BARE_NUMBERS,
@@ -195,7 +196,7 @@ def _normalize_text(raw: pl.Series) -> pl.Series:
     and without the X that R sets before a column name of digits."""
     if raw.dtype.is_float() and bool((raw.drop_nulls() % 1 == 0).all()):
         raw = raw.cast(pl.Int64)
-    text = raw.cast(pl.String).str.strip_chars().str.replace(r"^X(\d)", "$1")
+    text = strip_ends(raw.cast(pl.String)).str.replace(r"^X(\d)", "$1")
     text = write_times_in_english(text).str.replace(r"^(\d{1,2})\. (\pL)", "$1 $2")
     return text.set(text == "", None)
 

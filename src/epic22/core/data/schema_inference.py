@@ -30,7 +30,7 @@ from epic22.core.data.column_reading import (
 )
 from epic22.core.data.compound_numbers import COMPOUNDS
 from epic22.core.data.files import RawTable
-from epic22.core.data.names import describe_unlabelled, keeps_names_apart, null_unlabelled, strip_name
+from epic22.core.data.names import describe_unlabelled, keeps_names_apart, null_unlabelled, strip_ends, strip_name
 from epic22.core.data.row_times import (
     infer_whole_times,
     read_row_times,
@@ -134,7 +134,7 @@ def _read_column(series: pl.Series, roles: Roles, override: ColumnOverride | Non
         problem = describe_infinite(own, series.name)
         return null_sentinels(ReadColumn(own, ColumnReading(missing=roles.missing), problem=problem), rules)
     column = infer_text_column(own, rules)
-    return _read_classes(column, own.str.strip_chars(), rules) if series.name == roles.label else column
+    return _read_classes(column, strip_ends(own), rules) if series.name == roles.label else column
 
 
 def build_rules(name: str, roles: Roles, override: ColumnOverride | None) -> ReadingRules:

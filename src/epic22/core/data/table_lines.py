@@ -34,6 +34,18 @@ REMARK = re.compile(
 )
 """How a line below the rows begins that is about them."""
 
+UNIT = re.compile(
+    r"[\[(][^\])]+[\])]|[€$£¥₹%‰°#]|[a-z]{3}/(m2|m²|qm|sqm)|[€$£]/\w+[²³]?|(k?eur|usd|gbp|chf|pln|sek|jpy|inr)|°[cf]|"
+    r"[kmcµ]?m[²³23]?|[kmµ]?g|t|ha|[mhkc]?l|qm|sqm|sq\.? ?ft|ft[²2]?|in|inch|mi|lb|oz|[kmg]?wh?(/(m2|m²|a))?|"
+    r"kwp|kva|[km]?[va]|[kmg]?hz|"
+    r"[hkm]?pa|m?bar|nm|n|rpm|1/min|m/s|km/h|mph|l/(s|h|min)|m[³3]/h|ppm|lux|lx|db|ms|s|sec|seconds|min|minutes|h|hours|std|d|"
+    r"days|tage|weeks|months|monate|a|years|jahre|pcs|stk|count|anzahl|kwh/m[²2]a?",
+    re.IGNORECASE,
+)
+"""What stands below a name in a line of units."""
+
+NUMBER_BEGINNING = re.compile(r"[-+(\u2212]?\s*[€$£¥₹]?\s*[.,]?\d")
+
 
 def find_header(rows: Sequence[Sequence[str]]) -> int:
     """The place of the header among a file's first rows: 0, or below a title of lines that do not fill all columns.
@@ -47,6 +59,17 @@ def find_header(rows: Sequence[Sequence[str]]) -> int:
             is_below_title = place > 0 and len(row) == width and _is_header(row, rows[place + 1 :])
             return place if is_below_title else 0
     return 0
+
+
+def is_unit_line(row: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
+    """Whether a line holds units alone, each above a column of numbers.
+
+    >>> is_unit_line(["", "kW", "°C"], [["a", "3", "20"], ["b", "4", "21"]]), is_unit_line(["m", "4"], [["a", "3"], ["b", "4"]])
+    (True, False)
+    """
+    places = [place for place, cell in enumerate(row) if cell.strip()]
+    few = below[:SEEN_ROWS]
+    return bool(places and few) and all(UNIT.fullmatch(row[place].strip()) and _begin_as_numbers(place, few) for place in places)
 
 
 def count_footer_lines(rows: Sequence[Sequence[str]], width: int) -> int:
@@ -72,9 +95,21 @@ def is_footer_line(row: Sequence[str], width: int) -> bool:
     return len(row) < width and (_is_remark(row) or TOTAL.fullmatch(first) is not None)
 
 
-def describe_left_out(title: Sequence[Sequence[str]], footer: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """The notes about lines above and below the table."""
-    places = ((title, "above the header"), (footer, "below the rows"))
+def are_values(names: Sequence[str]) -> bool:
+    """Whether column names look like the values of a row: most are numbers, and they are not the periods of a wide table.
+
+    >>> are_values(["5.1", "3.5", "setosa"]), are_values(["zip", "2019", "2020"])
+    (True, False)
+    """
+    numbers = [name for name in names if _parse(name.strip(), ".") is not None and not NAME.search(name)]
+    return 2 * len(numbers) > len(names) and not any(PERIOD.fullmatch(name.strip()) for name in numbers)
+
+
+def describe_left_out(
+    title: Sequence[Sequence[str]], footer: Sequence[Sequence[str]], units: Sequence[Sequence[str]] = ()
+) -> tuple[str, ...]:
+    """The notes about lines above and below the table, and about one of units below its header."""
+    places = ((title, "above the header"), (units, "of units below the header"), (footer, "below the rows"))
     return tuple(
         f"{len(lines)} {'line' if len(lines) == 1 else 'lines'} {place} left out: {_join_lines(lines)}."
         for lines, place in places
@@ -112,6 +147,12 @@ def _is_header(row: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
 def _holds_numbers(place: int, rows: Sequence[Sequence[str]]) -> bool:
     cells = [row[place] for row in rows[-SEEN_ROWS:] if len(row) > place and row[place].strip()]
     return bool(cells) and sum(map(_has_digit, cells)) >= MIN_NUMBER_SHARE * len(cells)
+
+
+def _begin_as_numbers(place: int, rows: Sequence[Sequence[str]]) -> bool:
+    """Whether nearly all cells of a column begin with a digit, or with what stands before one."""
+    cells = [row[place].strip() for row in rows if len(row) > place and row[place].strip()]
+    return bool(cells) and sum(NUMBER_BEGINNING.match(cell) is not None for cell in cells) >= MIN_NUMBER_SHARE * len(cells)
 
 
 def _holds_periods(place: int, rows: Sequence[Sequence[str]]) -> bool:
