@@ -1,7 +1,7 @@
 """Columns as people write them: read by one rule in training, stored, and read alike ever after."""
 
 import math
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -11,7 +11,16 @@ from epic22.core.artifact.bundle import Schema
 from epic22.core.artifact.request_model import build_request_model
 from epic22.core.column import Column, ColumnOverride, ColumnReading, NumberFormat
 from epic22.core.data.column_overrides import infer_with_overrides
-from epic22.core.data.column_reading import MIXED_UNITS, MOSTLY, NEARLY, UNREAD, ReadColumn, infer_text_column, read_text
+from epic22.core.data.column_reading import (
+    MIXED_UNITS,
+    MOSTLY,
+    NEARLY,
+    UNREAD,
+    ReadColumn,
+    ReadingRules,
+    infer_text_column,
+    read_text,
+)
 from epic22.core.data.files import RawTable, read_table
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.data.schema_inference import Roles, conform_frame, infer_schema
@@ -485,3 +494,59 @@ def test_an_address_of_a_machine_is_a_name() -> None:
 def test_marks_that_nobody_sees_are_no_part_of_a_value() -> None:
     assert read(["\u200b52", "97\u200e", "\ufeff 3"]).values.to_list() == [52, 97, 3]
     assert read(["yes", "\u200byes"]).values.to_list() == ["yes", "yes"]
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["03.2019", "11.2020", "01.2021", "10.2019"],
+        ["3.2019", "11.2020", "1.2021"],
+        ["2019.03", "2020.11", "2021.01", "2019.10", "2020.02"],
+    ],
+)
+def test_months_that_are_written_as_numbers_are_times(texts: list[str | None]) -> None:
+    column = read(texts)
+    assert column.values.dtype == pl.Datetime("us")
+    assert column.values.dt.strftime("%Y-%m")[0] == "2019-03"
+    assert "months like" in column.notes[0]
+    assert read_text(pl.Series(["12.2022" if texts[0] != "2019.03" else "2022.12"]), "time", column.reading)[0] == datetime(
+        2022, 12, 1
+    )
+
+
+def test_numbers_beside_which_no_month_stands_stay_numbers() -> None:
+    assert read(["3.2019", "11.2", "1.2021", "13.1999"]).values.to_list() == [3.2019, 11.2, 1.2021, 13.1999]
+
+
+def test_a_decimal_mark_that_is_stated_keeps_numbers_that_look_like_months() -> None:
+    column = infer_text_column(pl.Series("x", ["3.2019", "11.2020", "1.2021"]), ReadingRules(decimal="."))
+    assert column.values.to_list() == [3.2019, 11.2020, 1.2021]
+
+
+def test_the_year_of_two_digits_stands_first_where_the_dates_lie_closer_then() -> None:
+    days = [datetime(2019, 1, 1) + timedelta(days=37 * step) for step in range(45)]
+    for form in ("%y/%m/%d", "%y-%m-%d", "%y.%m.%d", "%d/%m/%y", "%d.%m.%y", "%m/%d/%y"):
+        assert read([day.strftime(form) for day in days]).values.to_list() == days, form
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2023-11-25 01:05:05,250", datetime(2023, 11, 25, 1, 5, 5, 250_000)),
+        ("Nov 25, 2023 at 01:05 PM", datetime(2023, 11, 25, 13, 5)),
+        ("25.Nov.2023", datetime(2023, 11, 25)),
+        ("2023. 11. 25.", datetime(2023, 11, 25)),
+        ("25. maj 2023", datetime(2023, 5, 25)),
+        ("2023M11", datetime(2023, 11, 1)),
+    ],
+)
+def test_times_as_logs_phones_and_other_countries_write_them_are_read(text: str, moment: datetime) -> None:
+    assert read([text]).values.to_list() == [moment]
+
+
+@pytest.mark.parametrize("form", ["%Y-%d-%m", "%d %m %Y", "%Y %m %d", "%Y-%j", "%d-%b", "%d of %B %Y", "%Hh%M"])
+def test_times_that_are_not_read_are_told_and_never_names_in_silence(form: str) -> None:
+    days = [datetime(2019, 1, 1) + timedelta(days=37 * step, minutes=97 * step) for step in range(45)]
+    column = read([day.strftime(form) for day in days])
+    assert column.values.dtype == pl.String
+    assert column.problem is not None or column.remarks[0][0] == UNREAD

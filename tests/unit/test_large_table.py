@@ -508,3 +508,13 @@ def test_quotes_behind_blanks_are_refused_where_a_file_is_read_in_batches(tmp_pa
     path.write_text('id, "a, b"\n' + "".join(f'{n}, "x, {n}"\n' for n in range(60)))
     with pytest.raises(FileError, match="blanks before quotes"):
         CsvBatches(path, 1000)
+
+
+def test_months_that_are_written_as_numbers_are_times_in_batches_too(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("since,y\n" + "".join(f"{1 + n % 12:02d}.{2019 + n % 5},{n % 2}\n" for n in range(200)))
+    profile = profile_batches(open_batches(path, 50), Roles("y"))
+    whole = infer_schema(read_table(path), Roles("y"))
+    read = pl.concat([rows for rows, _ in profile.iterate_typed_rows(open_batches(path, 50))])
+    assert whole.frame["since"].dtype == pl.Datetime("us")
+    assert read.equals(whole.frame)

@@ -1,9 +1,10 @@
 """How the times of a panel are written: one notation for a file, chosen by the frequency, stored, and applied to later files."""
 
 from collections.abc import Callable
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
@@ -268,3 +269,64 @@ def test_what_is_read_of_a_panel_is_what_was_written(tmp_path_factory: pytest.Te
     histories = panel.latest_histories()
     assert (histories.first, histories.lines.shape[1]) == (first, len(times))
     assert all(line.tolist() == values for line in histories.iterate_series())
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda y, q: f"{y}/{q}",
+        lambda y, q: f"{y}-{q}",
+        lambda y, q: f"{y}.{q}",
+        lambda y, q: f"{y}{q}",
+        lambda y, q: f"{q}/{y}",
+    ],
+)
+def test_numbers_behind_years_are_quarters_where_the_panel_is_quarterly(tmp_path: Path, write: Callable[[int, int], str]) -> None:
+    data = load(tmp_path, "long", [write(2012 + n // 4, 1 + n % 4) for n in range(40)], "Q")
+    assert (data.first, data.last) == (42 * 4, 42 * 4 + 39)
+
+
+@pytest.mark.parametrize("layout", ["long", "wide"])
+@pytest.mark.parametrize("form", ["%G-%V", "%G%V", "%V/%G", "%G/%V"])
+def test_numbers_beside_years_are_weeks_where_the_panel_is_weekly(tmp_path: Path, layout: str, form: str) -> None:
+    mondays = [date(2019, 12, 2) + timedelta(weeks=n) for n in range(80)]
+    data = load(tmp_path, layout, [monday.strftime(form) for monday in mondays], "W")
+    assert data.task.frequency is not None
+    assert data.task.frequency.start(data.first) == datetime(2019, 12, 2)
+    assert data.last - data.first == 79
+
+
+def test_months_at_the_ends_of_quarters_are_no_weeks(tmp_path: Path) -> None:
+    with pytest.raises(ColumnError, match="every 3 months"):
+        load(tmp_path, "long", [f"{2010 + n // 4}-{3 + 3 * (n % 4):02}" for n in range(40)], "M")
+
+
+@pytest.mark.parametrize("form", ["%y/%m/%d", "%y-%m-%d", "%d/%m/%y", "%m/%d/%y"])
+def test_the_year_of_two_digits_stands_where_the_panel_is_regular(tmp_path: Path, form: str) -> None:
+    days = [date(2022, 1, 1) + timedelta(days=n) for n in range(100)]
+    data = load(tmp_path, "long", [day.strftime(form) for day in days], "D")
+    assert data.task.frequency is not None
+    assert data.task.frequency.label(data.first) == "2022-01-01"
+    assert data.last - data.first == 99
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "Asia/Tokyo", "America/New_York", "UTC"])
+def test_midnights_of_a_place_that_are_written_in_utc_are_of_the_month_that_begins_there(tmp_path: Path, zone: str) -> None:
+    firsts = [datetime(y, m, 1, tzinfo=ZoneInfo(zone)).astimezone(UTC) for y, m in MONTHS]
+    data = load(tmp_path, "long", [f"{first:%Y-%m-%dT%H:%M:%SZ}" for first in firsts], "M")
+    assert (data.first, data.last) == (48 * 12, 48 * 12 + 29)
+    assert data.reading is not None
+    winter = [f"{datetime(2020, m, 1, tzinfo=ZoneInfo(zone)).astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" for m in (1, 2, 3)]
+    later = load(tmp_path, "long", winter, "M", data.reading)
+    assert (later.first, later.last) == (50 * 12, 50 * 12 + 2)
+
+
+def test_the_days_of_a_place_with_summer_time_that_are_written_in_utc_are_its_own(tmp_path: Path) -> None:
+    days = [datetime(2022, 1, 1, tzinfo=ZoneInfo("Europe/Berlin")) + timedelta(days=n) for n in range(150)]
+    data = load(tmp_path, "long", [f"{day.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" for day in days], "D")
+    assert data.task.frequency is not None
+    assert data.task.frequency.label(data.first) == "2022-01-01"
+    assert any("midnights of a place" in note for note in data.notes)
+    evenings = [datetime(2022, 1, 1, 21) + timedelta(days=n) for n in range(150)]
+    told = load(tmp_path, "long", [f"{evening:%Y-%m-%dT%H:%M:%SZ}" for evening in evenings], "D")
+    assert any("every time is 21:00" in note for note in told.notes)

@@ -23,7 +23,7 @@ from epic22.core.artifact.sealed import (
 )
 from epic22.core.data.number_format import NUMBER_FORMAT_VIEW
 from epic22.core.data.panel_examples import get_frequency_and_horizon
-from epic22.core.data.period_times import PanelReading
+from epic22.core.data.period_times import PanelReading, PeriodReading
 from epic22.core.data.task_data import PanelTaskData
 from epic22.core.errors import BundleError, UnknownTaskError
 from epic22.core.evaluation.adaptive_conformal import AdaptiveState, IntervalState, StretchedState
@@ -144,6 +144,7 @@ HASHED_VIEWS = collect_views(
 MANIFEST_VIEWS = collect_views(
     NUMBER_FORMAT_VIEW,
     view(PanelSchema, f"{SCHEMA_KEYS} reading?"),
+    view(PeriodReading, "notation zoned midnights?"),
     view(
         PanelBundle,
         "kind family status schema forecasters weights factors=state.factors stretches?=state.stretches "

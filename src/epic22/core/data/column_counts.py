@@ -32,7 +32,7 @@ from epic22.core.data.number_format import NAME_DIGITS
 from epic22.core.data.preprocess import choose_center_of_range
 from epic22.core.data.schema_inference import infer_text_dtype, normalize_type, parse_numbers
 from epic22.core.data.sentinels import NumberSpread, are_sentinels
-from epic22.core.data.time_format import TIME_FORMATS, has_own_clock, parse_times_as
+from epic22.core.data.time_format import TIME_FORMATS, find_dotted_months, has_own_clock, parse_times_as
 from epic22.core.data.unread_notation import NEARLY_ALL
 from epic22.core.errors import ColumnError
 from epic22.core.task import Dtype
@@ -45,6 +45,9 @@ WHOLE_DIGITS = r"^[0-9]+(?:[eE][0-9]+)?$"
 
 MAX_COUNTED_VALUES = 10_000
 """Different values of a column are counted up to this many; beyond, it is known to have more."""
+
+MAX_MONTHS = 2_500
+"""More different values are no months: those of two centuries are fewer."""
 
 MAX_ODD_VALUES = 1_000
 """Of values that are no plain numbers up to this many more are kept, for the question how they are written."""
@@ -249,7 +252,15 @@ class ColumnCounts:
     @property
     def is_read_as_numbers(self) -> bool:
         """Whether the text is numbers, and no names."""
-        return self.text and self.numeric and self.n_typed > 0 and not self.is_digit_name and not self.is_named_in_digits
+        is_numeric = self.text and self.numeric and self.n_typed > 0 and not self.are_months
+        return is_numeric and not self.is_digit_name and not self.is_named_in_digits
+
+    @property
+    def are_months(self) -> bool:
+        """Whether the numbers are months that are written as numbers are (`find_dotted_months`)."""
+        if self.whole or self.is_name or self.value_counts is None or len(self.value_counts) > MAX_MONTHS:
+            return False
+        return find_dotted_months(pl.Series([str(value) for value in self.value_counts if value != ALWAYS_TYPED])) is not None
 
     @property
     def n_typed(self) -> int:

@@ -30,6 +30,7 @@ from epic22.core.data.time_format import (
     ZONE,
     ZONED_FORMATS,
     TimeReading,
+    find_dotted_months,
     infer_time_formats,
     parse_times_in,
     simplify_stamps,
@@ -173,11 +174,24 @@ def _read_plain_numbers(text: pl.Series, number: pl.Series, base: ColumnReading,
         return named
     if rules.may_be_names and _looks_named(text, number) and has_name_digits(text.drop_nulls()):
         return _build_names(text, base)
+    months = None if number.dtype != pl.Float64 else _read_months(text, text.drop_nulls(), base, rules)
+    if months is not None:
+        return months
     if rules.decimal == "," or (number.dtype == pl.Float64 and has_open_points(text.drop_nulls())):
         numbers = infer_number_format(text.drop_nulls().unique(maintain_order=True), rules.decimal)
         if numbers is not None:
             return _build_numbers(text, numbers, base)
     return _refuse_infinite(ReadColumn(number, base), text)
+
+
+def _read_months(text: pl.Series, values: pl.Series, reading: ColumnReading, rules: ReadingRules) -> ReadColumn | None:
+    """The column as months that are written as numbers are, 03.2019; None where it is none, or the user states a decimal mark."""
+    form = None if rules.decimal is not None else find_dotted_months(values)
+    if form is None:
+        return None
+    column = _build_times(text, TimeReading((form,), parse_times_in(values, (form,))), reading)
+    note = f"{text.name}: months like {values[0]}, and no numbers (columns.NAME.decimal in a task file makes them numbers)."
+    return replace(column, notes=(*column.notes, note))
 
 
 def _read_long_digits(text: pl.Series, values: pl.Series, number: pl.Series, base: ColumnReading) -> ReadColumn | None:
@@ -213,7 +227,8 @@ def _read_values(text: pl.Series, distinct: pl.Series, base: ColumnReading, rule
             return named
         if rules.may_be_names and has_name_digits(values, numbers.format):
             return _build_names(text, base)
-        return _remark_missing(_build_numbers(present, numbers, reading), present, words)
+        column = _read_months(present, values, reading, rules) or _build_numbers(present, numbers, reading)
+        return _remark_missing(column, present, words)
     times = infer_time_formats(values, rules.day_first)
     if times is not None and not times.times.null_count():
         return _remark_missing(_build_times(present, times, reading), present, words)
@@ -308,6 +323,8 @@ def _build_times(text: pl.Series, times: TimeReading, reading: ColumnReading) ->
         )
     elif first is not None and first.startswith("%d"):
         notes.append(f"{text.name}: day{mark}month{mark}year.")
+    if any(form.startswith("%y") for form in times.formats):
+        notes.append(f"{text.name}: year-month-day, the year in two digits.")
     if any(form in FISCAL_YEARS for form in times.formats):
         notes.append(f"{text.name}: fiscal years, each taken for the 1 January of the year that it names first.")
     if simplify_stamps(text).str.contains(ZONE).any():

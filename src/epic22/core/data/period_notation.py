@@ -1,12 +1,14 @@
 """The ways in which people write the periods of a panel: dates, months, quarters, weeks, years, numbers that count time."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 import polars as pl
 
 from epic22.core.time_series import DAY, MICROSECOND
+from epic22.core.time_series import WEEK as WEEK_LENGTH
 
 FIRST_YEAR, LAST_YEAR = 1000, 3000
 """The reader takes 1/2/24 for the year 24 and 43101 for January 4310: nobody has rows from then, so these are no times."""
@@ -14,7 +16,7 @@ FIRST_YEAR, LAST_YEAR = 1000, 3000
 DATES = (
     *("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%m-%d-%Y", "%d-%m-%Y"),
     *("%m/%d/%y", "%d/%m/%y", "%d.%m.%y", "%m-%d-%y", "%d-%m-%y", "%d %B %Y", "%d-%B-%Y", "%d-%B-%y", "%d %B %y", "%B %d, %Y"),
-    *("%Y-%B-%d", "%Y%m%d"),
+    *("%Y-%B-%d", "%Y%m%d", "%y/%m/%d", "%y-%m-%d", "%y.%m.%d"),
 )
 CLOCKS = ("", " %H:%M", " %H:%M:%S%.f", "T%H:%M", "T%H:%M:%S%.f", " %I:%M %p", " %I:%M:%S %p")
 MONTHS = (
@@ -54,8 +56,15 @@ YEAR = r"^\d{4}(\.0)?$"
 FISCAL_YEAR = r"^(\d{4})[/-](\d{2}|\d{4})$"
 FISCAL_PREFIX = r"^(?:FY[ '-]?)|[ -]?FY[ '-]?"
 NUMBERED_QUARTER = r"^(?P<quarter>[1-4])[-/](?P<year>\d{4})$"
+QUARTER_BEHIND_YEAR = r"^(?P<year>\d{4})[-/. ]?(?P<quarter>[1-4])$"
+NUMBERED_WEEK, WEEK_BEHIND_YEAR = r"^(\d{1,2})[-/.](\d{4})$", r"^(\d{4})[-/. ]?(\d{2})$"
 QUARTER_NOTATION, FISCAL_QUARTER_NOTATION, NUMBERED_QUARTER_NOTATION = "quarter", "fiscal quarter", "number of a quarter-year"
-WEEK_NOTATION = "ISO week"
+QUARTER_BEHIND_YEAR_NOTATION = "year and number of a quarter"
+WEEK_NOTATION, NUMBERED_WEEK_NOTATION, WEEK_BEHIND_YEAR_NOTATION = (
+    "ISO week",
+    "number of a week-year",
+    "year and number of a week",
+)
 YEAR_NOTATION, FISCAL_YEAR_NOTATION = "year", "fiscal year"
 DAY_NOTATION = "days from 1970"
 
@@ -175,13 +184,23 @@ NOTATIONS: Mapping[str, Callable[[pl.Series], pl.Series]] = {
     QUARTER_NOTATION: _parse_quarters,
     FISCAL_QUARTER_NOTATION: _parse_fiscal_quarters,
     NUMBERED_QUARTER_NOTATION: lambda text: _parse_quarters(text.str.replace(NUMBERED_QUARTER, "Q${quarter} ${year}")),
+    QUARTER_BEHIND_YEAR_NOTATION: lambda text: _parse_quarters(text.str.replace(QUARTER_BEHIND_YEAR, "Q${quarter} ${year}")),
     WEEK_NOTATION: _parse_weeks,
+    NUMBERED_WEEK_NOTATION: lambda text: _parse_weeks(text.str.replace(NUMBERED_WEEK, "${2}W${1}")),
+    WEEK_BEHIND_YEAR_NOTATION: lambda text: _parse_weeks(text.str.replace(WEEK_BEHIND_YEAR, "${1}W${2}")),
     **{name: clock.parse for name, clock in NUMBER_CLOCKS.items()},
 }
 """Every way to write a time, in the order of preference: of two that fit equally well the first is taken, the month before the
 day. One more is one more line."""
 
-BARE_NUMBERS = (YEAR_NOTATION, "%Y%m", "%Y%m%d", *NUMBER_CLOCKS)
+NUMBERED_NOTATIONS: Mapping[str, tuple[int, timedelta]] = {
+    QUARTER_BEHIND_YEAR_NOTATION: (3, timedelta(0)),
+    NUMBERED_WEEK_NOTATION: (0, WEEK_LENGTH),
+    WEEK_BEHIND_YEAR_NOTATION: (0, WEEK_LENGTH),
+}
+"""Notations that a month fits as well, with the months and the length of the periods that they count."""
+
+BARE_NUMBERS = (YEAR_NOTATION, QUARTER_BEHIND_YEAR_NOTATION, WEEK_BEHIND_YEAR_NOTATION, "%Y%m", "%Y%m%d", *NUMBER_CLOCKS)
 """Notations that a number of something else fits as well."""
 
 NOTES: Mapping[str, str] = {
@@ -189,6 +208,10 @@ NOTES: Mapping[str, str] = {
     FISCAL_YEAR_NOTATION: "fiscal years, called by the year that each begins in",
     FISCAL_QUARTER_NOTATION: "fiscal quarters, called as if the fiscal year were the calendar's",
     **{name: f"whole numbers, taken for {name}" for name in NUMBER_CLOCKS},
+    QUARTER_BEHIND_YEAR_NOTATION: "years, each with the number of a quarter",
+    NUMBERED_WEEK_NOTATION: "numbers of ISO weeks, each with a year",
+    WEEK_BEHIND_YEAR_NOTATION: "years, each with the number of an ISO week",
+    **{f"{date}{clock}": "year, month and day, the year in two digits" for date in DATES if date[:2] == "%y" for clock in CLOCKS},
     "%Y%m": "year and month in six digits",
     "%Y%m%d": "year, month and day in eight digits",
     **{date + clock: describe_date for date in DATES for clock in CLOCKS if (describe_date := _describe_order(date)) is not None},
@@ -207,7 +230,8 @@ def find_notations(text: pl.Series) -> tuple[str, ...]:
     return names if len(names) < 2 else tuple(name for name in names if name != DAY_NOTATION)
 
 
-def find_nearest_notation(text: pl.Series) -> str:
-    """The notation that reads most of the texts: what it does not read is at fault."""
+def find_nearest_notation(text: pl.Series, unexpected: Collection[str] = ()) -> str:
+    """The notation that reads most of the texts, but for the unexpected ones: what it does not read is at fault."""
     distinct = text.drop_nulls().unique(maintain_order=True)
-    return min(NOTATIONS, key=lambda name: NOTATIONS[name](distinct).null_count())
+    names = (name for name in NOTATIONS if name not in unexpected)
+    return min(names, key=lambda name: NOTATIONS[name](distinct).null_count())

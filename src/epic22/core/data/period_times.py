@@ -20,6 +20,7 @@ from epic22.core.data.period_notation import (
     ISO_NOTATIONS,
     NOTATIONS,
     NOTES,
+    NUMBERED_NOTATIONS,
     YEAR_NOTATION,
     describe_notation,
     find_nearest_notation,
@@ -37,6 +38,8 @@ from epic22.core.data.time_format import (
 from epic22.core.errors import ColumnError
 from epic22.core.time_series import DAY, YEARLY, Frequency
 
+NOON = 12
+UTC_ZONES = ("UTC", "Etc/UTC", "GMT", "Etc/GMT")
 TYPED = "typed"
 """The notation of a file whose times have a type already."""
 
@@ -46,10 +49,19 @@ class PeriodReading:
     """How times were read: the notation's name, and whether they came with an offset from UTC.
 
     The notation is None where it was never written down, as in models of earlier versions; then it is looked for anew.
+    `midnights`: the times are in UTC, and midnights of a place that is ahead of it; None where they are not.
     """
 
     notation: str | None = None
     zoned: bool | None = None
+    midnights: bool | None = None
+
+    def place_midnights(self, moments: pl.Series) -> pl.Series:
+        """The moments, those of a day's second half at the beginning of the next one where they are midnights of a place."""
+        if not self.midnights:
+            return moments
+        is_evening = (moments.dt.hour() >= NOON).fill_null(value=False)
+        return moments.zip_with(~is_evening, moments.dt.truncate("1d").dt.offset_by("1d"))
 
     def is_in_utc(self, frequency: Frequency) -> bool:
         """Whether periods are those of UTC, not of the place: only where an offset is stated and the hour counts."""
@@ -89,8 +101,10 @@ def read_period_times(raw: pl.Series, series: pl.Series, frequency: Frequency, r
     """
     if raw.dtype.is_temporal():
         moments, zoned = _localize(raw, frequency)
-        own = PeriodReading(TYPED, zoned)
-        return PeriodTimes(moments, _check_offsets(reading, own, frequency, raw.name), is_utc=own.is_in_utc(frequency))
+        is_in_utc = zoned and raw.dtype.time_zone in UTC_ZONES  # type: ignore[attr-defined]
+        own = PeriodReading(TYPED, zoned, _are_midnights(moments, is_in_utc, frequency, reading))
+        _check_offsets(reading, own, frequency, raw.name)
+        return PeriodTimes(own.place_midnights(moments), own, is_utc=own.is_in_utc(frequency))
     zones, text = split_zones(simplify_stamps(_normalize_text(raw)))
     offsets, text = split_offsets(text)
     has_offset = offsets.is_not_null() | zones.is_not_null()
@@ -102,13 +116,33 @@ def read_period_times(raw: pl.Series, series: pl.Series, frequency: Frequency, r
             "not; state it in all of them or in none."
         )
     ends_day, text = split_midnights(text)
-    names = _list_candidates(text, reading)
+    names = _list_candidates(text, reading, frequency)
     best, rivals, moments = _choose_notation(text, names, series, frequency)
     moments = add_days(moments, ends_day)
     if n_offsets and frequency.is_shorter_than(DAY):
         moments = convert_to_utc(moments - offsets.fill_null(0).cast(pl.Duration("us")), zones)
-    own = PeriodReading(best, n_offsets > 0)
-    return PeriodTimes(moments, _check_offsets(reading, own, frequency, raw.name), rivals, own.is_in_utc(frequency))
+    is_in_utc = bool((offsets == 0).sum() == len(text) - text.null_count())
+    own = PeriodReading(best, n_offsets > 0, _are_midnights(moments, is_in_utc, frequency, reading))
+    _check_offsets(reading, own, frequency, raw.name)
+    return PeriodTimes(own.place_midnights(moments), own, rivals, own.is_in_utc(frequency))
+
+
+def _are_midnights(moments: pl.Series, is_in_utc: bool, frequency: Frequency, reading: PeriodReading) -> bool | None:
+    """Whether times in UTC are midnights of a place ahead of it, as training says; None where they are not.
+
+    They are where all are whole hours of the evening: two neighbouring ones, by summer and winter time, or one, and each
+    begins a month there.
+    """
+    if reading.notation is not None:
+        return reading.midnights
+    present = moments.drop_nulls()
+    if not is_in_utc or frequency.is_shorter_than(DAY) or present.is_empty():
+        return None
+    hours = present.dt.hour().unique().sort().to_list()
+    if hours[0] < NOON or hours[-1] - hours[0] > 1 or (present.dt.truncate("1h") != present).any():
+        return None
+    begins_month = bool((present.dt.offset_by("12h").dt.truncate("1d").dt.day() == 1).all())
+    return len(hours) == 2 or (bool(frequency.months) and begins_month) or None
 
 
 def read_headers(headers: pl.Series, frequency: Frequency, reading: PeriodReading) -> PeriodTimes:
@@ -152,7 +186,7 @@ def _refuse_odd_headers(text: pl.Series, moments: pl.Series) -> None:
 
 def _list_header_notations(frequency: Frequency) -> tuple[str, ...]:
     """The notations of column names: a bare number is a year only where years are expected, and never days from 1970."""
-    unexpected = {DAY_NOTATION, *([] if frequency.months >= YEARLY.months else [YEAR_NOTATION])}
+    unexpected = {DAY_NOTATION, *_list_unexpected(frequency), *([] if frequency.months >= YEARLY.months else [YEAR_NOTATION])}
     return tuple(name for name in NOTATIONS if name not in unexpected)
 
 
@@ -160,10 +194,22 @@ def describe_times(times: PeriodTimes, name: str) -> list[str]:
     """What the user should know of how the times of a column were read."""
     notation = times.reading.notation
     utc = [f"{name}: hours are those of UTC, since the times state an offset from it."] if times.is_utc else []
+    if times.reading.midnights:
+        utc = [f"{name}: evening hours of UTC, taken for midnights of a place ahead of it: each for the day that begins there."]
+    elif times.reading.zoned and (hour := _find_only_hour(times.moments)) is not None:
+        utc = [f"{name}: every time is {hour}:00 by its own clock, and counts for the day that it states; else write dates."]
     if notation is None or notation not in NOTES:
         return utc
     rivals = [describe_notation(rival) for rival in times.rivals if rival in NOTATIONS]
     return [f"{name}: {NOTES[notation]}" + (f", though {' or '.join(rivals)} would fit too." if rivals else "."), *utc]
+
+
+def _find_only_hour(moments: pl.Series) -> int | None:
+    """The hour of the day's second half at which all of many moments lie; None where there is none."""
+    present = moments.drop_nulls()
+    hours = present.dt.hour().unique().to_list()
+    is_whole = bool((present.dt.truncate("1h") == present).all())
+    return int(hours[0]) if len(hours) == 1 and hours[0] > NOON and is_whole and present.n_unique() > 1 else None
 
 
 def is_blank(column: pl.Series) -> pl.Series:
@@ -181,14 +227,14 @@ def _localize(raw: pl.Series, frequency: Frequency) -> tuple[pl.Series, bool]:
     return raw.cast(pl.Datetime("us")), zone is not None
 
 
-def _check_offsets(reading: PeriodReading, own: PeriodReading, frequency: Frequency, name: str) -> PeriodReading:
+def _check_offsets(reading: PeriodReading, own: PeriodReading, frequency: Frequency, name: str) -> None:
+    """Raise ColumnError where the hour counts, and offsets from UTC are stated that training had not, or the other way round."""
     if reading.zoned is not None and reading.zoned != own.zoned and frequency.is_shorter_than(DAY):
         with_or_without = ("with", "without") if reading.zoned else ("without", "with")
         raise ColumnError(
             f"{name}: the model was trained on times {with_or_without[0]} an offset from UTC, these are {with_or_without[1]} "
             f"one, and which {frequency.noun} they are depends on it; write them as in training."
         )
-    return own
 
 
 def _normalize_text(raw: pl.Series) -> pl.Series:
@@ -207,7 +253,12 @@ def _list_known(reading: PeriodReading) -> tuple[str, ...]:
     return (*known, *ISO_NOTATIONS) if known else ()
 
 
-def _list_candidates(text: pl.Series, reading: PeriodReading) -> tuple[str, ...]:
+def _list_unexpected(frequency: Frequency) -> set[str]:
+    """The notations by numbers that another frequency has: 2019-03 is a third week only where weeks are expected."""
+    return {name for name, expected in NUMBERED_NOTATIONS.items() if (frequency.months, frequency.length) != expected}
+
+
+def _list_candidates(text: pl.Series, reading: PeriodReading, frequency: Frequency) -> tuple[str, ...]:
     """The notations to choose from: that of the training, or times with the year first, which mean one moment; else all that fit.
 
     Raises ColumnError where the training had typed times, and several notations fit a later file.
@@ -216,7 +267,8 @@ def _list_candidates(text: pl.Series, reading: PeriodReading) -> tuple[str, ...]
     if known:
         distinct = text.drop_nulls().unique()
         return next(((name,) for name in known if not NOTATIONS[name](distinct).null_count()), known[:1])
-    names = find_notations(text) or (find_nearest_notation(text),)
+    unexpected = _list_unexpected(frequency)
+    names = tuple(name for name in find_notations(text) if name not in unexpected) or (find_nearest_notation(text, unexpected),)
     rivals = [name for name in names if not NOTATIONS[name](text).equals(NOTATIONS[names[0]](text))]
     if reading.notation is not None and rivals:
         raise ColumnError(

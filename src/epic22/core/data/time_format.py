@@ -40,10 +40,25 @@ DATES = (
     "%d %B %y",
     "%G-W%V-%u",
     "%Y年%m月%d日",
+    "%Y. %m. %d.",
+    "%d.%B.%Y",
+    "%d.%B.%y",
     *WEEKDAYS,
+    "%y-%m-%d",
+    "%y/%m/%d",
+    "%y.%m.%d",
 )
 CLOCK_FORMATS = ("", " %H:%M", " %H:%M:%S%.f", "T%H:%M", "T%H:%M:%S%.f", " %I:%M %p", " %I:%M:%S %p")
-MONTHS = ("%Y-%m", "%Y/%m", "%m/%Y", "%m-%Y", "%B %Y", "%B-%Y", "%B-%y", "%B %y", "%Y-%B", "%Y %B")
+DOTTED_MONTHS = {
+    "%m.%Y": (r"^(?:0?[1-9]|1[0-2])\.(?:19|20)[0-9]{2}$", 3),
+    "%Y.%m": (r"^(?:19|20)[0-9]{2}\.(?:0[1-9]|1[0-2])$", 5),
+}
+"""What months look like that are written as numbers are, and from how many different ones on chance explains it no more."""
+
+MONTHS = (
+    *("%Y-%m", "%Y/%m", "%m/%Y", "%m-%Y", "%B %Y", "%B-%Y", "%B-%y", "%B %y", "%Y-%B", "%Y %B", "%B'%y", "%YM%m"),
+    *DOTTED_MONTHS,
+)
 WEEKS = ("%G-W%V", "%GW%V", "%G W%V")
 QUARTERS = (
     *("%Y-Q%q", "%Y Q%q", "%YQ%q", "Q%q %Y", "Q%q-%Y", "Q%q/%Y", "%qQ%Y", "%qQ %Y"),
@@ -95,7 +110,11 @@ CLOCK_WITH_OFFSET = r"(\d{1,2}:\d{2}\S*?(?: ?[AaPp][Mm])?|T\d{6})\s*([zZ]|[+\-�
 """An offset is one only behind a clock: 2024-03 has none."""
 
 MONTH_FIRST, DAY_FIRST = ("%m/%d", "%m-%d"), ("%d/%m", "%d-%m")
-TIME_SHAPE = r"(?i)[0-9].*[-/.: TQWZ,年]|^[QW][1-4]|^FY|[a-z]{3}.*[0-9]"
+YEAR_LAST, YEAR_FIRST = (*MONTH_FIRST, *DAY_FIRST, "%d.%m"), ("%y",)
+SHORT_DATE = r"^[0-9]{2}[-/.][0-9]{1,2}[-/.][0-9]{1,2}\b"
+MIN_DATES_TO_COMPARE = 10
+"""Of fewer different dates the range says little about whether the year of two digits stands before the month or behind it."""
+TIME_SHAPE = r"(?i)[0-9].*[-/.: TQWZ,年]|^[0-9]{4}M[0-9]|^[QW][1-4]|^FY|[a-z]{3}.*[0-9]"
 """What every time has: digits, and something that parts them."""
 
 FIRST_YEAR = 1000
@@ -139,19 +158,21 @@ def parse_times_as(text: pl.Series, form: str) -> pl.Series:
 
 
 MIDNIGHT = r"([ T])24:00"
-ODD_STAMP = r"(?i),\s+[0-9]{1,2}:[0-9]|[0-9] Uhr$|[])]$|(?:UTC|GMT) ?[0-9+-]|[0-9 ][A-Z]{3,4}$"
+PART_OF_SECOND = r"(:[0-9]{2}:[0-9]{2}),([0-9]{1,9})"
+ODD_STAMP = r"(?i)(?:,| at)\s+[0-9]{1,2}:[0-9]|:[0-9]{2},[0-9]|[0-9] Uhr$|[])]$|(?:UTC|GMT) ?[0-9+-]|[0-9 ][A-Z]{3,4}$"
 
 
 def simplify_stamps(text: pl.Series) -> pl.Series:
     """Times without what some programs put around them, and with offsets for the short names of zones.
 
     >>> stamps = ["01.02.2024, 13:00 Uhr", "2024-02-01 13:00 CET", "2024-02-01T13:00+01:00[Europe/Berlin]"]
-    >>> simplify_stamps(pl.Series(stamps)).to_list()
-    ['01.02.2024 13:00', '2024-02-01 13:00+01:00', '2024-02-01T13:00+01:00']
+    >>> simplify_stamps(pl.Series([*stamps, "2024-02-01 13:00:05,250"])).to_list()
+    ['01.02.2024 13:00', '2024-02-01 13:00+01:00', '2024-02-01T13:00+01:00', '2024-02-01 13:00:05.250']
     """
     if not text.str.contains(ODD_STAMP).any():
         return text
-    text = text.str.replace(r"(?i)\s+Uhr$", "").str.replace(r",\s+([0-9]{1,2}:[0-9])", " $1")
+    text = text.str.replace(r"(?i)\s+Uhr$", "").str.replace(r"(?i)(?:,| at)\s+([0-9]{1,2}:[0-9])", " $1")
+    text = text.str.replace(PART_OF_SECOND, "$1.$2")
     text = text.str.replace(r"\b(?:GMT|UTC) ?([+-][0-9]{2}:?[0-9]{2})(?: \([^)]*\))?$", "$1")
     text = text.str.replace(r"([0-9]) (?:GMT|UTC) ([0-9]{4})$", "$1 $2").str.replace(rf"([+-][0-9:]+|Z)\[{ZONE_NAME}\]$", "$1")
     for name in text.str.extract(r"\b([A-Z]{3,4})$").drop_nulls().unique().to_list():
@@ -204,18 +225,18 @@ def _write_fiscal_years_as_days(text: pl.Series, form: str) -> pl.Series:
 MONTH_NAMES = {
     "January": "januar jänner jän janvier janv enero ene gennaio gen janeiro januari",
     "February": "februar février fevrier févr fevr fév fev febrero febbraio fevereiro februari",
-    "March": "märz maerz mär mrz mars marzo março marco maart mrt",
+    "March": "märz maerz mär mrz mars marzo março marco maart mrt marts",
     "April": "avril avr abril abr aprile",
-    "May": "mai mayo maggio mag maio mei",
+    "May": "mai mayo maggio mag maio mei maj",
     "June": "juni juin junio giugno giu junho",
     "July": "juli juillet juil julio luglio lug julho",
-    "August": "août aout agosto ago augustus",
+    "August": "août aout agosto ago augustus augusti",
     "September": "sept septembre septiembre settembre setembro set",
     "October": "oktober okt octobre octubre ottobre ott outubro out",
     "November": "novembre noviembre novembro",
-    "December": "dezember dez décembre decembre déc diciembre dic dicembre dezembro",
+    "December": "dezember dez décembre decembre déc diciembre dic dicembre dezembro desember",
 }
-"""Months in German, French, Spanish, Italian, Portuguese and Dutch."""
+"""Months in German, French, Spanish, Italian, Portuguese, Dutch and the languages of Scandinavia."""
 
 MONTH_PATTERNS = {name: f"(?i)\\b(?:{words.replace(' ', '|')})\\b\\.?" for name, words in MONTH_NAMES.items()}
 ANY_MONTH = f"(?i)\\b(?:{'|'.join(' '.join(MONTH_NAMES.values()).split())})\\b"
@@ -228,7 +249,7 @@ def write_times_in_english(text: pl.Series) -> pl.Series:
     ['1. March 2023', '2 September 2023', '3 oct 2023 1:05 pm']
     """
     text = text.str.replace(r"(?i)([0-9])\s*([ap])\.?\s?m\.?$", "$1 ${2}m")
-    text = text.str.replace(r"(?i)\b([0-9]{1,2})(?:st|nd|rd|th)\b", "$1").str.replace(r"(\pL{3,})\.", "$1")
+    text = text.str.replace(r"(?i)\b([0-9]{1,2})(?:st|nd|rd|th)\b", "$1").str.replace(r"(\pL{3,})\.([^0-9]|$)", "${1}${2}")
     text = text.str.replace_all(r"(?i) del? ", " ")
     if not text.str.contains(ANY_MONTH).any():
         return text
@@ -315,15 +336,44 @@ def infer_time_formats(values: pl.Series, day_first: bool | None = None) -> Time
     """The formats that read most of a column's different values; None where they read hardly any.
 
     Day and month have one order in the whole column: as `day_first` says, else whichever reads more, else the one in which the
-    days are more plausible, else the month first.
+    days are more plausible, else the month first. A year of two digits stands first where that reads as many dates, in less than
+    half of the range.
     """
     sample = thin_out(values, MAX_SAMPLE)
+    reading = _infer_order(values, sample, day_first)
+    if day_first is not None or 2 * sample.str.contains(SHORT_DATE).sum() < len(sample):
+        return reading
+    year_first = _infer_in_order(values, sample, YEAR_LAST)
+    n_unread, n_unread_now = year_first.times.null_count(), len(values) if reading is None else reading.times.null_count()
+    if reading is None or n_unread != n_unread_now:
+        return year_first if n_unread < n_unread_now and 2 * n_unread <= len(values) else reading
+    is_narrow = 2 * _measure_range(year_first.times) < _measure_range(reading.times)
+    return year_first if is_narrow and len(values) >= MIN_DATES_TO_COMPARE else reading
+
+
+def find_dotted_months(values: pl.Series) -> str | None:
+    """The format of months that are written as numbers are, 03.2019 or 2019.03; None where the different values are none.
+
+    >>> find_dotted_months(pl.Series(["03.2019", "11.2020", "1.2021"])), find_dotted_months(pl.Series(["3.5", "11.2", "1.1"]))
+    ('%m.%Y', None)
+    """
+    fits = (form for form, (shape, n) in DOTTED_MONTHS.items() if values.str.contains(shape).all() and values.n_unique() >= n)
+    return next(fits, None)
+
+
+def _measure_range(times: pl.Series) -> float:
+    present = times.drop_nulls()
+    return 0.0 if present.is_empty() else (present.max() - present.min()).total_seconds()  # type: ignore[operator, union-attr]
+
+
+def _infer_order(values: pl.Series, sample: pl.Series, day_first: bool | None) -> TimeReading | None:
+    """The formats that read most of the values in the order of day and month that they show; None where they read hardly any."""
     if 2 * sample.str.contains(TIME_SHAPE).sum() < len(sample):
         return None
     if day_first is not None:
-        known = _infer_in_order(values, sample, MONTH_FIRST if day_first else DAY_FIRST)
+        known = _infer_in_order(values, sample, (*(MONTH_FIRST if day_first else DAY_FIRST), *YEAR_FIRST))
         return known if 2 * known.times.null_count() <= len(values) else None
-    candidates = [_infer_in_order(values, sample, unwanted) for unwanted in (DAY_FIRST, MONTH_FIRST)]
+    candidates = [_infer_in_order(values, sample, (*unwanted, *YEAR_FIRST)) for unwanted in (DAY_FIRST, MONTH_FIRST)]
     month_first, of_days = candidates
     if month_first.times.null_count() != of_days.times.null_count():
         best = min(candidates, key=lambda one: one.times.null_count())
