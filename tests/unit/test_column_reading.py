@@ -550,3 +550,20 @@ def test_times_that_are_not_read_are_told_and_never_names_in_silence(form: str) 
     column = read([day.strftime(form) for day in days])
     assert column.values.dtype == pl.String
     assert column.problem is not None or column.remarks[0][0] == UNREAD
+
+
+@pytest.mark.parametrize(
+    ("levels", "later", "expected"),
+    [
+        (["1", "2", "other"], [1.0, None, 2.0], ["1", None, "2"]),
+        (["1.0", "2.0", "other"], [1, 2, None], ["1.0", "2.0", None]),
+        (["True", "False", "Maybe"], [True, False, None], ["True", "False", None]),
+        (["1", "2", "other"], [1.5, 3.0, 2.0], ["1.5", "3.0", "2"]),
+    ],
+)
+def test_numbers_and_truth_values_of_a_file_with_types_are_the_levels_that_training_saw(
+    levels: list[str], later: list[float | None], expected: list[str | None]
+) -> None:
+    table = infer_schema(raw(a=levels * 10, y=["0", "1", "0"] * 10), Roles("y"))
+    typed = RawTable("t.parquet", pl.DataFrame({"a": later}), "0", "parquet", None, None)
+    assert conform_frame(typed, table.columns)["a"].to_list() == expected

@@ -308,3 +308,12 @@ def test_a_pattern_that_names_no_column_is_told_before_types_are_inferred(
     monkeypatch.setattr(flat_file, "infer_with_overrides", lambda *_: pytest.fail("the types were inferred first"))
     with pytest.raises(ColumnError, match=r"names none of the columns.*write --sequence 'load_\*' for load_1, load_2"):
         load_task_data(build_spec(csv=path, label="y", sequence=["lood_*"]))
+
+
+def test_a_table_without_an_input_says_of_each_column_why_it_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("one,copy,blank,y\n" + "".join(f"1,{n * 2.5},,{n * 5.0}\n" for n in range(40)))
+    with pytest.raises(
+        ColumnError, match=r"no column is left to learn from: one is constant.*copy is withheld.*blank is empty.*--keep"
+    ):
+        load_task_data(build_spec(csv=path, label="y"))

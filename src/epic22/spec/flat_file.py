@@ -40,7 +40,7 @@ from epic22.spec.task_request import build_loss, build_roles, refuse_contradicti
 from epic22.spec.training_spec import TrainingSpec
 
 ROWS, LABELS = "rows", "labels"
-MAX_SHOWN_LEVELS = 5
+MAX_SHOWN_LEVELS, MAX_SHOWN_REASONS = 5, 5
 
 
 def load_task_data(spec: TrainingSpec) -> TaskData:
@@ -78,6 +78,7 @@ def load_task_data(spec: TrainingSpec) -> TaskData:
     columns = tuple(replace(c, role="never") if c.name in withheld else c for c in table.columns)
     columns = mark_steps(columns, spec.roles.sequence)
     usable_formulas = drop_formulas(formulas, table.columns, withheld)
+    refuse_no_inputs(spec, columns, suspicions, table.notes)
     cutoffs, cutoff_notes = _build_cutoffs(whole, columns, build_roles(spec))
     task = replace(build_task(spec, columns, kind, classes), formulas=usable_formulas)
     _refuse_unknown_stake(whole.frame, spec)
@@ -113,6 +114,27 @@ def audit_table(
         *suspicions,
         *(s for s in single if s.column not in named),
         *audit_magnitudes(frame, used, label, traits.is_regression),
+    )
+
+
+def refuse_no_inputs(
+    spec: TrainingSpec, columns: Sequence[Column], suspicions: Sequence[Suspicion], notes: Sequence[str]
+) -> None:
+    """Raise ColumnError where no column is left to learn from, with why each of the first is none."""
+    if any(column.role == "input" and column.name != spec.roles.offset for column in columns):
+        return
+    evidence = {s.column: f"{s.column} is withheld: {s.evidence}" for s in suspicions if s.withheld}
+    reasons = [
+        evidence.get(column.name)
+        or next((note for note in notes if note.startswith(f"{column.name} is ")), f"{column.name} is left out")
+        for column in columns
+        if column.role == "never"
+    ]
+    shown = "; ".join(reason.rstrip(".") for reason in reasons[:MAX_SHOWN_REASONS])
+    more = f"; and {len(reasons) - MAX_SHOWN_REASONS:,} more" if len(reasons) > MAX_SHOWN_REASONS else ""
+    raise ColumnError(
+        f"{spec.path}: no column is left to learn from{': ' if shown else ''}{shown}{more}. Bring a column that tells more, or "
+        "--keep COL to keep one that is withheld."
     )
 
 

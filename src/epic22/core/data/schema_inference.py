@@ -388,7 +388,7 @@ def cast_column(series: pl.Series, column: Column, problems: list[tuple[int, str
         typed = parse_text(own, dtype, column.reading)
     else:
         own = strip_blanks(series) if series.dtype == pl.String else normalize_type(series)
-        typed = own.cast(pl.String) if dtype in ("category", "text") else _cast(own, dtype)
+        typed = _write_as_levels(own, column.levels) if dtype in ("category", "text") else _cast(own, dtype)
     missing = own.is_null()
     if column.reading is not None and column.reading.sentinels:
         missing = missing | are_sentinels(typed, column.reading.sentinels)
@@ -399,6 +399,21 @@ def cast_column(series: pl.Series, column: Column, problems: list[tuple[int, str
     values = ((row, series[row]) for row in odd.arg_true().head(MAX_PROBLEMS))
     problems.extend((row, column.name, f"{value!r} is not {_describe_expected(column, str(value))}") for row, value in values)
     return typed
+
+
+def _write_as_levels(own: pl.Series, levels: Sequence[str]) -> pl.Series:
+    """Values of a file with types as text: of the ways to write a number or a truth value the one that training saw.
+
+    A gap in a column makes floats of whole numbers, so that 1.0 is the level 1.
+    """
+    text = own.cast(pl.String)
+    if own.dtype == pl.String or not levels:
+        return text
+    ways = (text.str.replace(r"\.0$", ""), text + ".0", text.str.to_titlecase(), text.str.to_uppercase())
+    for way in ways if own.dtype.is_numeric() or own.dtype == pl.Boolean else ():
+        is_other = (~text.is_in(list(levels)) & way.is_in(list(levels))).fill_null(value=False)
+        text = text.zip_with(~is_other, way) if is_other.any() else text
+    return text
 
 
 def _describe_expected(column: Column, value: str) -> str:
