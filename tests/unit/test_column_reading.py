@@ -567,3 +567,7 @@ def test_numbers_and_truth_values_of_a_file_with_types_are_the_levels_that_train
     table = infer_schema(raw(a=levels * 10, y=["0", "1", "0"] * 10), Roles("y"))
     typed = RawTable("t.parquet", pl.DataFrame({"a": later}), "0", "parquet", None, None)
     assert conform_frame(typed, table.columns)["a"].to_list() == expected
+
+
+def test_brackets_before_a_currency_are_a_minus_sign() -> None:
+    assert read(["15,50 €", "(30,50) €", "(1.200,00) EUR"]).values.to_list() == [15.5, -30.5, -1200.0]

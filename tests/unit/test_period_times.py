@@ -330,3 +330,12 @@ def test_the_days_of_a_place_with_summer_time_that_are_written_in_utc_are_its_ow
     evenings = [datetime(2022, 1, 1, 21) + timedelta(days=n) for n in range(150)]
     told = load(tmp_path, "long", [f"{evening:%Y-%m-%dT%H:%M:%SZ}" for evening in evenings], "D")
     assert any("every time is 21:00" in note for note in told.notes)
+
+
+def test_midnights_of_a_place_in_a_file_with_types_are_of_the_month_that_begins_there(tmp_path: Path) -> None:
+    firsts = [datetime(y, m, 1, tzinfo=ZoneInfo("Europe/Berlin")).astimezone(UTC) for y, m in MONTHS]
+    path = tmp_path / "t.parquet"
+    at = pl.Series(firsts, dtype=pl.Datetime("us", "UTC"))
+    pl.DataFrame({"zip": ["a"] * len(at), "at": at, "rent": list(range(len(at)))}).write_parquet(path)
+    data = load_panel_task_data(PanelFile(path, "long", ("zip",), "at", "rent", get_frequency("M"), 2))
+    assert (data.first, data.last) == (48 * 12, 48 * 12 + 29)

@@ -61,8 +61,9 @@ UNIT = r"(?:\p{L}[23]|[%‰°+″\"'/\p{Sc}\p{L}])(?:\p{L}[23]|[^0-9()])*?"
 EXPONENT = r"(?:[eE][+-]?[0-9]{1,3})?"
 PREFIX = "|".join(re.escape(sign) for sign in sorted(CURRENCIES, key=len, reverse=True))
 BRACKETS_BEHIND_CURRENCY = rf"^({PREFIX})\s*\(([0-9][^()]*)\)$"
+BRACKETS_BEFORE_CURRENCY = rf"^\(([0-9][^()]*)\)\s*({PREFIX})$"
 DASH_FOR_ZERO = rf"^({PREFIX})\s*-$"
-"""As spreadsheets write amounts: $(12.50) for minus 12.50, and $ - for nothing."""
+"""As spreadsheets write amounts: $(12.50) and (12,50) € for minus twelve and a half, and $ - for nothing."""
 
 PARTS = (
     rf"^(?P<open>\()?\s*(?P<sign>[+-])?\s*(?P<prefix>{PREFIX})?\s*(?P<inner>[+-])?\s*"
@@ -115,8 +116,9 @@ def normalize_signs(text: pl.Series) -> pl.Series:
     >>> normalize_signs(pl.Series(["٧٫٥", "１２", "1’200.—", "7,- €", "$ (5)", "$ -", "Rs. 500/-"])).to_list()
     ['7.5', '12', "1'200.00", '7,00 €', '($5)', '$0', 'Rs. 500']
     """
-    if text.str.contains(f"{BRACKETS_BEHIND_CURRENCY}|{DASH_FOR_ZERO}").any():
-        text = text.str.replace(BRACKETS_BEHIND_CURRENCY, "($1$2)").str.replace(DASH_FOR_ZERO, "${1}0")
+    if text.str.contains(f"{BRACKETS_BEHIND_CURRENCY}|{BRACKETS_BEFORE_CURRENCY}|{DASH_FOR_ZERO}").any():
+        text = text.str.replace(BRACKETS_BEHIND_CURRENCY, "($1$2)").str.replace(BRACKETS_BEFORE_CURRENCY, "($1 $2)")
+        text = text.str.replace(DASH_FOR_ZERO, "${1}0")
     odd_signs = (NO_BREAK_SPACES, APOSTROPHES, MINUS_SIGNS, DASHES_FOR_CENTS, END_OF_PRICE, OTHER_DIGITS)
     if not text.str.contains("|".join(odd_signs)).any():
         return text
