@@ -339,3 +339,19 @@ def test_midnights_of_a_place_in_a_file_with_types_are_of_the_month_that_begins_
     pl.DataFrame({"zip": ["a"] * len(at), "at": at, "rent": list(range(len(at)))}).write_parquet(path)
     data = load_panel_task_data(PanelFile(path, "long", ("zip",), "at", "rent", get_frequency("M"), 2))
     assert (data.first, data.last) == (48 * 12, 48 * 12 + 29)
+
+
+@pytest.mark.parametrize(
+    ("last", "day"),
+    [
+        ("2022-05-30T22:00:00Z", datetime(2022, 5, 31)),
+        ("2022-05-30T20:00:00+02:00", datetime(2022, 5, 30, 20)),
+        ("2022-05-30T20:00:00", datetime(2022, 5, 30, 20)),
+        ("2022-05-30", datetime(2022, 5, 30)),
+    ],
+)
+def test_the_last_moment_of_a_request_is_read_as_training_read_the_midnights_of_a_place(last: str, day: datetime) -> None:
+    reading = PanelReading(PeriodReading("%Y-%m-%dT%H:%M:%S%.f", zoned=True, midnights=True))
+    schema = PanelSchema("rents", "", "rent", None, "D", 7, 7, "long", ("zip",), "at", reading)
+    row = build_panel_request_model(schema).row.model_validate({"series": "a", "values": [1, 2, 3], "last": last})
+    assert row.model_dump()["last"] == day

@@ -91,18 +91,11 @@ class PanelModel(Model):
             SeriesRequest(
                 series,
                 None if values is None else tuple(float("nan") if v is None else float(v) for v in values),
-                None if last is None else self._find_period(last),
+                None if last is None else int(self.bundle.schema.periods.ordinals(pl.Series([last], dtype=pl.Datetime("us")))[0]),
             )
             for series, values, last in zip(*columns, strict=True)
         ]
         return forecast_series(self.version, self.bundle, requests)
-
-    def _find_period(self, moment: datetime) -> int:
-        """The period (ordinal) of a moment that is written as those of training were."""
-        schema, moments = self.bundle.schema, pl.Series([moment], dtype=pl.Datetime("us"))
-        if schema.reading is not None:
-            moments = schema.reading.times.place_midnights(moments)
-        return int(schema.periods.ordinals(moments)[0])
 
 
 def forecast_series(version: ModelVersion, bundle: PanelBundle, requests: Sequence[SeriesRequest]) -> tuple[Prediction, ...]:

@@ -7,7 +7,7 @@ not know, a text for a number, NaN or an infinite number are refused.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, get_args
 
 from pydantic import (
@@ -28,6 +28,7 @@ from epic22.core.artifact.bundle import Schema
 from epic22.core.artifact.panel_bundle import PanelSchema
 from epic22.core.data.column_reading import MAX_NUMBER
 from epic22.core.data.compound_numbers import describe_example
+from epic22.core.data.period_times import NOON
 from epic22.core.data.time_format import name_offset
 from epic22.core.task import CellValue, Column
 from epic22.core.time_series import DAY
@@ -88,6 +89,16 @@ def _drop_offset(value: datetime | None) -> datetime | None:
     return None if value is None else value.replace(tzinfo=None)
 
 
+def _place_midnight(value: datetime | None) -> datetime | None:
+    """The moment by the clock of the place; an evening hour in UTC is the midnight after it there."""
+    if value is None or value.utcoffset() != timedelta(0) or value.hour < NOON:
+        return _drop_offset(value)
+    try:
+        return datetime(value.year, value.month, value.day) + timedelta(days=1)
+    except OverflowError:
+        raise PydanticCustomError("datetime_type", "after 9999") from None
+
+
 def _check_name(value: Any) -> Any:
     is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= MAX_ID
     if value is None or is_number or (isinstance(value, str) and len(value) <= MAX_TEXT_LENGTH):
@@ -102,6 +113,9 @@ TIMES: TypeAdapter[datetime | None] = TypeAdapter(datetime | None)
 Timestamp = Annotated[datetime | None, BeforeValidator(_check_time), AfterValidator(_convert_to_utc)]
 LocalTimestamp = Annotated[datetime | None, BeforeValidator(_check_time), AfterValidator(_drop_offset)]
 """A moment by the clock of the place, whose day and month are those that are written."""
+
+PlacedTimestamp = Annotated[datetime | None, BeforeValidator(_check_time), AfterValidator(_place_midnight)]
+"""The same, where training had the midnights of the place in UTC."""
 
 BoundedNumber = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-MAX_VALUE, le=MAX_VALUE)]
 Identifier = Annotated[str | int | float | None, BeforeValidator(_check_name)]
@@ -201,7 +215,7 @@ def build_panel_request_model(schema: PanelSchema) -> RequestModel:
             ),
         ),
         "last": (
-            Timestamp if schema.periods.is_shorter_than(DAY) else LocalTimestamp,
+            _select_last_type(schema),
             Field(
                 default=None,
                 description=f"ISO 8601: a moment in the {noun} of the last value. Absent: the last {noun} of training.",
@@ -220,6 +234,13 @@ def build_panel_request_model(schema: PanelSchema) -> RequestModel:
     config = ConfigDict(extra="forbid", title=f"Series for {schema.task}")
     rows: type[BaseModel] = create_model(f"{schema.task}-rows", __config__=config, rows=(row_list, ...))
     return RequestModel(list_panel_columns(schema), rows, row, MAX_SERIES, MAX_TOTAL_VALUES)
+
+
+def _select_last_type(schema: PanelSchema) -> Any:
+    """How the period of a series' last value is read."""
+    if schema.periods.is_shorter_than(DAY):
+        return Timestamp
+    return PlacedTimestamp if schema.reading is not None and schema.reading.times.midnights else LocalTimestamp
 
 
 def list_panel_columns(schema: PanelSchema) -> tuple[Column, ...]:
