@@ -18,7 +18,7 @@ import pytest
 from tests.trained import table
 
 import epic22
-from epic22.bootstrap.frame_file import write_frame
+from epic22.bootstrap.frame_file import list_categories, write_frame
 from epic22.core.errors import UserError
 from epic22.spec.task_schema import build_task_schema, format_task_schema
 
@@ -208,3 +208,32 @@ def test_stamps_of_several_offsets_in_a_pandas_frame_keep_each_its_own() -> None
     stamps = ["2024-03-01T00:30:00+02:00", "2024-03-01T00:30:00-05:00"]
     frame = pd.DataFrame({"at": [*map(datetime.fromisoformat, stamps), None], "x": [1, 2, 3]})
     assert pl.read_parquet(io.BytesIO(write_frame(frame)))["at"].to_list() == [*stamps, None]
+
+
+def test_what_a_frame_declares_to_be_categories_are_names_whatever_their_digits_say(tmp_path: Path) -> None:
+    """A zip code that its user made a category was read as a number, and its model could only draw lines through it."""
+    n, codes = 160, ["94110", "10001", "60601", "73301"]
+    zips = [codes[i % 4] for i in range(n)]
+    frame = pd.DataFrame(
+        {
+            "zip": pd.Categorical(zips),
+            "floor": pd.Series([i % 3 for i in range(n)]).astype("category"),
+            "rank": pd.Categorical([i % 3 for i in range(n)], categories=[0, 1, 2], ordered=True),
+            "size": [float(i * 37 % 101) for i in range(n)],
+            "y": [int((zips[i] in ("10001", "73301")) != (i % 7 == 0)) for i in range(n)],
+        }
+    )
+    run = epic22.train(frame, label="y", home=tmp_path, folds=2, repeats=1, families=["linear"])
+    dtypes = {column.name: column.dtype for column in run.result.run.task.columns}
+    assert (dtypes["zip"], dtypes["floor"], dtypes["rank"], dtypes["size"]) == ("category", "category", "int", "float")
+    first = run.predict(frame.drop(columns="y").head(4))["value"].tolist()
+    assert min(first[1], first[3]) > max(first[0], first[2])
+
+
+def test_of_categories_only_those_with_digits_for_levels_need_to_be_declared() -> None:
+    frame = pl.DataFrame({"zip": ["10001", None], "plan": ["a", "b"], "x": [1.0, 2.0]}).cast(
+        {"zip": pl.Categorical, "plan": pl.Categorical}
+    )
+    assert list_categories(frame) == ("zip",)
+    assert list_categories(pd.DataFrame({"flag": pd.Categorical(["yes", "no"]), "n": [1, 2]})) == ()
+    assert list_categories(pd.DataFrame({"empty": pd.Categorical([None, None])})) == ()

@@ -49,6 +49,26 @@ def write_frame(frame: Any) -> bytes:
         raise UserError(_describe_misfit(frame)) from None
 
 
+def list_categories(frame: Any) -> tuple[str, ...]:
+    """The columns that a frame declares to be categories without an order, and that would be read as numbers by their values.
+
+    A zip code that its user made a category is a name, whatever its digits say.
+    """
+    if is_pandas(frame):
+        levels = {
+            str(name): pl.Series([str(level) for level in dtype.categories])
+            for name, dtype in frame.dtypes.items()
+            if hasattr(dtype, "categories") and not dtype.ordered
+        }
+    else:
+        levels = {column.name: column.unique().cast(pl.String) for column in frame if column.dtype == pl.Categorical}
+    return tuple(name for name, texts in levels.items() if _are_numbers(texts.drop_nulls()))
+
+
+def _are_numbers(texts: pl.Series) -> bool:
+    return len(texts) > 0 and texts.cast(pl.Float64, strict=False).null_count() == 0
+
+
 def _write_parquet(frame: Any) -> bytes:
     buffer = io.BytesIO()
     polars_frame: pl.DataFrame = pl.from_pandas(_write_mixed_offsets(frame)) if is_pandas(frame) else frame

@@ -12,7 +12,7 @@ from typing import Any
 from epic22.adapters.scratch import scratch_folder
 from epic22.bootstrap.comparison import AblationResult, ComparisonResult, ablate_file, compare_file
 from epic22.bootstrap.components import Components, assemble
-from epic22.bootstrap.frame_file import is_frame, reword_errors, store_frame, write_frame
+from epic22.bootstrap.frame_file import is_frame, list_categories, reword_errors, store_frame, write_frame
 from epic22.bootstrap.ingest_and_audit import audit_file
 from epic22.bootstrap.prediction_frame import build_prediction_frame
 from epic22.bootstrap.predictions import RequestFile
@@ -237,10 +237,21 @@ def _read_options(
     stored_frame = store_frame(table, settings.home) if is_frame(table) else None
     if table is not None:
         options["csv"] = stored_frame or table
+    if stored_frame is not None and job == "table" and options.get("task_file") is None:
+        options["columns"] = _declare_categories(table, options)
     if stored_frame is not None and "task_file" not in options and isinstance(options.get("label"), str):
         options.setdefault("task", options["label"])
     with reword_errors(stored_frame):
         yield _build_spec(job, options), assemble(settings)
+
+
+def _declare_categories(frame: Any, options: Mapping[str, Any]) -> Any:
+    """What is stated of columns, and that those which the frame declares to be categories are; not of the label, time and id."""
+    stated, roles = options.get("columns") or {}, [options.get(role) for role in ("label", "time", "id", "group", "offset")]
+    if not isinstance(stated, Mapping) or not all(isinstance(record, Mapping) for record in stated.values()):
+        return stated
+    names = [name for name in list_categories(frame) if name not in roles]
+    return {**stated, **{name: {"dtype": "category", **stated.get(name, {})} for name in names}}
 
 
 def _build_spec(job: Job, options: Mapping[str, Any]) -> TrainingSpec:
