@@ -247,11 +247,11 @@ def _read_options(
 
 def _declare_categories(frame: Any, options: Mapping[str, Any]) -> Any:
     """What is stated of columns, and that those which the frame declares to be categories are; not of the label, time and id."""
-    stated, roles = options.get("columns") or {}, [options.get(role) for role in ("label", "time", "id", "group", "offset")]
-    if not isinstance(stated, Mapping) or not all(isinstance(record, Mapping) for record in stated.values()):
-        return stated
+    overrides, roles = options.get("columns") or {}, [options.get(role) for role in ("label", "time", "id", "group", "offset")]
+    if not isinstance(overrides, Mapping) or not all(isinstance(record, Mapping) for record in overrides.values()):
+        return overrides
     names = [name for name in list_categories(frame) if name not in roles]
-    return {**stated, **{name: {"dtype": "category", **stated.get(name, {})} for name in names}}
+    return {**overrides, **{name: {"dtype": "category", **overrides.get(name, {})} for name in names}}
 
 
 def _build_spec(job: Job, options: Mapping[str, Any]) -> TrainingSpec:
