@@ -18,7 +18,7 @@ from epic22.core.evaluation.predictions import FoldPredictions
 from epic22.core.experiment import Experiment
 from epic22.core.models.catalog import AVERAGE, get_family, is_combination, refuse_unfit_families
 from epic22.core.models.ensemble import Ensemble
-from epic22.core.selection.average import average_families, supports_average
+from epic22.core.selection.average import average_families, can_be_averaged, supports_average
 from epic22.core.selection.budget import Budget, Deadline
 from epic22.core.targets import BinaryTarget, MulticlassTarget
 from epic22.core.task import Array, Kind, RowMetadata
@@ -120,6 +120,11 @@ def test_an_average_is_no_family_that_could_be_named() -> None:
     assert get_family("average") is AVERAGE
     with pytest.raises(ColumnError, match="average is made by a search"):
         refuse_unfit_families(("average",), "binary")
+
+
+def test_networks_are_no_members_for_they_may_read_columns_that_the_others_leave_out() -> None:
+    names = ("constant", "linear", "boosting", "extra_trees", "mlp", "lstm")
+    assert [name for name in names if can_be_averaged(get_family(name))] == ["linear", "boosting", "extra_trees"]
 
 
 def test_logarithms_and_exposures_are_not_averaged() -> None:

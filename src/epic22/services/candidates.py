@@ -20,7 +20,7 @@ from epic22.core.evaluation.inner_folds import split_search_folds
 from epic22.core.experiment import Experiment
 from epic22.core.models.catalog import AVERAGE, DEFAULT_FAMILY, ENSEMBLE, get_family
 from epic22.core.progress import Progress
-from epic22.core.selection.average import FamilyAverage, average_families, fit_average, supports_average
+from epic22.core.selection.average import FamilyAverage, average_families, can_be_averaged, fit_average, supports_average
 from epic22.core.selection.feature_selection import ColumnBudget as ColumnBudget
 from epic22.core.selection.feature_selection import ColumnPlanner
 from epic22.core.task import Array
@@ -95,8 +95,8 @@ def _begin_with_average(candidates: Candidates, search: NestedSearch, experiment
         families.append(replace(candidate, evaluation=evaluated))
     if not supports_average(experiment.task.target):
         return replace(candidates, members=(*families, Candidate(ENSEMBLE.name, search)))
-    evaluations = [one.evaluation for one in families if one.evaluation is not None]
-    evaluations = [one for one in evaluations if not get_family(one.family).is_baseline]
+    evaluated_families = [one.evaluation for one in families if one.evaluation is not None]
+    evaluations = [one for one in evaluated_families if can_be_averaged(get_family(one.family))]
     evaluations += _evaluate_others(search, experiment, evaluations, seconds, progress)
     average = average_families(experiment, {one.family: one.fold_predictions for one in evaluations}) if evaluations else None
     if average is None:
@@ -121,7 +121,7 @@ def _evaluate_others(
     n_folds, known = len(experiment.plan.folds), {one.family for one in evaluations}
     share, others = search.tuning.deadline.take_share(AVERAGE_SHARE), []
     for family in search.tuning.list_families(experiment.task):
-        if family.name in known or family.capabilities.reports_epochs or share.remaining < seconds:
+        if family.name in known or not can_be_averaged(family) or share.remaining < seconds:
             continue
         progress.begin(f"{family.name}: {n_folds} folds", n_folds, "fold")
         began = time.monotonic()

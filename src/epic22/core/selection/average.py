@@ -14,6 +14,7 @@ from epic22.core.data.feature_engineering import FeatureRecipe
 from epic22.core.evaluation.crossval import fit_family
 from epic22.core.evaluation.predictions import FittedFold, FoldPredictions, collect_out_of_fold_predictions
 from epic22.core.experiment import Experiment
+from epic22.core.models.base import Family
 from epic22.core.models.catalog import get_family
 from epic22.core.models.ensemble import Ensemble
 from epic22.core.models.learning_problem import LearningProblem
@@ -43,6 +44,12 @@ def supports_average(target: Target) -> bool:
     """Whether responses say the scores that are averaged: not of logarithms that are put right, counts or exposures."""
     traits = target.traits
     return traits.supports_search and not traits.has_log_link and not target.log and target.offset is None
+
+
+def can_be_averaged(family: Family) -> bool:
+    """Whether a family may be a member: it learns, and from the one matrix that all members answer by. Networks may read a
+    sequence, whose columns the others leave out."""
+    return not (family.is_baseline or family.capabilities.reports_epochs)
 
 
 def average_families(experiment: Experiment, predictions: Mapping[str, tuple[FoldPredictions, ...]]) -> FamilyAverage | None:

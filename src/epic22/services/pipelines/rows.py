@@ -264,7 +264,8 @@ def evaluate_all(
     for candidate in candidates:
         if candidate in leaving:
             continue
-        folds.begin(f"{candidate.name}: {n_folds} folds", n_folds, "fold")
+        if candidate.evaluation is None:
+            folds.begin(f"{candidate.name}: {n_folds} folds", n_folds, "fold")
         try:
             evaluation = evaluate(experiment, candidate, folds.step, keep_models)
         except IncompleteSearchError:
