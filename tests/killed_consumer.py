@@ -63,8 +63,9 @@ class KillOutcome:
 
     @property
     def max_lag(self) -> Mapping[str, Any]:
-        """How far a consumer said that it was behind at most."""
-        return max((report["lag"] for report in self.reports), key=lambda lag: int(lag["events"]))
+        """How far a consumer said that it was behind at most; it says nothing of it while Redis is away."""
+        lags = (report["lag"] for report in self.reports if report["lag"] is not None)
+        return max(lags, key=lambda lag: int(lag["events"]))
 
 
 class Sender(Thread):

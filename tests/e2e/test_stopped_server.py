@@ -4,6 +4,8 @@ import random
 import shutil
 import tempfile
 from collections.abc import Iterator
+from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,10 @@ import pytest
 from tests.benchmark_modules import benchmark_module
 from tests.postgres import database_url
 
+from epic22.adapters.sources import postgres
+from epic22.adapters.sources.base import SourceAddress
+from epic22.adapters.sources.query import RowQuery
+from epic22.core.errors import SourceError
 from epic22.simulator.portfolio import PortfolioSize, simulate
 
 STOPPED = benchmark_module("stopped_server")
@@ -36,3 +42,14 @@ def test_a_server_stopped_at_random_moments_costs_nothing_but_another_run(server
         assert stop.hides_address
         assert stop.is_version_intact
         assert stop.is_next_run_equal
+
+
+@pytest.mark.slow
+def test_a_server_stopped_amid_the_rows_of_a_whole_table_is_one_sentence(server: Any) -> None:
+    query = RowQuery("SELECT n || repeat('x', 100) AS x FROM generate_series(1, 3000000) n", ("x",))
+    with postgres.connect(SourceAddress(server.address)) as session:
+        batches = session.read_batches(query, timedelta(hours=1), sha256())
+        next(batches)
+        server.stop()
+        with pytest.raises(SourceError, match="run this again"):
+            list(batches)

@@ -90,22 +90,21 @@ class ArrowReader:
     ) -> Iterator[pl.DataFrame]:
         """The rows of a SELECT of these expressions, the next ones read while the last are worked on. Raises SourceError."""
         columns = _ColumnDigests(tuple(_ColumnDigest() for one in expressions for _ in one.selected))
-        with ThreadPoolExecutor(1) as thread, self.connection.cursor() as cursor:
+        with self._explain(), ThreadPoolExecutor(1) as thread, self.connection.cursor() as cursor:
             is_done = False
             try:
-                with self._explain():
-                    _set_up(cursor, {"statement_timeout": str(int(timeout.total_seconds() * 1000))})
-                    cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(BATCH_BYTES)})
-                    cursor.execute(select)
-                    blocks = cursor.fetch_record_batch()
+                _set_up(cursor, {"statement_timeout": str(int(timeout.total_seconds() * 1000))})
+                cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(BATCH_BYTES)})
+                cursor.execute(select)
+                blocks = cursor.fetch_record_batch()
+                upcoming = thread.submit(_read_block, blocks, columns)
+                while (block := upcoming.result()) is not None:
                     upcoming = thread.submit(_read_block, blocks, columns)
-                    while (block := upcoming.result()) is not None:
-                        upcoming = thread.submit(_read_block, blocks, columns)
-                        yield _convert_block(block, expressions)
+                    yield _convert_block(block, expressions)
                 is_done = True
             finally:
                 if not is_done:
-                    cursor.adbc_cancel()
+                    _cancel(cursor)
         columns.feed(digest)
 
     @contextmanager
@@ -157,6 +156,14 @@ def _join_snapshot(connection: "Connection", address: SourceAddress, snapshot: s
         # Behind a pool of connections the second may be one to another server.
         return None
     return ArrowReader(connection, address)
+
+
+def _cancel(cursor: Any) -> None:
+    """End a statement that nobody reads on; a server that is gone has nothing to end, and says so with an error of its own."""
+    from adbc_driver_manager import Error
+
+    with suppress(Error):
+        cursor.adbc_cancel()
 
 
 def _set_up(cursor: Any, settings: Mapping[str, str]) -> None:
