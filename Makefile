@@ -109,7 +109,7 @@ format: $(VENV)/dev ## Format and mend what can be mended.
 	$(BIN)/ruff format src tests benchmarks
 
 fuzz: $(VENV)/dev ## 100,000 tables of random dialect, notation and markers, written and read back, one in 500 trained; hours, resumable; benchmarks/results/fuzz.json.
-	$(BIN)/python benchmarks/fuzz.py
+	$(BIN)/python benchmarks/fuzz.py --processes 2
 
 evidence: $(VENV)/core ## The real public data (EPIC22_PUBLIC_DATA, default ../shared/data); resumable; writes docs/evidence*.md, docs/benchmarks.md.
 	$(BIN)/python benchmarks/evidence.py

@@ -5,7 +5,7 @@
     python benchmarks/budgets.py --load busy --neighbours 20 --scratch /tmp/budgets  # beside processes that only count
     python benchmarks/budgets.py --page                                              # writes the page again
 
-Each training is a process of its own, for the limit counts from its start. Three rows in ten, drawn once, judge; differences have
+Each training is a process of its own. Three rows in ten, drawn once, judge; differences have
 paired 95 % intervals of 1,000 draws of these rows. A training that is in benchmarks/results/budgets.json already is not repeated.
 """
 

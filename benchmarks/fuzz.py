@@ -1,6 +1,7 @@
 """Tables of random dialect, notation, markers and sizes, written and read back: what was read equals what was written.
 
     python benchmarks/fuzz.py --tables 100000        resumable: whole blocks of seeds that stand in the result are not done again
+                              --processes 2          blocks side by side; the result is the same
 
 Five properties. A file is a table or one sentence, never a traceback. A column whose notation settles its meaning is read as it
 was written; of any other, what was decided is in a note or in the refusal, by the column's name. Some of the rows in a file of
@@ -18,10 +19,12 @@ import sys
 import tempfile
 import time
 import traceback
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -413,22 +416,36 @@ def hash_files(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def run_block(start: int, folder: Path) -> tuple[list[str], Counter[str]]:
+def run_block(start: int) -> tuple[list[str], Counter[str]]:
     """The failures of a block of seeds, each with its seed, and how many trainings were refused and done."""
     failures: list[str] = []
     counts: Counter[str] = Counter()
     is_due = False
-    for seed in range(start, start + BLOCK):
-        is_due = is_due or seed % TABLES_PER_TRAINING == 0
-        try:
-            check = check_table(random.Random(seed), folder, is_due)
-        except Exception:  # noqa: BLE001 - whatever is raised is what is looked for
-            failures.append(f"seed {seed}: {traceback.format_exc(limit=-3)}")
-            continue
-        failures += [f"seed {seed}: {what}" for what in check.failures]
-        counts[check.asked] += 1
-        is_due = is_due and check.asked != "trained"
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in range(start, start + BLOCK):
+            is_due = is_due or seed % TABLES_PER_TRAINING == 0
+            try:
+                check = check_table(random.Random(seed), Path(folder), is_due)
+            except Exception:  # noqa: BLE001 - whatever is raised is what is looked for
+                failures.append(f"seed {seed}: {traceback.format_exc(limit=-3)}")
+                continue
+            failures += [f"seed {seed}: {what}" for what in check.failures]
+            counts[check.asked] += 1
+            is_due = is_due and check.asked != "trained"
     return failures, counts
+
+
+def run_blocks(first: int, end: int, n_processes: int, until: float) -> Iterator[tuple[list[str], Counter[str]]]:
+    """The blocks of seeds in their order, as many at a time as there are processes; none is begun after a moment of the clock."""
+    starts = iter(range(first, end, BLOCK))
+    with ProcessPoolExecutor(n_processes, get_context("spawn")) as pool:
+        pending: deque[Future[tuple[list[str], Counter[str]]]] = deque()
+        while True:
+            while len(pending) < n_processes and time.monotonic() < until and (start := next(starts, None)) is not None:
+                pending.append(pool.submit(run_block, start))
+            if not pending:
+                return
+            yield pending.popleft().result()
 
 
 def main() -> None:
@@ -436,26 +453,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tables", type=int, default=100_000)
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop before the first block after this time")
+    parser.add_argument("--processes", type=int, default=1, help="blocks that run side by side")
     parser.add_argument("--again", type=int, help="one seed alone, nothing written")
     parser.add_argument("--result", type=Path, default=RESULT)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        if options.again is not None:
-            sys.exit("\n".join(check_table(random.Random(options.again), folder, trains=True).failures) or "nothing is wrong")
-        stored: Any = json.loads(options.result.read_text()) if options.result.exists() else {"tables": 0, "failures": []}
-        tables, failures, begin = int(stored["tables"]), list(stored["failures"]), time.monotonic()
-        # Results of before have no trainings: each check says of how many tables it was asked.
-        checks = Counter({"read": tables, **stored.get("checks", {})})
-        while tables < options.tables and time.monotonic() - begin < options.seconds:
-            new, counts = run_block(tables, folder)
-            tables, failures = tables + BLOCK, failures + new[:MAX_SHOWN]
-            checks += Counter(
-                {"read": BLOCK, "no half-written state": BLOCK, "refused": counts["refused"], "trained": counts["trained"]}
-            )
-            result = {"tables": tables, "checks": dict(checks), "failures": failures}
-            options.result.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
-            print(f"{tables:,} tables, {len(new)} failures in the last {BLOCK:,}", flush=True)
+    if options.again is not None:
+        with tempfile.TemporaryDirectory() as name:
+            check = check_table(random.Random(options.again), Path(name), trains=True)
+        sys.exit("\n".join(check.failures) or "nothing is wrong")
+    stored: Any = json.loads(options.result.read_text()) if options.result.exists() else {"tables": 0, "failures": []}
+    tables, failures = int(stored["tables"]), list(stored["failures"])
+    # Results of before have no trainings: each check says of how many tables it was asked.
+    checks = Counter({"read": tables, **stored.get("checks", {})})
+    for new, counts in run_blocks(tables, options.tables, options.processes, time.monotonic() + options.seconds):
+        tables, failures = tables + BLOCK, failures + new[:MAX_SHOWN]
+        checks += Counter(
+            {"read": BLOCK, "no half-written state": BLOCK, "refused": counts["refused"], "trained": counts["trained"]}
+        )
+        result = {"tables": tables, "checks": dict(checks), "failures": failures}
+        options.result.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+        print(f"{tables:,} tables, {len(new)} failures in the last {BLOCK:,}", flush=True)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import os
 import resource
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
@@ -19,8 +20,11 @@ from tests.trained import table
 
 import epic22
 from epic22.bootstrap.frame_file import list_categories, write_frame
+from epic22.bootstrap.tuning import build_tuning
+from epic22.config import Settings
 from epic22.core.errors import UserError
 from epic22.spec.task_schema import build_task_schema, format_task_schema
+from epic22.spec.training_spec import build_spec
 
 pytestmark = pytest.mark.usefixtures("blank_pictures")
 
@@ -237,3 +241,67 @@ def test_of_categories_only_those_with_digits_for_levels_need_to_be_declared() -
     assert list_categories(frame) == ("zip",)
     assert list_categories(pd.DataFrame({"flag": pd.Categorical(["yes", "no"]), "n": [1, 2]})) == ()
     assert list_categories(pd.DataFrame({"empty": pd.Categorical([None, None])})) == ()
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [["10001", "unknown"], ["10%", "20%"], ["2024-01", "2024-02"], ["5", "n/a", "7"], ["$5", "$10"], ["Q1 2024", "Q2 2024"]],
+)
+def test_categories_that_would_be_read_as_anything_but_names_are_declared(levels: list[str]) -> None:
+    assert list_categories(pd.DataFrame({"x": pd.Categorical(levels * 5)})) == ("x",)
+
+
+def test_levels_that_no_row_has_decide_nothing() -> None:
+    frame = pd.DataFrame({"zip": pd.Categorical(["10001", "unknown", "60601"])})
+    assert list_categories(frame[frame["zip"] != "unknown"]) == ("zip",)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("role", "stated"),
+    [
+        ({"id": ["tenant"]}, {}),
+        ({"time": ["year", "month"]}, {}),
+        ({"drop": ["many"]}, {}),
+        ({}, {"tenant": {"low": 0}}),
+        ({}, {"tenant": {"role": "never"}}),
+    ],
+)
+def test_categories_of_digits_leave_room_for_what_is_stated_of_them(
+    role: dict[str, Any], stated: dict[str, Any], tmp_path: Path
+) -> None:
+    """A type that nobody stated was refused beside a role, bounds, or more levels than a category has."""
+    n = 300
+    frame = pd.DataFrame(
+        {
+            "tenant": pd.Categorical([str(i) for i in range(n)]),
+            "year": pd.Categorical([str(2020 + i // 24 % 5) for i in range(n)]),
+            "month": pd.Categorical([str(1 + i % 12) for i in range(n)]),
+            "many": pd.Categorical([f"{i:05}" for i in range(n)]),
+            "x": [float(i * 37 % 101) for i in range(n)],
+            "y": [int(i * 37 % 101 > 50) for i in range(n)],
+        }
+    )
+    options = {"families": ["linear"], "folds": 2, "repeats": 1, "columns": stated, **role}
+    run = epic22.train(frame, label="y", home=tmp_path, **options)
+    assert run.version.family in ("linear", "constant")
+
+
+def test_a_time_limit_counts_from_the_call_and_not_from_the_start_of_a_notebook(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[float] = []
+
+    def note_start(*_: Any, started_at: float) -> None:
+        seen.append(started_at)
+        raise UserError("enough")
+
+    monkeypatch.setattr("epic22.bootstrap.python_api.train_file", note_start)
+    before = time.monotonic()
+    with pytest.raises(UserError, match="enough"):
+        epic22.train(table(tmp_path, "binary", 50), label="y", home=tmp_path / "home", time_limit=60)
+    assert before <= seen[0] <= time.monotonic()
+    spec = build_spec(csv="t.csv", label="y", time_limit=60)
+    tuning = build_tuning(Settings(home=tmp_path, threads=1), spec, seen[0])
+    assert tuning is not None
+    assert tuning.deadline.end == seen[0] + 60

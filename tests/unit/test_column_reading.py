@@ -496,6 +496,10 @@ def test_marks_that_nobody_sees_are_no_part_of_a_value() -> None:
     assert read(["yes", "\u200byes"]).values.to_list() == ["yes", "yes"]
 
 
+def test_an_accent_is_part_of_its_letter_however_it_is_stored() -> None:
+    assert read(["Caf\u00e9", "Cafe\u0301", "\u1112\u1161\u11ab"]).values.to_list() == ["Caf\u00e9", "Caf\u00e9", "\ud55c"]
+
+
 @pytest.mark.parametrize(
     "texts",
     [

@@ -43,6 +43,14 @@ def test_one_enormous_row_does_not_choose_the_models_of_values() -> None:
     assert select_greedy_weights(raws, build_metric_score(PROBLEM, METRIC, y))[0] < 0.2
 
 
+def test_a_candidate_without_a_defined_score_is_never_picked_and_none_with_one_share_equally() -> None:
+    """A precision is not defined where nothing is called: it was picked as the best, and weights of zero were divided by zero."""
+    scores = {1.0: float("nan"), 2.0: 0.5, 3.0: 0.25}
+    raws = [np.full(4, value) for value in scores]
+    assert select_greedy_weights(raws, lambda raw: scores.get(float(raw[0]), float("nan"))).tolist() == [0.0, 1.0, 0.0]
+    assert select_greedy_weights(raws, lambda _: float("nan")).tolist() == [1 / 3] * 3
+
+
 def test_copies_of_one_candidate_gain_nothing_and_the_best_stands_alone() -> None:
     y = np.random.default_rng(0).normal(size=300)
     one = noisy(y, 1.0, 1)

@@ -12,6 +12,8 @@ from typing import Any
 
 import polars as pl
 
+from epic22.core.data.column_reading import ReadingRules, infer_text_column
+from epic22.core.data.schema_inference import MAX_CATEGORY_LEVELS
 from epic22.core.errors import UserError
 from epic22.core.lineage import sha256
 from epic22.spec.training_spec import FIELDS
@@ -50,23 +52,25 @@ def write_frame(frame: Any) -> bytes:
 
 
 def list_categories(frame: Any) -> tuple[str, ...]:
-    """The columns that a frame declares to be categories without an order, and that would be read as numbers by their values.
+    """The columns that a frame declares to be categories without an order, and whose levels would be read as anything else.
 
     A zip code that its user made a category is a name, whatever its digits say.
     """
     if is_pandas(frame):
-        levels = {
-            str(name): pl.Series([str(level) for level in dtype.categories])
-            for name, dtype in frame.dtypes.items()
-            if hasattr(dtype, "categories") and not dtype.ordered
-        }
+        names = [name for name, dtype in frame.dtypes.items() if hasattr(dtype, "categories") and not dtype.ordered]
+        used = {str(name): frame[name].dropna().unique() for name in names}
+        levels = {name: pl.Series([str(level) for level in values], dtype=pl.String) for name, values in used.items()}
     else:
         levels = {column.name: column.unique().cast(pl.String) for column in frame if column.dtype == pl.Categorical}
-    return tuple(name for name, texts in levels.items() if _are_numbers(texts.drop_nulls()))
+    return tuple(name for name, texts in levels.items() if _is_read_otherwise(texts.drop_nulls()))
 
 
-def _are_numbers(texts: pl.Series) -> bool:
-    return len(texts) > 0 and texts.cast(pl.Float64, strict=False).null_count() == 0
+def _is_read_otherwise(levels: pl.Series) -> bool:
+    """Whether levels are read as numbers, times or truth values, or do not go together; more than a category has are ids."""
+    if not 0 < len(levels) <= MAX_CATEGORY_LEVELS:
+        return False
+    column = infer_text_column(levels, ReadingRules())
+    return column.problem is not None or column.values.dtype != pl.String
 
 
 def _write_parquet(frame: Any) -> bytes:

@@ -3,6 +3,7 @@
 Keywords are the options of the command line (`spec.training_spec`), so that both say the same and end in the same model.
 """
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -116,11 +117,13 @@ class Run:
 def train(table: Any = None, *, home: str | Path | None = None, **options: Any) -> Run:
     """The run of a training on a frame or a file, as `epic22 train` does it; models are kept in `home`, EPIC22_HOME otherwise.
 
-    `train(frame, label="churned", time="month", id="tenant")`; `train(task_file="task.yaml")`. Raises UserError for keywords
-    that contradict each other or do not fit the table.
+    `train(frame, label="churned", time="month", id="tenant")`; `train(task_file="task.yaml")`. A `time_limit` counts from the
+    call. Raises UserError for keywords that contradict each other or do not fit the table.
     """
+    # The process may be a notebook of yesterday.
+    started_at = time.monotonic()
     with _read_options("table", table, home, options) as (spec, components):
-        return _finish_run(components, train_file(components, spec))
+        return _finish_run(components, train_file(components, spec, started_at=started_at))
 
 
 def forecast(table: Any, *, panel: str = "long", home: str | Path | None = None, **options: Any) -> Run:
@@ -247,11 +250,20 @@ def _read_options(
 
 def _declare_categories(frame: Any, options: Mapping[str, Any]) -> Any:
     """What is stated of columns, and that those which the frame declares to be categories are; not of the label, time and id."""
-    overrides, roles = options.get("columns") or {}, [options.get(role) for role in ("label", "time", "id", "group", "offset")]
+    overrides = options.get("columns") or {}
     if not isinstance(overrides, Mapping) or not all(isinstance(record, Mapping) for record in overrides.values()):
         return overrides
-    names = [name for name in list_categories(frame) if name not in roles]
+    # What has a role, or is of another kind by what is stated of it, is no category.
+    aside = {name for role in ("label", "time", "id", "group", "offset", "drop") for name in _list_names(options.get(role))}
+    aside |= {name for name, record in overrides.items() if record.keys() & {"dtype", "low", "high"}}
+    aside |= {name for name, record in overrides.items() if record.get("role") == "never"}
+    names = [name for name in list_categories(frame) if name not in aside]
     return {**overrides, **{name: {"dtype": "category", **overrides.get(name, {})} for name in names}}
+
+
+def _list_names(option: Any) -> tuple[str, ...]:
+    """The columns that a keyword names, one or several."""
+    return tuple(option) if isinstance(option, list | tuple) else (option,)
 
 
 def _build_spec(job: Job, options: Mapping[str, Any]) -> TrainingSpec:

@@ -84,8 +84,12 @@ class FeatureConfig:
     also: tuple[str, ...] = ()
 
 
-def train_file(components: Components, spec: TrainingSpec, progress: Progress = Progress()) -> TrainingResult[RowRun]:
+def train_file(
+    components: Components, spec: TrainingSpec, progress: Progress = Progress(), started_at: float | None = None
+) -> TrainingResult[RowRun]:
     """Train on the user's own table: whole where that fits under the memory cap, a batch at a time otherwise.
+
+    A time limit counts from `started_at`, seconds of `time.monotonic`, else from the start of the process.
 
     What was asked is written beside the version with what was inferred, and where `write_task` says. Raises UserError for what
     cannot be asked together, and for a search or engineered columns of a table in batches; it names the place in the task file.
@@ -95,7 +99,7 @@ def train_file(components: Components, spec: TrainingSpec, progress: Progress = 
     with locate_errors(spec), translate_storage_faults(components.settings.home):
         refuse_contradictions(spec)
         prepare_home(components, spec.path)
-        tuning = build_tuning(components.settings, spec)
+        tuning = build_tuning(components.settings, spec, started_at)
         pipelines, device = _open_file_pipeline(components, spec, tuning, progress), spec.run.device
         with train_on_device(components.settings, device, progress), pipelines as pipeline:
             result = train_and_promote(components, pipeline, progress, spec)

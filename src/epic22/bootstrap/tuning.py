@@ -19,8 +19,9 @@ IMPORT_TIME = time.monotonic()
 """When this module was imported: as near to the start of the process as can be told where the system does not."""
 
 
-def build_tuning(settings: Settings, spec: TrainingSpec) -> Tuning | None:
-    """The search that is asked for, None where none is.
+def build_tuning(settings: Settings, spec: TrainingSpec, started_at: float | None = None) -> Tuning | None:
+    """The search that is asked for, None where none is. A time limit counts from `started_at`, seconds of `time.monotonic`, else
+    from the start of the process.
 
     Raises UserError for a setting of a search where there is none, for a way of sampling that there is not, and for several
     processes that a grid cannot share; UnknownTaskError for a family.
@@ -36,7 +37,7 @@ def build_tuning(settings: Settings, spec: TrainingSpec) -> Tuning | None:
         raise UserError("--row-ms needs folds that evaluate the distilled model too; leave --no-nested out.")
     for name in search.families:
         get_family(name)
-    start = read_process_start()
+    start = read_process_start() if started_at is None else started_at
     tuning = Tuning(
         Budget(search.trials, search.time_limit),
         Deadline(None if search.time_limit is None else start + search.time_limit),
@@ -45,7 +46,6 @@ def build_tuning(settings: Settings, spec: TrainingSpec) -> Tuning | None:
         search.families,
         search.nested,
         search.row_ms,
-        start,
         open_studies(settings),
     )
     processes = spec.run.processes

@@ -1,7 +1,7 @@
 """Who takes part in a race: the families as they come, with the columns that are planned for them, and the search."""
 
-import time
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,20 +12,23 @@ from epic22.core.evaluation.crossval import (
     FoldFits,
     count_folds_at_once,
     evaluate,
+    fit_folds,
     make_candidate,
     make_default_recipe,
     summarise_folds,
 )
 from epic22.core.evaluation.inner_folds import split_search_folds
 from epic22.core.experiment import Experiment
+from epic22.core.models.base import BaseEstimator
 from epic22.core.models.catalog import AVERAGE, DEFAULT_FAMILY, ENSEMBLE, get_family
 from epic22.core.progress import Progress
-from epic22.core.selection.average import FamilyAverage, average_families, can_be_averaged, fit_average, supports_average
+from epic22.core.selection.average import FamilyAverage, average_families, average_within_cost, can_be_averaged, fit_average
+from epic22.core.selection.budget import Deadline
 from epic22.core.selection.feature_selection import ColumnBudget as ColumnBudget
 from epic22.core.selection.feature_selection import ColumnPlanner
 from epic22.core.task import Array
 from epic22.services.prepare import Preparation
-from epic22.services.tune import NestedSearch, Tuning
+from epic22.services.tune import AVERAGE_SHARE, NestedSearch, Tuning
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def prepare_candidates(preparation: Preparation, config: RunConfig, progress: Pr
         for fold in folds:
             candidates.planner.plan(fold.train)
             progress.step()
-    if candidates.search is not None and candidates.search.needs_time:
+    if candidates.search is not None and candidates.search.begins_with_average:
         return _begin_with_average(candidates, candidates.search, experiment, progress), preparation
     return candidates, preparation
 
@@ -87,18 +90,17 @@ def _begin_with_average(candidates: Candidates, search: NestedSearch, experiment
     """The candidates with what stands before the search begins: the families as they come, evaluated, and their average with
     others that the search would try, as far as a share of the time goes. The search leaves the time to fit them on all rows."""
     n_folds, families, seconds = len(experiment.plan.folds), [], 0.0
+    evaluations: list[Evaluation] = []
     for candidate in (one for one in candidates.members if one.fit is not search):
         progress.begin(f"{candidate.name}: {n_folds} folds", n_folds, "fold")
-        began = time.monotonic()
-        evaluated = evaluate(experiment, candidate, progress.step)
-        seconds = max(seconds, time.monotonic() - began)
-        families.append(replace(candidate, evaluation=evaluated))
-    if not supports_average(experiment.task.target):
-        return replace(candidates, members=(*families, Candidate(ENSEMBLE.name, search)))
-    evaluated_families = [one.evaluation for one in families if one.evaluation is not None]
-    evaluations = [one for one in evaluated_families if can_be_averaged(get_family(one.family))]
+        began = search.tuning.deadline.now()
+        evaluated = evaluate(experiment, candidate, progress.step, keep_models=True)
+        seconds = max(seconds, search.tuning.deadline.now() - began)
+        evaluations.append(evaluated)
+        families.append(replace(candidate, evaluation=evaluated.without_models()))
+    evaluations = [one for one in evaluations if can_be_averaged(get_family(one.family))]
     evaluations += _evaluate_others(search, experiment, evaluations, seconds, progress)
-    average = average_families(experiment, {one.family: one.fold_predictions for one in evaluations}) if evaluations else None
+    average = average_evaluations(experiment, evaluations)
     if average is None:
         return replace(candidates, members=(*families, Candidate(ENSEMBLE.name, search)))
     fit_seconds = sum(one.fit_seconds for one in evaluations if one.family in average.families)
@@ -113,28 +115,62 @@ def _begin_with_average(candidates: Candidates, search: NestedSearch, experiment
     return replace(candidates, members=(*families, member, Candidate(ENSEMBLE.name, search)), search=search, average=average)
 
 
+def average_evaluations(experiment: Experiment, evaluations: Sequence[Evaluation]) -> FamilyAverage | None:
+    """The average of families that were evaluated with their models; None where one alone is best, or none can be averaged."""
+    models = {one.family: _get_model(one) for one in evaluations}
+    predictions = {one.family: one.without_models().fold_predictions for one in evaluations}
+    average = average_within_cost(experiment, predictions, models) if evaluations else None
+    return None if average is None or len(average.families) < 2 else average
+
+
+def evaluate_average(
+    experiment: Experiment, families: Sequence[str], search: NestedSearch, progress: Callable[[], None]
+) -> Evaluation:
+    """The average of these families on the folds of an experiment, with weights of its own; `progress` is called after each fold
+    of each."""
+    members = [make_candidate(experiment, get_family(name), search.recipes) for name in families]
+    evaluations = [evaluate(experiment, one, progress) for one in members]
+    average = average_families(experiment, {one.family: one.fold_predictions for one in evaluations})
+    return summarise_folds(experiment, AVERAGE.name, FoldFits(average.fold_predictions))
+
+
+def _get_model(evaluation: Evaluation) -> BaseEstimator:
+    """A model of those that the evaluation has."""
+    return next(part.fitted.estimator for part in evaluation.fold_predictions if part.fitted is not None)
+
+
 def _evaluate_others(
     search: NestedSearch, experiment: Experiment, evaluations: Sequence[Evaluation], seconds: float, progress: Progress
 ) -> list[Evaluation]:
-    """The families that the search would try beside those evaluated, as they come, while a share of the time lasts; each is
-    expected to take the `seconds` of the slowest so far."""
+    """The families that the search would try beside those evaluated, as they come, with their models, while a share of the time
+    lasts: each is expected to take the `seconds` of the slowest so far, and after its first fold what that took for each."""
     n_folds, known = len(experiment.plan.folds), {one.family for one in evaluations}
     share, others = search.tuning.deadline.take_share(AVERAGE_SHARE), []
     for family in search.tuning.list_families(experiment.task):
         if family.name in known or not can_be_averaged(family) or share.remaining < seconds:
             continue
         progress.begin(f"{family.name}: {n_folds} folds", n_folds, "fold")
-        began = time.monotonic()
+        began = share.now()
         candidate = make_candidate(experiment, family, search.recipes)
         if search.recipes is make_default_recipe:
             candidate = replace(candidate, folds_at_once=count_folds_at_once(experiment, family))
-        others.append(evaluate(experiment, candidate, progress.step))
-        seconds = max(seconds, time.monotonic() - began)
+        evaluation = evaluate_within(share, experiment, candidate, progress)
+        if evaluation is not None:
+            others.append(evaluation)
+            seconds = max(seconds, share.now() - began)
     return others
 
 
-AVERAGE_SHARE = 0.3
-"""Of the time that is left when the task's own families are evaluated, what others may take for the average."""
+def evaluate_within(share: Deadline, experiment: Experiment, candidate: Candidate, progress: Progress) -> Evaluation | None:
+    """The candidate's evaluation with its models, None where its first fold shows that the time is too short for the others."""
+    first, *others = experiment.plan.folds
+    began = share.now()
+    fits = fit_folds(experiment, candidate, [first], progress.step, keep_models=True)
+    rounds = math.ceil(len(others) / candidate.folds_at_once)
+    if share.remaining < rounds * (share.now() - began):
+        return None
+    fits = fits.add(fit_folds(experiment, candidate, others, progress.step, keep_models=True)) if others else fits
+    return summarise_folds(experiment, candidate.name, fits)
 
 
 def _score_by_inner_folds(

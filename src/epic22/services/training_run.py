@@ -11,6 +11,7 @@ from epic22.core.data.leakage import ColumnPrice, Suspicion
 from epic22.core.data.panel_examples import PanelExamples
 from epic22.core.evaluation.adaptive_conformal import AdaptedIntervals
 from epic22.core.evaluation.backtest import Backtest, OriginPlan
+from epic22.core.evaluation.baselines import INCUMBENT
 from epic22.core.evaluation.calibration import Calibration
 from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.evaluation.explain.explanation import Explanation
@@ -146,6 +147,12 @@ class RowRun(TrainingRun, RowSelection):
         n = self.champion.n_choices
         if n == 1:
             return ""
+        best = next(one for one in self.leaderboard if one.family != INCUMBENT and one.early_exit is None)
+        if best.family != self.champion.family:
+            return (
+                f"The champion was preferred in use among {n} families that are not certainly worse: its intervals are wider "
+                "than those of the others, to allow for the choice."
+            )
         return (
             f"The champion was chosen among {n} that can't be told apart, and the best of several was lucky too: its intervals "
             "are wider than those of the others, to allow for it."

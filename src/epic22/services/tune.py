@@ -1,7 +1,6 @@
 """The search as a candidate: it searches anew in every training part, so that the folds judge the searching, not its luck."""
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -18,11 +17,12 @@ from epic22.core.evaluation.predictions import FittedFold
 from epic22.core.experiment import Experiment
 from epic22.core.lineage import canonical_json, sha256
 from epic22.core.models.base import Family
-from epic22.core.models.catalog import add_log_mean_families, default_search_families, get_family, is_combination
+from epic22.core.models.catalog import AVERAGE, add_log_mean_families, default_search_families, get_family, is_combination
 from epic22.core.ports import StudyStore
 from epic22.core.progress import Progress
 from epic22.core.run_record import TrialRecord
-from epic22.core.selection.budget import Budget, Deadline
+from epic22.core.selection.average import supports_average
+from epic22.core.selection.budget import Budget, Deadline, measure_slowness
 from epic22.core.selection.search import TrialWorkers, prepare_part, search
 from epic22.core.selection.search_result import SearchResult
 from epic22.core.selection.study import MemoryStudies, Sampling
@@ -33,12 +33,16 @@ FINAL_SEARCH_FACTOR = 2.0
 """How many times the time of a search that only judges the search on all rows gets."""
 
 
+AVERAGE_SHARE = 0.3
+"""Of the time that is left when the task's own families are evaluated, what others may take for the average."""
+
 COLUMN_PLANNING_SHARE = 0.2
 """Share of a time limit in which columns may be planned."""
 
 
 FINISHING_SECONDS = (6.0, 40e-6)
-"""Seconds that follow the searches on a free machine: for judging, report and tracking, and for each row that is judged."""
+"""Seconds that follow the searches on a free machine of the speed that `measure_slowness` compares with: for judging, report and
+tracking, and for each row that is judged."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,6 @@ class Tuning:
 
     `deadline` is the end of the whole command where there is a limit. `nested`: every fold's training part is searched; else
     there is one search, judged by its own inner folds. `max_ms_per_row`: the most that score and reasons of one row may take.
-    `started_at`: when the process did, on the clock of `time.monotonic`; 0 where nobody asks.
     """
 
     budget: Budget
@@ -69,7 +72,6 @@ class Tuning:
     families: tuple[str, ...] = ()
     nested: bool = True
     max_ms_per_row: float | None = None
-    started_at: float = 0.0
     backend: SearchBackend = field(default_factory=SearchBackend)
     n_processes: int = 1
 
@@ -99,14 +101,12 @@ class Tuning:
     def reserve_time(self, n_rows: int) -> "Tuning":
         """The same with a deadline so much sooner that judging `n_rows`, report and tracking fit in.
 
-        Where others share the machine, which shows in how much longer than its processor time the process took so far, they are
-        given as much longer.
+        On a machine that is slow, or shared with others, they are given as much longer.
         """
-        elapsed = self.deadline.now() - self.started_at
-        slowness = max(1.0, elapsed / max(time.process_time(), 0.1)) if self.started_at else 1.0
-        return replace(
-            self, deadline=self.deadline.move_earlier((FINISHING_SECONDS[0] + FINISHING_SECONDS[1] * n_rows) * slowness)
-        )
+        if self.deadline.end is None:
+            return self
+        seconds = (FINISHING_SECONDS[0] + FINISHING_SECONDS[1] * n_rows) * measure_slowness()
+        return replace(self, deadline=self.deadline.move_earlier(seconds))
 
     def get_column_seconds(self, plan: FoldPlan) -> float | None:
         """What planning the columns of one training part may take, None where there is no limit."""
@@ -184,6 +184,17 @@ class NestedSearch:
         is_refitted = last.is_complete or not all(result.is_complete for result in judging)
         return is_refitted and len(last.trials) >= min(len(result.trials) for result in judging)
 
+    @property
+    def begins_with_average(self) -> bool:
+        """Whether the families as they come are averaged before the search: under a time limit alone, for trials and a bound on
+        the milliseconds of a row are promises that the average does not know."""
+        return (
+            self.needs_time
+            and self.tuning.budget.trials is None
+            and self.tuning.max_ms_per_row is None
+            and supports_average(self.experiment.task.target)
+        )
+
     def describe_shortfall(self, board: Sequence[Evaluation]) -> str:
         """Why no search is on the board, and what it would take, by how long the families as they come took to fit."""
         limit = self.tuning.budget.seconds or 0.0
@@ -196,12 +207,14 @@ class NestedSearch:
         trial = float(np.mean(seconds)) * N_SEARCH_FOLDS if seconds else 0.0
         measured = [trial.seconds for result in self.results.values() for trial in result.trials]
         trial = max([trial, *measured]) if measured else trial
-        needed = max(FINISHING_SECONDS[0] + untuned + n_searches * self.n_needed_trials * trial, 2.0 * limit)
+        searches = n_searches * self.n_needed_trials * trial / (1.0 - AVERAGE_SHARE * self.begins_with_average)
+        needed = max(FINISHING_SECONDS[0] * measure_slowness() + untuned + searches, 2.0 * limit)
         digits = 10 ** max(0, math.floor(math.log10(needed)) - 1)
         how = "that other folds can judge" if self.tuning.nested else "beside the families as they come"
+        average = ", and of their average" if any(e.family == AVERAGE.name for e in board) else ""
         return (
             f"--time-limit {limit:g} was too short for a search {how}, so none takes part: the champion is "
-            "the best of the families as they come, which are always fitted, in the time or beyond it, and of their average. "
+            f"the best of the families as they come, which are always fitted, in the time or beyond it{average}. "
             f"A search of this table takes about --time-limit {math.ceil(needed / digits) * digits:g} on this machine as busy as "
             "it is."
         )

@@ -22,16 +22,21 @@ NO_CLASS_SIGNS = frozenset(("-", "--", "---", "–", "—", ".", "..", "...", "*
 INVISIBLE = "\\x{AD}\\x{200B}\\x{200E}\\x{200F}\\x{202A}-\\x{202E}\\x{2060}\\x{2066}-\\x{2069}\\x{FEFF}"
 """Marks that web pages and spreadsheets leave around a text and nobody sees; joiners within words are none of them."""
 
+COMBINING = r"[\p{M}\x{1100}-\x{11FF}]"
+"""Accents and parts of Korean letters that stand by themselves behind a letter, as macOS writes names."""
+
 BEGINNING, END = rf"^[\s{INVISIBLE}]+", rf"[\s{INVISIBLE}]+$"
 
 
 def strip_ends(text: pl.Series) -> pl.Series:
-    """Text without the blanks around it, and without the marks around it that nobody sees.
+    """Text without the blanks and the marks that nobody sees around it, and with accents as parts of their letters (NFC).
 
-    >>> strip_ends(pl.Series(["\\u200b52", "\\ufeff a\\u200e", " b"])).to_list()
-    ['52', 'a', 'b']
+    >>> strip_ends(pl.Series(["\\u200b52", "\\ufeff a\\u200e", " b", "Cafe\\u0301"])).to_list()
+    ['52', 'a', 'b', 'Café']
     """
     stripped = text.str.strip_chars()
+    if stripped.str.contains(COMBINING).any():
+        stripped = stripped.str.normalize("NFC")
     if not stripped.str.contains(f"^[{INVISIBLE}]|[{INVISIBLE}]$").any():
         return stripped
     return stripped.str.replace(BEGINNING, "").str.replace(END, "")

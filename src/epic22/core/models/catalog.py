@@ -98,7 +98,8 @@ def refuse_unfit_families(names: Iterable[str], kind: Kind, offset: str | None =
     for name in names:
         family = get_family(name)
         if is_combination(name):
-            raise ColumnError(f"families: {name} is made by a search, with --trials or --time-limit; leave it out.")
+            how = "of the families as they come, under --time-limit" if name == AVERAGE.name else "by a search"
+            raise ColumnError(f"families: {name} is made {how}; leave it out.")
         if kind not in family.kinds:
             raise ColumnError(f"families: {name} does not predict a label of kind {kind}; leave it out.")
         if offset is not None and not family.supports_offset:

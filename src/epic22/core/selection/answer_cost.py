@@ -35,7 +35,7 @@ def limit_answer_cost(groups: Sequence[WeightedModels], max_visits: int = MAX_NO
     says nearly as much as five. The last model of all stays.
     """
     left = [list(group.models) for group in groups]
-    while sum(map(len, left)) > 1 and _count_visits(left) > max_visits:
+    while sum(map(len, left)) > 1 and count_visits([model for models in left for model in models]) > max_visits:
         lightest = min((i for i, models in enumerate(left) if models), key=lambda i: (groups[i].weight / len(left[i]), -i))
         # Folds differ by which is left out: of two configurations other ones go.
         left[lightest].pop(lightest % len(left[lightest]))
@@ -47,9 +47,9 @@ def limit_answer_cost(groups: Sequence[WeightedModels], max_visits: int = MAX_NO
     )
 
 
-def _count_visits(groups: Sequence[Sequence[BaseEstimator]]) -> int:
-    """Nodes of all trees times the points of the deepest among those that are walked as one forest."""
-    inner = [unwrap_log_target(unwrap_offset(model)) for models in groups for model in models]
+def count_visits(models: Sequence[BaseEstimator]) -> int:
+    """Nodes of all trees of some models times the points of the deepest among those that are walked as one forest."""
+    inner = [unwrap_log_target(unwrap_offset(model)) for model in models]
     forests = [one.forest for one in inner if isinstance(one, ForestBacked)]
     return sum(_count_joint_visits([one for one in forests if is_deep(one) == deep]) for deep in (False, True))
 

@@ -14,11 +14,11 @@ from epic22.core.data.feature_engineering import FeatureRecipe
 from epic22.core.evaluation.crossval import fit_family
 from epic22.core.evaluation.predictions import FittedFold, FoldPredictions, collect_out_of_fold_predictions
 from epic22.core.experiment import Experiment
-from epic22.core.models.base import Family
+from epic22.core.models.base import BaseEstimator, Family
 from epic22.core.models.catalog import get_family
-from epic22.core.models.ensemble import Ensemble
+from epic22.core.models.ensemble import Ensemble, Member
 from epic22.core.models.learning_problem import LearningProblem
-from epic22.core.selection.answer_cost import WeightedModels, limit_answer_cost
+from epic22.core.selection.answer_cost import MAX_NODE_VISITS, count_visits
 from epic22.core.selection.ensemble import EnsembleSelection
 from epic22.core.task import Array, Target
 
@@ -52,36 +52,53 @@ def can_be_averaged(family: Family) -> bool:
     return not (family.is_baseline or family.capabilities.reports_epochs)
 
 
-def average_families(experiment: Experiment, predictions: Mapping[str, tuple[FoldPredictions, ...]]) -> FamilyAverage | None:
-    """The average of what families, by name, said of the same folds; None where one family alone is best."""
+def average_within_cost(
+    experiment: Experiment, predictions: Mapping[str, tuple[FoldPredictions, ...]], models: Mapping[str, BaseEstimator]
+) -> FamilyAverage:
+    """The average of what families, by name, said of the same folds, of those whose reasons a row may cost: `models` are what
+    they fitted on one of them.
+
+    What is served is what was judged, so who is left out is so before the weights are chosen: the lightest of those whose trees
+    are walked, one by one.
+    """
+    growth = len(experiment.examples) / min(len(fold.train) for fold in experiment.plan.folds)
+    left = dict(predictions)
+    while True:
+        average = average_families(experiment, left)
+        walked = [name for name in average.families if count_visits([models[name]])]
+        if len(walked) < 2 or growth * count_visits([models[name] for name in walked]) <= MAX_NODE_VISITS:
+            return average
+        del left[walked[-1]]
+
+
+def average_families(experiment: Experiment, predictions: Mapping[str, tuple[FoldPredictions, ...]]) -> FamilyAverage:
+    """The average of what families, by name, said of the same folds; it is of one alone where that is best.
+
+    Where no fold may teach another, as in one holdout that is no longer than the horizon, the weights are equal: those that were
+    judged.
+    """
     problem, parts = LearningProblem.of(experiment.task), list(predictions.values())
     rows = collect_out_of_fold_predictions(experiment, parts[0])
     raws = np.stack([problem.traits.link(np.concatenate([part.response for part in one])) for one in parts])
     selection, y = EnsembleSelection(problem, experiment.task.target.metric, N_PICKS), np.asarray(rows.y, dtype=np.float64)
-    averaged = np.empty_like(raws[0])
+    averaged, equal_weights, is_known = np.empty_like(raws[0]), np.full(len(parts), 1 / len(parts)), False
     for teaching, tested in rows.iterate_splits():
+        weights = equal_weights
+        # Nothing says which is better of the first of forward folds.
         if problem.traits.can_learn_from(y[teaching], y) and len(teaching):
-            weights = selection.average_weights(raws[:, teaching], y[teaching])
-        else:
-            # As of the first of forward folds: nothing says which is better.
-            weights = np.full(len(parts), 1 / len(parts))
+            weights, is_known = selection.average_weights(raws[:, teaching], y[teaching]), True
         averaged[tested] = np.tensordot(weights, raws[:, tested], axes=1)
-    final = selection.average_weights(raws, y)
+    final = selection.average_weights(raws, y) if is_known else equal_weights
     weighted = sorted(zip(predictions, final.tolist(), strict=True), key=lambda one: -one[1])
-    weighted = [(name, weight) for name, weight in weighted if weight > 0]
-    if len(weighted) < 2:
-        return None
     ends = np.cumsum([len(part.fold.test) for part in parts[0]])[:-1]
     responses = np.split(problem.traits.inverse_link(averaged), ends)
     folds = tuple(FoldPredictions(part.fold, piece) for part, piece in zip(parts[0], responses, strict=True))
-    return FamilyAverage(tuple(weighted), folds)
+    return FamilyAverage(tuple((name, weight) for name, weight in weighted if weight > 0), folds)
 
 
 def fit_average(experiment: Experiment, average: FamilyAverage, train: Array, recipe: FeatureRecipe) -> FittedFold:
-    """The families fitted on these rows, each as it comes, and averaged, within what a row's reasons may cost."""
+    """The families fitted on these rows, each as it comes, and averaged."""
     fits = [fit_family(experiment, get_family(name), train, recipe) for name in average.families]
-    members = limit_answer_cost(
-        [WeightedModels(name, weight, (one.estimator,)) for (name, weight), one in zip(average.weights, fits, strict=True)]
-    )
+    members = tuple(Member(name, weight, one.estimator) for (name, weight), one in zip(average.weights, fits, strict=True))
     seconds = sum(one.seconds or 0.0 for one in fits)
     return FittedFold(fits[0].preprocessor, Ensemble(experiment.task.target.kind, members, experiment.threads), seconds)

@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 
 from epic22.core.errors import UserError
 
+LOOP_STEPS, LOOP_SECONDS, N_LOOPS = 500_000, 0.016, 5
+"""Steps of a loop of additions, and what they take on the machine that seconds are stated for (x86_64, 2026, all to itself)."""
+MIN_SLOWNESS, MAX_SLOWNESS = 0.5, 10.0
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -49,3 +53,19 @@ class Deadline:
     def move_earlier(self, seconds: float) -> "Deadline":
         """The deadline this many seconds sooner."""
         return self if self.end is None else Deadline(self.end - seconds, self.now)
+
+
+def measure_slowness() -> float:
+    """How many times as long as on the machine that seconds are stated for the same work takes on this one, as busy as it is.
+
+    Seconds of the clock: what a slow processor and what neighbours take are both in them, and waiting for a disk is not.
+
+    >>> MIN_SLOWNESS <= measure_slowness() <= MAX_SLOWNESS
+    True
+    """
+    began, total = time.perf_counter(), 0
+    for _ in range(N_LOOPS):
+        for step in range(LOOP_STEPS):
+            total += step
+    slowness = (time.perf_counter() - began) / (N_LOOPS * LOOP_SECONDS)
+    return min(max(slowness, MIN_SLOWNESS), MAX_SLOWNESS)

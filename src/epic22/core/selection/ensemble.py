@@ -93,7 +93,7 @@ def approximate_response(problem: LearningProblem, raw: Array, y: Array) -> Arra
 
 def select_greedy_weights(raws: Sequence[Array] | Array, score: ScoreFunction, n_picks: int = N_PICKS) -> Array:
     """Weights (m,): at each pick the candidate is added that makes the average best, until none of `n_picks` makes it better
-    again.
+    again. Equal ones where no average has a score that is defined, as a precision without alarms has none.
 
     >>> y = np.array([0.0, 1.0, 2.0])
     >>> raws = [y + [0.5, 0.5, 0.5], y - [0.5, 0.5, 0.5]]
@@ -104,13 +104,20 @@ def select_greedy_weights(raws: Sequence[Array] | Array, score: ScoreFunction, n
     total = np.zeros_like(np.asarray(raws[0], dtype=np.float64))
     best_counts, best_score = counts.copy(), -np.inf
     for count in range(1, n_picks + 1):
-        scores = [score((total + raw) / count) for raw in raws]
+        scores = _put_undefined_last([score((total + raw) / count) for raw in raws])
         pick = int(np.argmax(scores))
         counts[pick] += 1
         total = total + raws[pick]
         if scores[pick] > best_score + 1e-12:
             best_counts, best_score = counts.copy(), scores[pick]
+    if not best_counts.any():
+        return np.full(len(raws), 1 / len(raws))
     return np.asarray(best_counts / best_counts.sum())
+
+
+def _put_undefined_last(scores: Sequence[float]) -> Array:
+    """Scores with those that are not defined below all others."""
+    return np.where(np.isnan(scores), -np.inf, scores)
 
 
 @dataclass(frozen=True)
@@ -159,7 +166,7 @@ class EnsembleSelection:
     def _find_best(self, raws: Array, y: Array) -> int:
         """The candidate that is best alone."""
         score = build_robust_score(self.problem, self.metric, y, raws)
-        return int(np.argmax([score(raw) for raw in raws]))
+        return int(np.argmax(_put_undefined_last([score(raw) for raw in raws])))
 
 
 def _combine_scores(weights: Array, raws: Array) -> Array:

@@ -27,12 +27,12 @@ from epic22.core.evaluation.significance import Verdict, adjust_for_multiple_com
 from epic22.core.experiment import Experiment
 from epic22.core.fit_store import act_when_done
 from epic22.core.lineage import ModelVersion
-from epic22.core.models.catalog import ENSEMBLE, get_family, is_combination
+from epic22.core.models.catalog import AVERAGE, ENSEMBLE, get_family, is_combination
 from epic22.core.progress import Progress
 from epic22.core.selection.feature_selection import ColumnPlanner
 from epic22.core.task import Array, Kind, Task
 from epic22.services.assess import assess_binary, assess_hazard
-from epic22.services.candidates import Candidates, RunConfig, list_candidates, prepare_candidates
+from epic22.services.candidates import Candidates, RunConfig, evaluate_average, list_candidates, prepare_candidates
 from epic22.services.challenge import ServingModel, challenge_with_rows, evaluate_recipe, find_recipe
 from epic22.services.column_prices import attach_prices, explain_costly_prices, price_doubtful_columns
 from epic22.services.comparison import compare_in_use, is_baseline
@@ -179,9 +179,11 @@ class RowPipeline:
         why_no_prices = self._explain_missing_prices(plan, selection.leaderboard)
         search_warnings: tuple[str, ...] = ()
         search_result = None
+        if plan.recommended_folds is not None and not selection.split_comparisons:
+            search_warnings = (NO_HONEST_SCORE,)
         if search is not None:
             act_when_done(search.remove_studies)
-            search_warnings = search.tuning.warnings
+            search_warnings += search.tuning.warnings
             if all(evaluation.family != ENSEMBLE.name for evaluation in selection.leaderboard):
                 search_warnings = (search.describe_shortfall(selection.leaderboard), *search_warnings)
             if selection.champion.family == ENSEMBLE.name:
@@ -204,6 +206,12 @@ class RowPipeline:
             average_weights=() if plan.candidates.average is None else plan.candidates.average.weights,
             trials=() if search is None else search.record_trials(),
         )
+
+
+NO_HONEST_SCORE = (
+    "--time-limit left no time to search anew on folds that keep the order of time, so what the champion is worth there is not "
+    "known; give more of it, or leave --random-rows-despite-time out."
+)
 
 
 def can_leave_early(plan: RowPlan) -> bool:
@@ -412,14 +420,22 @@ def plan_recommended_folds(examples: Examples, kind: Kind, split: SplitRequest) 
 
 
 def compare_with_recommended_split(plan: RowPlan, champion: Evaluation, progress: Progress) -> tuple[SplitComparison, ...]:
-    """The champion's scores again on the recommended folds, where rows with a time were split at random; else none."""
-    folds = plan.recommended_folds
+    """The champion's scores again on the recommended folds, where rows with a time were split at random; else none, nor where a
+    time limit leaves none to search on them."""
+    folds, average = plan.recommended_folds, plan.candidates.average
     if folds is None:
         return ()
     recommended = replace(plan.preparation.experiment, plan=folds)
-    progress.begin(f"{champion.family} on honest folds", len(folds.folds), "fold")
     candidates = list_candidates(recommended, plan.config, folds.folds[-1].train, progress)
-    evaluation = evaluate(recommended, candidates.get(champion.family), progress.step)
+    n_families = len(average.families) if average is not None and champion.family == AVERAGE.name else 1
+    progress.begin(f"{champion.family} on honest folds", n_families * len(folds.folds), "fold")
+    if average is not None and candidates.search is not None and champion.family == AVERAGE.name:
+        evaluation = evaluate_average(recommended, average.families, candidates.search, progress.step)
+    else:
+        try:
+            evaluation = evaluate(recommended, candidates.get(champion.family), progress.step)
+        except IncompleteSearchError:
+            return ()
     return tuple(
         SplitComparison(score.metric, score.value, evaluation.score(score.metric).value, folds.strategy, folds.why)
         for score in champion.scores
