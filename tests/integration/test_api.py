@@ -23,10 +23,10 @@ from epic22.api.app import QUICK_BYTES, create_app
 from epic22.api.limits import MAX_BODY_BYTES
 from epic22.api.model_cache import QUICK_ROWS, RETRY_SECONDS
 from epic22.api.problems import Problem
-from epic22.api.requests import read_rows
+from epic22.api.requests import find_near_name, read_rows
 from epic22.api.responses import ExplanationAnswer, Predictions, ProblemAnswer
 from epic22.core.artifact.bundle import Schema
-from epic22.core.artifact.request_model import build_example_row, build_request_model
+from epic22.core.artifact.request_model import RequestModel, build_example_row, build_request_model
 from epic22.core.serialization import to_json
 from epic22.core.task import Column
 from epic22.reports.json import VIEWS, VersionedExplanation
@@ -529,3 +529,25 @@ def test_threads_may_ask_at_once(client: TestClient) -> None:
     ask: Callable[[dict[str, Any]], Any] = lambda row: post(client, row).json()["predictions"][0]["receipt"]  # noqa: E731
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(ask, rows)) == [ask(row) for row in rows]
+
+
+def build_sensors(n: int) -> RequestModel:
+    columns = tuple(Column(f"sensor_temperature_{i:03d}", "float", optional=True) for i in range(n))
+    return build_request_model(Schema("plant", "", "fails", columns, "binary", ("no", "yes"), None, None))
+
+
+def test_a_misspelt_name_is_answered_with_the_column_that_is_meant_among_many_alike() -> None:
+    names = [column.name for column in build_sensors(300).columns]
+    assert find_near_name("sensr_temperature_217", names) == "sensor_temperature_217"
+    assert find_near_name("temperature_217", names) == "sensor_temperature_217"
+    assert find_near_name("rent", names) is None
+    assert find_near_name("n" * 10_000, ["n" * 120, "m" * 120]) == "n" * 120
+
+
+def test_few_unknown_names_of_a_body_are_looked_for_however_many_rows_and_columns_there_are() -> None:
+    body = build_sensors(300)
+    for rows in ([{f"sensr_temperature_{i:03d}": 1 for i in range(100)}], [{f"sensr_temperature_{i:03d}": 1} for i in range(50)]):
+        with pytest.raises(Problem, match="did you mean 'sensor_temperature_") as refusal:
+            read_rows(body, json.dumps({"rows": rows}).encode())
+        assert len(refusal.value.errors) == 20
+        assert sum("did you mean" in what for _, what in refusal.value.errors) <= 3

@@ -202,3 +202,26 @@ def test_a_promotion_that_was_cut_off_is_listed_with_the_way_to_finish_it(
     told = " ".join(shell("models", TASK)[1].split())
     assert f"{TASK} version 2 was to serve, and its process ended before it did: promoted by hand: a test." in told
     assert f"To let it serve: epic22 promote {TASK} 2 --reason" in told
+
+
+def test_a_version_that_answers_another_value_of_the_label_stays_a_challenger(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    size = rng.normal(size=200)
+    table = pl.DataFrame({"size": size, "price": 100 + 20 * size + rng.normal(size=200)})
+
+    def train_price(loss: str) -> Run:
+        options = {"folds": 3, "repeats": 1, "families": ("linear",), "loss": loss}
+        return epic22.train(table, home=tmp_path, label="price", task="price", **options)
+
+    train_price("squared")
+    for loss, now in (("quantile:0.9", "the 0.9 quantile"), ("absolute", "the median")):
+        challenge = train_price(loss).challenge
+        assert challenge is not None
+        assert not challenge.passed
+        assert f"its answer: the mean before, {now} now; give another question a --task of its own" in challenge.why
+    epic22.promote("price", 2, "an upper bound is asked for", home=tmp_path)
+    same, other = train_price("quantile:0.9").challenge, train_price("quantile:0.8").challenge
+    assert same is not None
+    assert other is not None
+    assert "cannot be compared" not in same.why
+    assert "its answer: the 0.9 quantile before, the 0.8 quantile now" in other.why

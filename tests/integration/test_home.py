@@ -478,3 +478,21 @@ def test_a_home_that_is_removed_meanwhile_is_said_and_other_missing_files_are_no
     for missing in (home / "absent.json", tmp_path / "elsewhere" / "absent.json"):
         with pytest.raises(FileNotFoundError), translate_storage_faults(home):
             missing.read_text()
+
+
+@pytest.mark.parametrize("name", ["models", "mlflow-artifacts"])
+def test_a_file_in_the_place_of_models_or_runs_is_named_before_the_work(tmp_path: Path, shell: Shell, name: str) -> None:
+    shell.home.mkdir(exist_ok=True)
+    (shell.home / name).write_text("")
+    code, _, err = shell("train", "--csv", str(tmp_path / "absent.csv"), "--label", "y")
+    assert code == 2
+    assert f"{name}: a file lies where a folder belongs; move it away and do it again." in err
+
+
+def test_a_link_to_a_folder_that_is_gone_is_named_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "models").symlink_to(tmp_path / "gone")
+    with pytest.raises(StorageError, match="models: a file lies where a folder belongs"):
+        refuse_unwritable_home(tmp_path, folders=("models", "scratch"))
+    (tmp_path / "gone").mkdir()
+    refuse_unwritable_home(tmp_path, folders=("models", "scratch"))
+    assert {path.name for path in tmp_path.iterdir()} == {"models", "gone"}, "a folder that is not there yet is not made"

@@ -16,13 +16,13 @@ from typing import Any
 import pandas as pd
 import polars as pl
 import pytest
-from tests.trained import table
+from tests.trained import table, trained
 
 import epic22
-from epic22.bootstrap.frame_file import list_categories, write_frame
+from epic22.bootstrap.frame_file import list_categories, store_frame, write_frame
 from epic22.bootstrap.tuning import build_tuning
 from epic22.config import Settings
-from epic22.core.errors import UserError
+from epic22.core.errors import StorageError, UserError
 from epic22.spec.task_schema import build_task_schema, format_task_schema
 from epic22.spec.training_spec import build_spec
 
@@ -305,3 +305,33 @@ def test_a_time_limit_counts_from_the_call_and_not_from_the_start_of_a_notebook(
     tuning = build_tuning(Settings(home=tmp_path, threads=1), spec, seen[0])
     assert tuning is not None
     assert tuning.deadline.end == seen[0] + 60
+
+
+def test_a_home_that_a_frame_cannot_be_stored_in_is_one_sentence(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"x": range(40), "y": ["a", "b"] * 20})
+    (tmp_path / "frames").write_text("")
+    for call in (epic22.train, epic22.audit):
+        with pytest.raises(StorageError, match=r"frames: a file lies where a folder belongs; move it away and do it again"):
+            call(frame, label="y", home=tmp_path)
+    with pytest.raises(StorageError, match="a name is longer than the disk takes"):
+        epic22.train(frame, label="y", home=tmp_path / ("h" * 300))
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    with pytest.raises(UserError, match="expected the path of a folder"):
+        epic22.train(frame, label="y", home=tmp_path / "circle" / "home")
+
+
+def test_a_stored_frame_is_there_whole_and_nothing_lies_beside_it(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"x": [1, 2]})
+    path = store_frame(frame, tmp_path)
+    path.write_bytes(path.read_bytes()[:10])
+    assert pl.read_parquet(store_frame(frame, tmp_path)).equals(frame)
+    assert list((tmp_path / "frames").iterdir()) == [path]
+
+
+@pytest.mark.slow
+def test_a_home_that_rows_cannot_be_read_from_is_one_sentence(tmp_path: Path) -> None:
+    trained(tmp_path)
+    frame, model = pl.read_csv(table(tmp_path, "binary", 20)), epic22.load("toy", home=tmp_path)
+    (tmp_path / "scratch").write_text("")
+    with pytest.raises(StorageError, match=r"scratch: a file lies where a folder belongs"):
+        model.predict(frame)

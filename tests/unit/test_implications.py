@@ -163,3 +163,41 @@ def test_a_year_that_orders_few_rows_as_the_label_does_is_no_copy_of_it() -> Non
     assert not findings["year"].withheld
     copied = audit(pl.DataFrame({"thousands": population / 1000, "left": population}), "left", "regression")
     assert copied["thousands"].withheld
+
+
+def build_plant(seed: int = 0) -> pl.DataFrame:
+    """Hours of a solar plant, whose power follows the sunshine; both are zero by night."""
+    rng = np.random.default_rng(seed)
+    at = np.arange(2_000)
+    sun = np.maximum(0, 1000 * np.sin((at % 24 - 6) / 12 * np.pi)) * rng.uniform(0.3, 1, len(at))
+    temperature = 10 + 8 * np.sin((at % 24 - 9) / 12 * np.pi) + 0.004 * at + rng.normal(0, 2, len(at))
+    power = 0.2 * sun * (1 + 0.1 * rng.normal(size=len(at)))
+    return pl.DataFrame({"hour": at % 24, "temperature": temperature, "irradiance": sun, "power": power})
+
+
+@pytest.mark.parametrize("with_stamp", [False, True])
+def test_a_cause_that_is_zero_where_the_label_is_is_kept_where_the_hour_tells_the_zeros_as_well(with_stamp: bool) -> None:
+    frame = build_plant()
+    if with_stamp:
+        hours = pl.int_range(pl.len()) * pl.duration(hours=1)
+        frame = frame.drop("hour").with_columns(at=pl.datetime(2024, 3, 1) + hours)
+    findings = audit(frame, "power", "regression")
+    assert {name: (one.suspicion, one.withheld) for name, one in findings.items()} == {"irradiance": ("implies the label", False)}
+    assert "it is zero or empty exactly where power is zero (100.00% of rows" in findings["irradiance"].evidence
+    assert findings["irradiance"].evidence.endswith("they tell it nearly as well.")
+
+
+def test_a_column_that_alone_is_zero_where_the_label_is_is_left_out() -> None:
+    rng = np.random.default_rng(3)
+    frame, _ = build_churn()
+    claim = np.where(rng.random(N) < 0.3, rng.gamma(2.0, 500.0, N), 0.0)
+    paid = np.where(claim > 0, rng.gamma(2.0, 50.0, N), 0.0)
+    findings = audit(frame.select("usage", "tenure").with_columns(claim=claim, paid=paid), "claim", "regression")
+    assert {name: one.withheld for name, one in findings.items()} == {"paid": True}
+    assert findings["paid"].evidence.endswith("only the label tells so much.")
+
+
+def test_a_column_that_is_zero_where_the_label_is_is_told_and_kept_where_it_is_the_only_one() -> None:
+    claim = np.where(np.arange(N) % 3 == 0, 1.0 + np.arange(N), 0.0)
+    finding = audit(pl.DataFrame({"paid": np.sign(claim), "claim": claim}), "claim", "regression")["paid"]
+    assert (finding.suspicion, finding.withheld) == ("implies the label", False)

@@ -100,3 +100,20 @@ def test_a_number_that_is_nearly_the_label_is_told_where_the_others_say_little()
     assert audit_single_columns(inputs.drop("copied"), y, KINDS["regression"], None) == ()
     plain = pl.DataFrame({"carat": np.exp(x[:, 0]), "length": x[:, 0], "cut": x[:, 1]})
     assert audit_single_columns(plain, pl.Series("y", np.exp(x[:, 0])), KINDS["regression"], None) == ()
+
+
+@pytest.mark.parametrize(
+    ("steps", "codes"),
+    [([1, 2, 3], [99]), ([0, 1, 2], [99]), ([1, 2, 3], [98, 99]), ([1, 2, 3, 4], [99]), ([0, 1], [99]), ([1, 2], [77, 88])],
+)
+def test_a_code_beside_few_steps_of_a_scale_is_asked_about(steps: list[int], codes: list[int]) -> None:
+    values = np.array([*steps, *steps, *codes] * 12, dtype=float)
+    (finding,) = audit(pl.Series(values), "int")
+    assert finding.suspicion == "code for missing"
+    assert all(f"{code} in 12 " in finding.evidence for code in codes)
+    assert finding.evidence.endswith(f"{' '.join(f'--missing {code}' for code in codes)} says so.")
+
+
+@pytest.mark.parametrize("values", [[96, 97, 98, 99], [97, 98, 99], [95, 96, 99], [76, 77], [0, 1], [1, 2, 3], [0, 99]])
+def test_steps_that_go_on_to_a_number_like_a_code_are_not_asked_about(values: list[int]) -> None:
+    assert find_codes(np.array(values * 20, dtype=float)) == []

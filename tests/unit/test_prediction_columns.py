@@ -22,7 +22,7 @@ from epic22.core.artifact.bundle import Bundle
 from epic22.core.artifact.prediction_request import FrameRequest
 from epic22.core.artifact.row_model import RowModel
 from epic22.core.evaluation.calibration import Calibration
-from epic22.core.evaluation.conformal import AdaptiveInterval
+from epic22.core.evaluation.conformal import AdaptiveInterval, IntervalKind
 from epic22.core.evaluation.risk_bands import RiskBands
 from epic22.core.lineage import MIN_BULK_ROWS, ModelVersion, canonical_json, canonical_json_rows
 from epic22.core.models.target_transform import LogTargetRegressor
@@ -206,3 +206,18 @@ def test_no_answer_and_no_interval_of_a_count_lies_below_zero(tmp_path: Path) ->
     np.testing.assert_array_equal(floored.response, np.maximum(free.response, middle))
     assert floored.interval is not None
     assert floored.interval.min() == middle
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["constant", "scaled", "relative"])
+def test_a_value_lies_within_its_own_interval_where_that_ends_at_a_bound(tmp_path: Path, kind: IntervalKind) -> None:
+    _, bundle = of_toy(tmp_path, "regression", interval=None)
+    rows = rows_for(bundle)
+    bound = float(np.median(predict_columns(bundle, rows).response))
+    interval = AdaptiveInterval(0.9, kind, 0.1, 0.1, (0.0, 100.0), (1.0, 2.0), min_value=0.1, lower_bound=bound)
+    columns = predict_columns(replace(bundle, interval=interval), rows)
+    assert columns.interval is not None
+    low, high = columns.interval
+    assert ((low <= columns.response) & (columns.response <= high)).all()
+    assert columns.response.min() == low.min() == bound
+    assert (high > bound).all(), "an answer at the bound is not certain"

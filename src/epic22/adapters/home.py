@@ -6,7 +6,7 @@ import shutil
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Timer
@@ -24,12 +24,26 @@ QUIET_WAIT_SECONDS = 1.0
 ADVICE = "free some space there, or set EPIC22_HOME to a folder on a disk that has room and can be written"
 
 
-def refuse_unwritable_home(home: Path, table_bytes: int = 0) -> None:
-    """Raise StorageError where the home cannot be written, or is too full for a training on a table of so many bytes.
+def refuse_unwritable_home(home: Path, table_bytes: int = 0, folders: Iterable[str] = ()) -> None:
+    """Raise StorageError where the home or one of its `folders` cannot be written, or it is too full for a training on a table of
+    so many bytes.
 
-    A home that is not there yet is not made: the folder that it would be made in is tried.
+    What is not there yet is not made: the folder that it would be made in is tried.
     """
-    place = next(folder for folder in (home, *home.parents) if folder.exists())
+    # Path.exists raises PermissionError below a folder that this user may not search.
+    place = next(folder for folder in (home, *home.parents) if os.path.exists(folder))
+    for folder in (place, *(home / name for name in folders if os.path.lexists(home / name))):
+        _refuse_unwritable_folder(home, folder)
+    free, needed = shutil.disk_usage(place).free, MIN_FREE_BYTES + int(BYTES_PER_TABLE_BYTE * table_bytes)
+    if free < needed:
+        raise StorageError(
+            f"EPIC22_HOME {home} has {free / 1e6:,.0f} MB free, this work may need {needed / 1e6:,.0f} MB; {ADVICE}."
+        )
+
+
+def _refuse_unwritable_folder(home: Path, place: Path) -> None:
+    if place != home and place.is_relative_to(home) and not os.path.isdir(place):
+        raise StorageError(f"{place}: a file lies where a folder belongs; move it away and do it again.")
     try:
         with tempfile.NamedTemporaryFile(prefix=".epic22-probe-", dir=place) as probe:
             probe.write(b"\0" * PROBE_BYTES)
@@ -38,11 +52,6 @@ def refuse_unwritable_home(home: Path, table_bytes: int = 0) -> None:
     except OSError as error:
         reason = describe_storage_fault(error) or f"{place}: {error.strerror or type(error).__name__}"
         raise StorageError(f"EPIC22_HOME {home} cannot be written ({reason}); {ADVICE}.") from None
-    free, needed = shutil.disk_usage(place).free, MIN_FREE_BYTES + int(BYTES_PER_TABLE_BYTE * table_bytes)
-    if free < needed:
-        raise StorageError(
-            f"EPIC22_HOME {home} has {free / 1e6:,.0f} MB free, this work may need {needed / 1e6:,.0f} MB; {ADVICE}."
-        )
 
 
 @contextmanager

@@ -4,8 +4,9 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from heapq import nlargest
 from typing import Any
 
 from pydantic import ValidationError
@@ -17,6 +18,11 @@ from epic22.core.artifact.request_model import MAX_ROWS, MAX_TEXT_LENGTH, Reques
 MAX_OBJECTS = 10 * MAX_ROWS
 MAX_ERRORS = 20
 MAX_EXTRA_NAMES = 100
+MAX_HINTS, MAX_HINT_NAMES = 3, 20
+"""So many unknown names of a body are answered with the column that may be meant, each after a look at so many columns: names are
+compared while no other request is answered."""
+
+MAX_NAME_LENGTH = 100
 MAX_POINTER_LENGTH = 120
 BODY_HINT = 'send {"rows": [{…}]}'
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -57,7 +63,7 @@ def read_rows(body: RequestModel, content: bytes) -> list[dict[str, Any]]:
     rows = _extract_rows(_parse_json(content), body.max_rows)
     _refuse_many_values(body, rows)
     for i, row in enumerate(rows):
-        result = _validate_row(body, row, i)
+        result = _validate_row(body, row, i, MAX_HINTS - len(faults))
         if isinstance(result, list):
             faults += result
         else:
@@ -126,8 +132,8 @@ def _refuse_many_values(body: RequestModel, rows: list[Any]) -> None:
                 raise _build_refusal([(build_pointer("rows", i, name), what)])
 
 
-def _validate_row(body: RequestModel, row: Any, i: int) -> dict[str, Any] | list[Fault]:
-    """The row's values, or what is wrong with it."""
+def _validate_row(body: RequestModel, row: Any, i: int, n_hints: int) -> dict[str, Any] | list[Fault]:
+    """The row's values, or what is wrong with it; the first `n_hints` faults may name the column that is meant."""
     if not isinstance(row, _JsonObject):
         return [(build_pointer("rows", i), f"must be an object with a value a column, not {_describe_value(row)}")]
     if len(row) > len(body.columns) + MAX_EXTRA_NAMES:
@@ -140,9 +146,11 @@ def _validate_row(body: RequestModel, row: Any, i: int) -> dict[str, Any] | list
         details = error.errors(include_url=False, include_context=True)
     # A misspelt name comes first: the absent column is its consequence.
     details.sort(key=lambda item: item["type"] != "extra_forbidden")
-    # No more are told, and to look for a name that is near costs more the more columns there are.
     del details[MAX_ERRORS:]
-    return [(build_pointer("rows", i, *item["loc"]), _describe_error(item, body)) for item in details]
+    return [
+        (build_pointer("rows", i, *item["loc"]), _describe_error(item, body, number <= n_hints))
+        for number, item in enumerate(details, start=1)
+    ]
 
 
 EXPECTATIONS: Mapping[str, str] = {
@@ -154,14 +162,14 @@ EXPECTATIONS: Mapping[str, str] = {
 }
 
 
-def _describe_error(item: ErrorDetails, body: RequestModel) -> str:
+def _describe_error(item: ErrorDetails, body: RequestModel, with_hint: bool) -> str:
     kind, value, context = item["type"], item["input"], item.get("ctx", {})
     if kind == "missing":
         column = str(item["loc"][0])
         return f"is absent; send {'null where the value is missing' if body.takes_null(column) else 'it with every row'}"
     if kind == "extra_forbidden":
-        near = get_close_matches(str(item["loc"][0])[:100], [c.name for c in body.columns], 1)
-        return "is no column of this task" + (f"; did you mean {near[0]!r}?" if near else "")
+        near = find_near_name(str(item["loc"][0]), [column.name for column in body.columns]) if with_hint else None
+        return "is no column of this task" + (f"; did you mean {near!r}?" if near else "")
     if _is_infinite(kind, value):
         return "must be a finite number; send null where the value is missing"
     if kind == "greater_than":
@@ -178,6 +186,24 @@ def _describe_error(item: ErrorDetails, body: RequestModel) -> str:
         "must be a time such as 2024-03-01T13:00:00Z" if kind.startswith("datetime") else EXPECTATIONS.get(kind, "does not fit")
     )
     return f"{expectation}, not {_describe_value(value)}"
+
+
+def find_near_name(name: str, names: Sequence[str]) -> str | None:
+    """The name that a misspelt one may mean, of those that begin and end as it does the longest; None where none is near."""
+    name = name[:MAX_NAME_LENGTH]
+    nearest = nlargest(MAX_HINT_NAMES, names, key=lambda other: _measure_shared_ends(name, other))
+    candidates = {other[:MAX_NAME_LENGTH]: other for other in nearest}
+    return next((candidates[near] for near in get_close_matches(name, candidates, 1)), None)
+
+
+def _measure_shared_ends(one: str, other: str) -> int:
+    """How many characters two names share at their beginning and at their end."""
+    return _measure_shared_beginning(one, other) + _measure_shared_beginning(one[::-1], other[::-1])
+
+
+def _measure_shared_beginning(one: str, other: str) -> int:
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((position for position, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def _is_infinite(kind: str, value: Any) -> bool:

@@ -11,6 +11,7 @@ from epic22.adapters.fit_process import FitProcess, open_fit_process
 from epic22.adapters.home import refuse_unwritable_home, translate_storage_faults
 from epic22.adapters.lake import is_delta
 from epic22.bootstrap.components import Components
+from epic22.bootstrap.stores import SCRATCH
 from epic22.bootstrap.training import build_feature_split, load_feature_data, select_rows_above_cap
 from epic22.core.data.batches import estimate_file_memory
 from epic22.core.data.folds import SplitRequest
@@ -29,6 +30,8 @@ from epic22.spec.training_spec import TrainingSpec
 ResultT = TypeVar("ResultT", FamilyComparison, Ablation)
 WITHOUT_SEARCH = "the search and the engineered columns that the task file names are left out: families are compared as they come"
 DIGEST_LETTERS = 8
+REPORTS = "reports"
+"""The folder of the home for these pages."""
 
 
 @dataclass(frozen=True)
@@ -107,11 +110,11 @@ def _compare(
     from epic22.reports.html.comparison import write_comparison_report
 
     def open_backend() -> AbstractContextManager[FitProcess]:
-        return open_fit_process(home / "scratch")
+        return open_fit_process(home / SCRATCH)
 
     home, threads = components.settings.home, components.settings.threads
     with locate_errors(spec), translate_storage_faults(home), follow_inner_work(progress):
-        refuse_unwritable_home(home)
+        refuse_unwritable_home(home, folders=(REPORTS, SCRATCH))
         for name in families:
             get_family(name)  # an unknown name is refused before any row is read
         rows = load_rows()
@@ -131,7 +134,7 @@ def _ablate(
 
     home, threads = components.settings.home, components.settings.threads
     with locate_errors(spec), translate_storage_faults(home), follow_inner_work(progress):
-        refuse_unwritable_home(home)
+        refuse_unwritable_home(home, folders=(REPORTS,))
         get_family(family)
         rows = load_rows()
         ablation = ablate(rows.data, rows.split, threads, family, progress)
@@ -169,7 +172,7 @@ def _load_feature_rows(
 
 def _name_report(home: Path, what: str, result: ResultT, selection: Mapping[str, Any]) -> Path:
     """The page's place in the home's reports; the same comparison again takes the place of the one before."""
-    folder = home / "reports"
+    folder = home / REPORTS
     folder.mkdir(parents=True, exist_ok=True)
     digest = sha256(canonical_json({"folds": result.plan.fingerprint(result.data_version), "seed": result.seed, **selection}))
     return folder / f"{result.task.name}-{what}-{digest[:DIGEST_LETTERS]}.html"

@@ -9,7 +9,7 @@ from epic22.adapters.search_processes import SearchProcesses
 from epic22.adapters.studies import StudyDatabase, StudyFiles
 from epic22.adapters.tracking.mlflow import WAITING, MlflowTracker
 from epic22.adapters.tracking.openlineage import OpenLineageEvents
-from epic22.bootstrap.stores import is_server, open_stores, open_tracking_store
+from epic22.bootstrap.stores import SCRATCH, is_server, open_stores, open_tracking_store
 from epic22.config import Settings
 from epic22.core.models.networks import graph_provider
 from epic22.core.ports import LineageEmitter, Registry, TableStore, Tracker
@@ -45,7 +45,7 @@ def open_studies(settings: Settings) -> SearchBackend:
     store = StudyDatabase(database, home) if is_server(database) else StudyFiles(home)
 
     def start_workers(n_workers: int, task: str, digest: str) -> SearchProcesses:
-        return SearchProcesses(n_workers, store, settings.home / "scratch", task, digest)
+        return SearchProcesses(n_workers, store, settings.home / SCRATCH, task, digest)
 
     return SearchBackend(store, start_workers)
 

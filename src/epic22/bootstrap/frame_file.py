@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from epic22.adapters.home import translate_storage_faults, write_atomically
 from epic22.core.data.column_reading import ReadingRules, infer_text_column
 from epic22.core.data.schema_inference import MAX_CATEGORY_LEVELS
 from epic22.core.errors import UserError
@@ -106,11 +107,15 @@ def _describe_misfit(frame: Any) -> str:
 
 
 def store_frame(frame: Any, home: Path) -> Path:
-    """The frame as a file below `home`, named by its content, so that its task file can be trained with again."""
+    """The frame as a file below `home`, named by its content, so that its task file can be trained with again.
+
+    Raises StorageError where it cannot be written there.
+    """
     content = write_frame(frame)
     path = home / "frames" / f"{sha256(content)[:16]}.parquet"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
+    with translate_storage_faults(home):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
     return path
 
 

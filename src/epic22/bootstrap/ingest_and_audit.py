@@ -16,6 +16,7 @@ from epic22.adapters.sources.object_storage import fetch_objects
 from epic22.adapters.sources.presets import find_mapping
 from epic22.bootstrap.components import Components, current_user
 from epic22.bootstrap.quality import GateOptions, build_gate
+from epic22.bootstrap.stores import SCRATCH
 from epic22.core.data.leakage import Suspicion
 from epic22.core.data.split import plan_folds
 from epic22.core.data.task_data import TaskData
@@ -82,7 +83,7 @@ def ingest_objects(
     Raises StorageError where the storage refuses, else as `ingest_folder`; a mapping is drafted in the working folder.
     """
     progress.begin(f"fetching {address}", 1)
-    with fetch_objects(address, components.settings.home / "scratch") as folder:
+    with fetch_objects(address, components.settings.home / SCRATCH) as folder:
         name = options.source_name or (None if mapping is not None else address.rstrip("/"))
         sources = list_sources(folder, name, mapping)
         if mapping is None:

@@ -13,7 +13,7 @@ from epic22.adapters.erasure_journal import refuse_pending_erasure
 from epic22.adapters.scratch import scratch_folder
 from epic22.bootstrap.components import Components
 from epic22.bootstrap.predictions import BoundFeature, FeatureMoment, bind_feature
-from epic22.bootstrap.stores import open_lake
+from epic22.bootstrap.stores import SCRATCH, open_lake
 from epic22.core.errors import LakeBusyError, UnknownTaskError, UserError
 from epic22.core.lineage import Dataset, ModelVersion, Node, ReceiptBatch
 from epic22.core.progress import Progress
@@ -121,7 +121,7 @@ def _predict_and_store(components: Components, bound: BoundFeature, request: Por
 @contextmanager
 def _open_staging(components: Components) -> Iterator[Path]:
     """A folder on the disk of the tables, so that files are moved and not copied."""
-    with scratch_folder(components.predictions.staging or components.settings.home / "scratch") as folder:
+    with scratch_folder(components.predictions.staging or components.settings.home / SCRATCH) as folder:
         yield folder
 
 

@@ -3,6 +3,7 @@
 Keywords are the options of the command line (`spec.training_spec`), so that both say the same and end in the same model.
 """
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from epic22.adapters.home import translate_storage_faults
 from epic22.adapters.scratch import scratch_folder
 from epic22.bootstrap.comparison import AblationResult, ComparisonResult, ablate_file, compare_file
 from epic22.bootstrap.components import Components, assemble
@@ -18,6 +20,7 @@ from epic22.bootstrap.ingest_and_audit import audit_file
 from epic22.bootstrap.prediction_frame import build_prediction_frame
 from epic22.bootstrap.predictions import RequestFile
 from epic22.bootstrap.promotion import promote_version
+from epic22.bootstrap.stores import SCRATCH
 from epic22.bootstrap.training import TrainingResult, train_file, train_panel_file
 from epic22.config import Settings, parse_memory
 from epic22.core.artifact.model import Model
@@ -59,7 +62,8 @@ class LoadedModel:
 
     def predict_rows(self, table: Any = None, reasons: bool = True) -> tuple[Prediction, ...]:
         """The answers as records, with interval, reasons and receipt; they are kept in the log of predictions."""
-        with _readable_file(table, self.components.settings.home) as path:
+        home = self.components.settings.home
+        with translate_storage_faults(home), _readable_file(table, home) as path:
             request = self.model.read_request(None if path is None else RequestFile(path))
             predictions = self.model.predict(request, reasons)
         self.components.prediction_log.log_predictions(self.version, predictions, None)
@@ -218,8 +222,13 @@ def _resolve_home(home: Any) -> Path:
     """The folder of models and reports. Raises UserError for what is no path of a folder."""
     if not isinstance(home, str | Path):
         raise UserError(f"home={home!r}: expected the path of a folder.")
-    folder = Path(home).expanduser().resolve()
-    nearest = next(path for path in (folder, *folder.parents) if path.exists())
+    try:
+        folder = Path(home).expanduser().resolve()
+    except (RuntimeError, ValueError) as error:
+        # A user without a home, links in a circle, a null character.
+        raise UserError(f"home={str(home)!r}: {str(error).rstrip('.')}; expected the path of a folder.") from None
+    # Path.exists raises PermissionError below a folder that this user may not search.
+    nearest = next(path for path in (folder, *folder.parents) if os.path.exists(path))
     if not nearest.is_dir():
         raise UserError(f"home={str(home)!r}: {nearest} is a file; expected the path of a folder.")
     return folder
@@ -298,7 +307,7 @@ def _readable_file(table: Any, home: Path) -> Iterator[Path | None]:
         return
     if not len(table):
         raise UserError("the frame has no rows; there is nothing to predict.")
-    with scratch_folder(home / "scratch") as folder:
+    with scratch_folder(home / SCRATCH) as folder:
         path = folder / "frame.parquet"
         path.write_bytes(write_frame(table))
         with reword_errors(path):

@@ -7,7 +7,15 @@ from epic22.adapters.metadata.job_copy import copy_jobs, count_jobs, refuse_runn
 from epic22.adapters.receipt_copy import CopyCounts, copy_receipts
 from epic22.adapters.store_copy import copy_lake, copy_models, copy_predictions
 from epic22.bootstrap.jobs_database import open_jobs_database
-from epic22.bootstrap.stores import ARTIFACTS, Stores, open_home_stores, open_shared_stores, open_stores, open_tracking_store
+from epic22.bootstrap.stores import (
+    ARTIFACTS,
+    SCRATCH,
+    Stores,
+    open_home_stores,
+    open_shared_stores,
+    open_stores,
+    open_tracking_store,
+)
 from epic22.config import Settings, check_database_url, read_artifacts
 from epic22.core.errors import UserError
 
@@ -109,7 +117,7 @@ def copy_store(settings: Settings, to: str, artifacts: str | None = None) -> Sto
     data_versions = copy_lake(source.table_store, target.table_store)
     models = copy_models(source.registry, target.registry)
     receipts = copy_receipts(source.prediction_log, target.prediction_log)
-    predictions = copy_predictions(source.predictions, target.predictions, settings.home / "scratch")
+    predictions = copy_predictions(source.predictions, target.predictions, settings.home / SCRATCH)
     copied_jobs = copy_jobs(jobs, target_jobs)
     not_copied = (
         f"MLflow's runs, which stay in {open_tracking_store(settings).place} ('epic22 runs export' carries them)",

@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from epic22.adapters.redis.notices import PromotionNotices
     from epic22.adapters.tracking.tracking_store import TrackingStore
 
+MODELS = "models"
+"""The folder of the home for versions of models, where no database is set."""
+
+SCRATCH = "scratch"
+"""The folder of the home for what work needs on its way."""
+
 ARTIFACTS = "artifacts"
 """The folder of the home for the files that belong to a database, where no other is set."""
 
@@ -56,7 +62,7 @@ def open_home_stores(home: Path, fence: Fence = UNFENCED) -> Stores:
     lake = Lake(home / "lake", VersionFiles(home / "lake", fence))
     predictions = PredictionTables(FolderFiles(home / PREDICTIONS), partial(lock_folder, home / PREDICTIONS))
     receipts = FilePredictionLog(home / "receipts")
-    return Stores(str(home), ModelStore(home / "models", fence), lake, receipts, predictions)
+    return Stores(str(home), ModelStore(home / MODELS, fence), lake, receipts, predictions)
 
 
 def open_fence(settings: Settings) -> Fence:

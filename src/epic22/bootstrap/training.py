@@ -15,12 +15,14 @@ from epic22.adapters.home import refuse_unwritable_home, translate_storage_fault
 from epic22.adapters.lake import is_delta, list_delta_files
 from epic22.adapters.resource_use import ResourceMeter
 from epic22.adapters.scratch import scratch_folder
+from epic22.adapters.tracking.mlflow_store import ARTIFACTS as RUN_FILES
 from epic22.bootstrap.components import Components
 from epic22.bootstrap.doctor import train_on_device
 from epic22.bootstrap.promotion import save_explanation, track_and_promote
-from epic22.bootstrap.stores import open_fence
+from epic22.bootstrap.stores import MODELS, SCRATCH, is_server, open_fence
 from epic22.bootstrap.tracking import build_run_record
 from epic22.bootstrap.tuning import build_tuning
+from epic22.config import Settings
 from epic22.core.data.batches import ParquetBatches, estimate_file_memory, open_batches
 from epic22.core.data.folds import SplitRequest
 from epic22.core.data.large_examples import compute_batch_rows, estimate_memory, select_eligible_rows
@@ -127,7 +129,7 @@ def _open_file_pipeline(
         raise UserError("--engineer needs a table that fits under the memory cap; raise --memory-cap or leave it out.")
     refuse_unbatchable(spec)
     batches = ParquetBatches(list_delta_files(spec.path)) if is_table else open_batches(spec.path)
-    with scratch_folder(settings.home / "scratch") as scratch:
+    with scratch_folder(settings.home / SCRATCH) as scratch:
         progress.begin(f"reading and auditing {spec.path.name} in batches", 1)
         batched = load_batched_task_data(spec, batches, scratch)
         progress.step()
@@ -144,8 +146,17 @@ def require_detectors(names: tuple[str, ...]) -> None:
 
 def prepare_home(components: Components, table: Path | None = None) -> None:
     """Mend the home, and raise StorageError before the work where what it gives could not be written."""
-    refuse_unwritable_home(components.settings.home, table.stat().st_size if table is not None and table.is_file() else 0)
+    settings = components.settings
+    table_bytes = table.stat().st_size if table is not None and table.is_file() else 0
+    refuse_unwritable_home(settings.home, table_bytes, _list_written_folders(settings))
     components.tracker.prepare()
+
+
+def _list_written_folders(settings: Settings) -> tuple[str, ...]:
+    """The folders of the home without which a training ends with nothing: those of models and runs, where these are files."""
+    models = (MODELS,) if settings.database_url is None else ()
+    runs = () if is_server(settings.database_url) else (RUN_FILES,)
+    return (*models, *runs)
 
 
 def train_panel_file(components: Components, spec: TrainingSpec, progress: Progress = Progress()) -> TrainingResult[SeriesRun]:
@@ -238,7 +249,7 @@ def open_row_pipeline(
         raise UserError(
             f"{task.name}: its rows exceed the memory cap, so it is neither searched nor engineered; raise --memory-cap."
         )
-    with scratch_folder(settings.home / "scratch") as scratch:
+    with scratch_folder(settings.home / SCRATCH) as scratch:
         progress.begin(f"{task.name}: building {rows.height:,} rows in parts", 1)
         batches = build_batched_data(data, rows, compute_batch_rows(task, settings.memory_cap), scratch, split.seed)
         progress.step()

@@ -122,6 +122,7 @@ STORAGE_FAULTS = {
     errno.EPERM: "this user has no right to it",
     errno.EIO: "the disk reports an error",
     errno.ESTALE: "the network drive is gone",
+    errno.ENAMETOOLONG: "a name is longer than the disk takes",
     errno.EMFILE: "too many files are open",
     errno.ENFILE: "too many files are open",
 }

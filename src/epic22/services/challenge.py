@@ -15,6 +15,7 @@ from epic22.core.experiment import Experiment
 from epic22.core.lineage import ModelVersion
 from epic22.core.models.base import Family
 from epic22.core.models.catalog import get_family, refuse_unfit_families
+from epic22.core.models.loss import Loss
 from epic22.core.ports import Registry
 from epic22.core.progress import Progress
 from epic22.core.tables.rowhash import hash_values
@@ -94,15 +95,19 @@ def refuse_comparison(serving: ServingModel, why: str) -> Challenge:
 
 
 def refuse_other_target(task: Task, model: Model) -> None:
-    """Raise ColumnError where the model predicts something else than the task."""
+    """Raise ColumnError where the model predicts something else than the task: another label, or another of its values."""
     description, target = model.describe(), task.target
+    estimate = model.estimate and Loss.of(target).estimate
     for what, old, new in (
         ("label", model.schema.target, target.name),
         ("kind of label", description.kind, target.kind),
         ("classes", ", ".join(description.classes), ", ".join(target.classes)),
+        ("answer", model.estimate, estimate),
     ):
         if old != new:
-            raise ColumnError(f"its {what}: {old or 'none'} before, {new or 'none'} now")
+            raise ColumnError(
+                f"its {what}: {old or 'none'} before, {new or 'none'} now; give another question a --task of its own"
+            )
 
 
 def refuse_other_shape(challenger: Evaluation, responses: Array) -> None:

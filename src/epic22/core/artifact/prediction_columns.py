@@ -72,13 +72,15 @@ def _compute_multiclass(bundle: Bundle, raw: Array, _: Array | None) -> Predicti
 
 
 def _compute_regression(bundle: Bundle, raw: Array, _: Array | None, X: Array) -> PredictionColumns:
-    values, interval = compute_response(bundle.estimator, raw, "regression"), None
+    values, interval, floor = compute_response(bundle.estimator, raw, "regression"), None, bundle.floor
+    if floor is not None:
+        # The interval lies around the value that is answered: around one below the floor it would be the floor alone.
+        values = np.maximum(values, floor)
     if bundle.interval is not None:
         quantiles = bundle.estimator.predict_quantiles(X) if bundle.interval.uses_quantiles else None
         interval = np.stack(bundle.interval.compute_intervals(values, quantiles))
-    floor = bundle.schema.floor
-    if floor is not None:
-        values, interval = np.maximum(values, floor), None if interval is None else np.maximum(interval, floor)
+    if floor is not None and interval is not None:
+        interval = np.maximum(interval, floor)
     return PredictionColumns(raw, values, raw, np.zeros(len(raw)), interval=interval)
 
 

@@ -102,4 +102,4 @@ def describe_steps(bundle: Bundle, deciding: int | None = None) -> list[str]:
         steps.append(f"score = {CALIBRATION_FORMULAS[bundle.calibration.method]}")
     is_log = get_value_scale(bundle.estimator).log
     steps.append(LOG_FORMULA if is_log else bundle.schema.traits.link_formula)
-    return steps if bundle.schema.floor is None else [*steps, f"value = max(value, {bundle.schema.floor:g})"]
+    return steps if bundle.floor is None else [*steps, f"value = max(value, {bundle.floor:g})"]

@@ -19,6 +19,7 @@ from epic22.core.data.implications import (
     MAX_VALUES,
     MIN_ECHO_RANK,
     SIGNIFICANCE,
+    ClassCover,
     cover_classes,
     find_implication,
     find_separation,
@@ -147,9 +148,13 @@ def audit_columns(
         )
         if suspicion is not None:
             suspicions[column.name] = suspicion
-    if not KINDS[kind].is_regression and frame.height >= MIN_ROWS:
+    if frame.height >= MIN_ROWS:
         inputs = [c.name for c in candidates if c.role == "input" and not (c.name in suspicions and suspicions[c.name].withheld)]
-        suspicions |= _audit_class_markers(frame.select(inputs), label, len(candidates), clusters)
+        if KINDS[kind].is_regression:
+            times = pl.selectors.datetime() - pl.selectors.by_name(label.name, require_all=False)
+            suspicions = _audit_zeros(frame.select(inputs), label, clusters, frame.select(times)) | suspicions
+        else:
+            suspicions |= _audit_class_markers(frame.select(inputs), label, len(candidates), clusters)
     return tuple(suspicions[c.name] for c in candidates if c.name in suspicions)
 
 
@@ -229,7 +234,7 @@ def _count_chance_repeats(present: pl.Series) -> float:
 def _detect_label_leak(series: pl.Series, label: pl.Series, kind: TargetKind) -> Suspicion | None:
     """The label in other words, whatever the other columns are."""
     if kind.is_regression:
-        return _detect_value_echo(series, label) or _detect_zero_echo(series, label) or _detect_label_means(series, label)
+        return _detect_value_echo(series, label) or _detect_label_means(series, label)
     positive = label == label.unique().sort()[-1]
     return _detect_class_echo(series, label) or (
         _detect_label_means(series, positive.cast(pl.Float64).alias(label.name)) if kind.has_positive_class else None
@@ -285,18 +290,32 @@ def _count_decimals(series: pl.Series) -> int:
     return next((d for d in range(9) if np.allclose(values, values.round(d), rtol=0.0, atol=1e-12)), 9)
 
 
-def _detect_zero_echo(series: pl.Series, label: pl.Series) -> Suspicion | None:
-    """Zero or missing exactly where the label is zero, when between 2 % and 98 % of labels are."""
-    zero = label == 0
-    share = zero.mean()
-    if not isinstance(share, float) or not 0.02 <= share <= 0.98 or not (series.dtype.is_numeric()):
-        return None
-    empty = (series == 0).fill_null(value=True)
-    agree = float((empty == zero).mean())  # type: ignore[arg-type]
-    if agree < MIN_ECHO_SHARE:
-        return None
-    evidence = f"it is zero or empty exactly where {label.name} is zero ({agree:.2%} of rows; {share:.1%} of labels are zero)."
-    return Suspicion(series.name, "implies the label", evidence, True)
+def _audit_zeros(inputs: pl.DataFrame, label: pl.Series, clusters: pl.Series | None, times: pl.DataFrame) -> dict[str, Suspicion]:
+    """Numbers that are zero or missing exactly where the label is zero, when between 2 % and 98 % of labels are.
+
+    Told, as any value that goes with one class is, and withheld where that is proved: sunshine is zero by night as a plant's
+    power is, and the hour tells the night as well, be it a column or that of one of the `times`.
+    """
+    zero = (label == 0).fill_null(value=False).to_numpy()
+    if not 0.02 <= zero.mean() <= 0.98:
+        return {}
+    # A boosted model of all other columns is asked which labels are zero: two classes, as for any other mark of one.
+    classes, agreement = pl.Series(label.name, np.where(zero, "0", "another value")), {}
+    covers: list[ClassCover] = []
+    for series in inputs.select(pl.selectors.numeric()):
+        empty = (series == 0).fill_null(value=True).to_numpy()
+        agreement[series.name] = float((empty == zero).mean())
+        if agreement[series.name] >= MIN_ECHO_SHARE:
+            covers.append(ClassCover(series.name, "0", empty, float((empty & zero).sum() / zero.sum())))
+    hours = {f"hour of {series.name}": series.dt.hour() for series in times}
+    proofs = {one.cover.column: one for one in prove_leaks(covers, {s.name: s for s in inputs} | hours, classes, clusters)}
+    suspicions = {}
+    for cover in covers:
+        agree = f"{agreement[cover.column]:.2%} of rows; {zero.mean():.1%} of labels are zero"
+        evidence, proof = f"it is zero or empty exactly where {label.name} is zero ({agree})", proofs.get(cover.column)
+        evidence += "." if proof is None else f"; {proof.evidence}"
+        suspicions[cover.column] = Suspicion(cover.column, "implies the label", evidence, proof is not None and proof.is_proved)
+    return suspicions
 
 
 def _detect_class_echo(series: pl.Series, label: pl.Series) -> Suspicion | None:

@@ -23,9 +23,10 @@ MAX_CODES = 3
 MIN_OTHERS = 10
 """A column with fewer other values is a list of sizes, where one may be far from the rest."""
 
-MIN_STEPS = 3
+MIN_STEPS, MIN_STEPS_TO_CODE = 2, 10.0
 SURVEY_CODE = re.compile(r"9*[6-9]|7+|8+")
-"""Unless they are the steps of a scale, 1 to 5, and the code is one of surveys: 97, 98, 99, 77, 888."""
+"""Unless they are the steps of a scale, 1 to 5 or no and yes, and the code is one of surveys, 97, 98, 99, 77, 888, so many steps
+away at least: 99 is one more year after 98."""
 
 MIN_GAP, MIN_GAP_OF_CODE = 3.0, 1.0
 """How far from the nearest other value a code lies, in ranges of the other values; less for what is often written for missing."""
@@ -92,20 +93,23 @@ def find_codes(values: Array, is_time: bool = False) -> list[float]:
     for sign in (1, -1):
         ends, end_counts = distinct[::sign], counts[::sign]
         for k in range(min(MAX_CODES, len(ends) - MIN_STEPS), 0, -1):
-            candidates = ends[:k]
-            if len(ends) - k < MIN_OTHERS and not _are_survey_codes(candidates, ends[k:]):
-                continue
-            # At the other end there may be codes as well.
-            gap, spread = abs(ends[k] - ends[k - 1]), float(np.ptp(ends[k:-MAX_CODES]))
-            least = MIN_GAP_OF_CODE if all(map(_is_written_for_missing, candidates)) else MIN_GAP
+            candidates, others, gap = ends[:k], ends[k:], abs(ends[k] - ends[k - 1])
+            if len(others) < MIN_OTHERS:
+                is_far = _are_survey_codes(candidates, others) and gap >= max(MIN_STEPS_TO_CODE, MIN_GAP * np.ptp(others))
+            else:
+                # At the other end there may be codes as well.
+                spread = float(np.ptp(others[:-MAX_CODES]))
+                least = MIN_GAP_OF_CODE if all(map(_is_written_for_missing, candidates)) else MIN_GAP
+                is_far = spread > 0 and gap >= least * spread
             is_frequent = end_counts[:k].max() >= max(MIN_COUNT, MIN_SHARE * len(values))
-            if spread > 0 and gap >= least * spread and is_frequent and (is_time or (candidates != 0).all()):
+            if is_far and is_frequent and (is_time or (candidates != 0).all()):
                 codes += candidates.tolist()
                 break
     return sorted(codes)
 
 
 def _are_survey_codes(candidates: Array, others: Array) -> bool:
+    """Whether the others are the steps of a scale, and the candidates what surveys write for no answer."""
     is_scale = bool((np.abs(np.diff(others)) == 1).all() and (others == others.round()).all())
     texts = [f"{abs(code):.12g}" for code in candidates]
     return is_scale and all(len(text) > 1 and SURVEY_CODE.fullmatch(text) for text in texts)

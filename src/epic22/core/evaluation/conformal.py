@@ -47,6 +47,7 @@ class ConstantInterval:
     coverage: float
     half_width: float
     uses_quantiles: ClassVar[bool] = False
+    lower_bound: ClassVar[float | None] = None
 
     def compute_intervals(self, values: Array, quantiles: Array | None = None) -> tuple[Array, Array]:
         """The intervals around values, (n,) each."""

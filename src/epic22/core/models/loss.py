@@ -37,6 +37,18 @@ class Loss:
         """Whether raw scores are logarithms of the mean."""
         return self.name in LOG_LINK_LOSSES
 
+    @property
+    def estimate(self) -> str:
+        """What the value of the least loss is of all outcomes, in words: losses that ask for the same are comparable.
+
+        >>> Loss("poisson").estimate, Loss("absolute").estimate, Loss("quantile", 0.9).estimate
+        ('the mean', 'the median', 'the 0.9 quantile')
+        """
+        if self.name not in ("absolute", "quantile"):
+            return "the mean"
+        level = 0.5 if self.name == "absolute" else self.quantile
+        return "the median" if level == 0.5 else f"the {level:g} quantile"
+
     def compute_losses(self, y: Array, prediction: Array) -> Array:
         """The loss of each row, (n,), in the unit of the loss."""
         if self.name == "squared":
