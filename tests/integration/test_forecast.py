@@ -364,3 +364,15 @@ def test_nothing_below_zero_is_said_of_a_series_that_has_been_zero_and_never_les
     assert min(ends[1]) < 0
     (earlier,) = forecast_series(version, replace(bundle, schema=replace(bundle.schema, reading=None)), requests[:1])
     assert min(v.interval.low for v in earlier.values if v.interval) < 0
+
+
+def test_nothing_below_zero_is_said_of_a_series_above_it_where_no_series_of_the_panel_was_ever_below() -> None:
+    version, bundle = _opened(usual_run()[1])
+    spiky = SeriesRequest("spiky", (1.0, 90.0, 2.0, 1.0, 140.0, 1.0, 3.0, 80.0, 1.0, 2.0, 1.0, 110.0, 1.0, 2.0, 1.0))
+    (floored,) = forecast_series(version, bundle, [spiky])
+    assert min(v.interval.low for v in floored.values if v.interval) == 0
+    losses = replace(bundle.history, lines=np.where(np.arange(bundle.history.lines.shape[1]) == 3, -1.0, bundle.history.lines))
+    (free,) = forecast_series(version, replace(bundle, history=losses), [spiky])
+    assert min(v.interval.low for v in free.values if v.interval) < 0
+    ends = [[max(v.interval.high, 0.0) for v in one.values if v.interval] for one in (free, floored)]
+    assert ends[0] == ends[1]

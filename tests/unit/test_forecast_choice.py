@@ -11,7 +11,7 @@ from epic22.core.evaluation.backtest import Backtest, OriginPlan
 from epic22.core.models.panel.base import QUANTILE_LEVELS
 from epic22.core.time_series import MONTHLY, Array
 from epic22.services.pipelines.forecast_choice import choose_forecast
-from epic22.services.pipelines.series_board import SeriesBoard, SeriesPlan, drop_equal_forecasts
+from epic22.services.pipelines.series_board import SeriesBoard, SeriesPlan, compute_weights, drop_equal_forecasts
 from epic22.services.training_run import COMBINATION
 
 FIRST = 540
@@ -110,3 +110,45 @@ def test_a_candidate_that_equals_another_on_the_test_alone_is_named_and_stays_fo
     assert [f.family for f in board.forecasts] == ["pooled_linear", "pooled_boosting"]
     assert board.equals[0].words.endswith("from earlier ones it does not.")
     assert board.get_representative("pooled_boosting") == "pooled_boosting"
+
+
+def draw_backtests(plan: SeriesPlan) -> tuple[Backtest, ...]:
+    """Forecasts off by a share of the last value: two members that differ in skill, and a naive one that is worse."""
+    rng, last, horizon = np.random.default_rng(0), plan.examples.histories.last, plan.origins.horizon
+    backtests = []
+    for name, spread in (("damped_drift", 0.01), ("ets", 0.02), ("naive", 0.05)):
+        shares = rng.normal(0, spread, len(last))
+        median = plan.examples.Y + np.repeat((shares * np.maximum(np.abs(last), 1.0))[:, None], horizon, axis=1)
+        backtests.append(Backtest(name, np.repeat(median[..., None], len(QUANTILE_LEVELS), axis=2), 0.0, 0.0))
+    return tuple(backtests)
+
+
+def test_a_series_that_is_often_zero_does_not_set_the_weights_of_the_others() -> None:
+    plan = make_plan(horizon=2, n_earlier=24)
+    origin, members, forecasts = int(plan.origins.test[-1]), ("damped_drift", "ets"), draw_backtests(plan)
+    histories = plan.examples.histories
+    values = histories.lines.copy()
+    values[7] = np.where(np.arange(values.shape[1]) % 3 == 0, 2.0, 0.0)
+    odd = SeriesPlan(plan.origins, replace(plan.examples, histories=replace(histories, lines=values)))
+    is_odd = histories.line == 7
+    # At the odd series the better member errs by as much as its values are large, and the naive rule by nothing.
+    wrong = {"damped_drift": 2.0, "ets": 1.0, "naive": 0.0}
+    beside = tuple(
+        replace(f, quantiles=np.where(is_odd[:, None, None], plan.examples.Y[..., None] + wrong[f.family], f.quantiles))
+        for f in forecasts
+    )
+    without = SeriesPlan(plan.origins, plan.examples.take(np.flatnonzero(~is_odd)))
+    alone = tuple(replace(f, quantiles=f.quantiles[~is_odd]) for f in forecasts)
+    expected = compute_weights(without, alone, members, origin)
+    assert compute_weights(odd, beside, members, origin) == pytest.approx(expected, abs=0.15)
+    assert (expected[:, 0] > 0.75).all()
+
+
+def test_errors_of_series_well_above_zero_are_measured_by_their_last_value() -> None:
+    plan = make_plan(horizon=2, n_earlier=24)
+    rows = plan.examples.origin < int(plan.origins.test[0])
+    assert np.array_equal(plan.sizes.compute_scales(rows), plan.examples.histories.last[rows])
+    below = SeriesPlan(
+        plan.origins, replace(plan.examples, histories=replace(plan.examples.histories, lines=-plan.examples.histories.lines))
+    )
+    assert np.array_equal(below.sizes.compute_scales(rows), plan.examples.histories.last[rows])

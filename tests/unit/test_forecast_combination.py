@@ -1,5 +1,7 @@
 """Weights that trust evidence as far as there is some, and intervals that follow a shock and forget it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -151,3 +153,27 @@ def test_a_family_whose_own_widths_are_too_narrow_is_widened_by_what_it_has_miss
     quantiles, examples, plan = setting(share=0.5)
     assert covered(quantiles, examples, plan.test) < 0.55
     assert 0.72 < covered(adapt_intervals(quantiles, examples, plan).quantiles, examples, plan.test) < 0.88
+
+
+def test_series_that_have_never_moved_take_no_part_in_calibrating_the_others() -> None:
+    quantiles, examples, plan = setting(share=0.5)
+    histories, n_flat, rows = examples.histories, 200, len(plan.origins)
+    flat = known(np.full((n_flat, histories.lines.shape[1]), 7.0))
+    still = np.full((n_flat * rows, H), 7.0)
+    together = PanelExamples(
+        replace(
+            histories,
+            lines=np.vstack([histories.lines, flat.lines]),
+            observed=np.vstack([histories.observed, flat.observed]),
+            line=np.r_[histories.line, len(histories.lines) + np.tile(np.arange(n_flat), rows)],
+            end=np.r_[histories.end, np.repeat(plan.origins - histories.first + 1, n_flat)],
+            entity=np.r_[histories.entity, np.tile(flat.entity, rows)],
+        ),
+        np.vstack([examples.Y, still]),
+        "v",
+    )
+    stretched = np.vstack([quantiles, np.repeat(still[..., None], len(QUANTILE_LEVELS), axis=2)])
+    for adaptive in (True, False):
+        alone, beside = adapt_intervals(quantiles, examples, plan, adaptive), adapt_intervals(stretched, together, plan, adaptive)
+        assert beside.state == alone.state
+        assert np.array_equal(beside.quantiles[: len(quantiles)], alone.quantiles)

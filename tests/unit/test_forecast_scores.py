@@ -180,3 +180,14 @@ def test_the_plan_holds_every_target_of_its_test_origins_in_the_holdout() -> Non
 def test_a_panel_too_short_for_its_horizon_is_refused(last: int, horizon: int, holdout: int | None, said: str) -> None:
     with pytest.raises(SplitError, match=said):
         plan_origins(0, last, horizon, MONTHLY, holdout, min_history=24)
+
+
+def test_coverage_is_of_the_series_that_have_moved() -> None:
+    values = lines(series=3, periods=60)
+    values[0] = 50.0
+    histories = known(values, 40)
+    plan = OriginPlan(np.arange(100), np.array([int(histories.origin[0])]), H, MONTHLY)
+    rows = ScoredRows.of(PanelExamples(histories, np.repeat(values[:, 39:40], H, axis=1), ""), np.zeros((3, H)), plan, 12, H)
+    q = around(rows.Y, half=1.0)
+    q[1] += 1e3
+    assert compute_forecast_score(METRICS["coverage_80"], rows, q) == pytest.approx(50.0)

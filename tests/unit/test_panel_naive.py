@@ -140,3 +140,18 @@ def test_sorted_quantiles_hold_the_same_values_in_order(values: list[float]) -> 
     ordered = sort_quantiles(quantiles)
     assert (np.diff(ordered, axis=-1) >= 0).all()
     assert sorted(ordered[0].tolist()) == sorted(quantiles[0].tolist())
+
+
+def test_the_scatter_of_errors_is_that_of_the_series_that_have_moved() -> None:
+    walks = 100 * np.exp(np.cumsum(np.random.default_rng(0).normal(0, 0.03, (6, 120)), axis=1))
+    alone = NaiveForecaster("naive", 12).fit(known(walks), 3)
+    beside = NaiveForecaster("naive", 12).fit(known(np.vstack([np.full((40, 120), 50.0), walks])), 3)
+    assert np.array_equal(beside.residual_quantiles_, alone.residual_quantiles_)
+    assert (alone.residual_quantiles_[:, -1] > 0.5).all()
+
+
+def test_where_no_series_has_moved_all_are_as_lively() -> None:
+    flat = known(np.full((3, 40), 7.0))
+    assert flat.is_lively().all()
+    predicted = NaiveForecaster("naive", 12).fit(flat, 2).predict_quantiles(flat)
+    assert (predicted == 7.0).all()

@@ -1,7 +1,7 @@
 """How the times of a panel are written: one notation for a file, chosen by the frequency, stored, and applied to later files."""
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -310,14 +310,17 @@ def test_the_year_of_two_digits_stands_where_the_panel_is_regular(tmp_path: Path
     assert data.last - data.first == 99
 
 
+@pytest.mark.parametrize("layout", ["wide", "long"])
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "Asia/Tokyo", "America/New_York", "UTC"])
-def test_midnights_of_a_place_that_are_written_in_utc_are_of_the_month_that_begins_there(tmp_path: Path, zone: str) -> None:
+def test_midnights_of_a_place_that_are_written_in_utc_are_of_the_month_that_begins_there(
+    tmp_path: Path, zone: str, layout: str
+) -> None:
     firsts = [datetime(y, m, 1, tzinfo=ZoneInfo(zone)).astimezone(UTC) for y, m in MONTHS]
-    data = load(tmp_path, "long", [f"{first:%Y-%m-%dT%H:%M:%SZ}" for first in firsts], "M")
+    data = load(tmp_path, layout, [f"{first:%Y-%m-%dT%H:%M:%SZ}" for first in firsts], "M")
     assert (data.first, data.last) == (48 * 12, 48 * 12 + 29)
     assert data.reading is not None
     winter = [f"{datetime(2020, m, 1, tzinfo=ZoneInfo(zone)).astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" for m in (1, 2, 3)]
-    later = load(tmp_path, "long", winter, "M", data.reading)
+    later = load(tmp_path, layout, winter, "M", data.reading)
     assert (later.first, later.last) == (50 * 12, 50 * 12 + 2)
 
 
@@ -355,3 +358,35 @@ def test_the_last_moment_of_a_request_is_read_as_training_read_the_midnights_of_
     schema = PanelSchema("rents", "", "rent", None, "D", 7, 7, "long", ("zip",), "at", reading)
     row = build_panel_request_model(schema).row.model_validate({"series": "a", "values": [1, 2, 3], "last": last})
     assert row.model_dump()["last"] == day
+
+
+@pytest.mark.parametrize("frequency", ["D", "W", "M", "Y"])
+@pytest.mark.parametrize("odd", [date(9999, 12, 31), date(1, 1, 1)])
+def test_a_day_of_no_sensible_year_in_a_file_with_types_is_refused_by_its_row(tmp_path: Path, frequency: str, odd: date) -> None:
+    days = [date(2000, 1, 1) + timedelta(days=366 * n) for n in range(20)]
+    at = pl.Series([*days, *days[:7], odd, *days[8:]])
+    path = tmp_path / "t.parquet"
+    pl.DataFrame({"zip": ["a"] * 20 + ["b"] * 20, "at": at, "rent": list(range(40))}).write_parquet(path)
+    with pytest.raises(ColumnError, match=rf"years 1000 to 3000, first one of the year {odd.year} in row 28;"):
+        load_panel_task_data(PanelFile(path, "long", ("zip",), "at", "rent", get_frequency(frequency), 2))
+
+
+@pytest.mark.parametrize(
+    ("name", "odd", "said"),
+    [
+        ("at", time(13, 30), "9 of 9 values are no times, first"),
+        ("at", timedelta(days=3), "'at' holds Duration.*expected times"),
+        ("zip", timedelta(days=3), "'zip' holds Duration.*expected names"),
+        ("rent", timedelta(days=3), "'rent' holds Duration.*expected numbers"),
+        ("rent", date(2020, 1, 1), "'rent' holds Date, expected numbers"),
+        ("rent", datetime(2020, 1, 1), "'rent' holds Datetime.*expected numbers"),
+    ],
+)
+def test_a_column_of_another_type_than_its_role_is_refused_by_name(
+    tmp_path: Path, name: str, odd: date | time | timedelta, said: str
+) -> None:
+    columns = {"zip": ["a"] * 9, "at": [date(2020, month, 1) for month in range(1, 10)], "rent": list(range(9))}
+    path = tmp_path / "t.parquet"
+    pl.DataFrame(columns | {name: [odd] * 9}).write_parquet(path)
+    with pytest.raises(ColumnError, match=said):
+        load_panel_task_data(PanelFile(path, "long", ("zip",), "at", "rent", get_frequency("M"), 2))

@@ -20,6 +20,9 @@ EPOCH = datetime(1970, 1, 1)
 MONDAY = datetime(1970, 1, 5)
 MICROSECOND, DAY, WEEK = timedelta(microseconds=1), timedelta(days=1), timedelta(days=7)
 
+MIN_FLAT_VALUES, FLAT_SHARE = 8, 1e-9
+"""A series has never moved where as many values or more differ by less than this share of their size."""
+
 
 @dataclass(frozen=True)
 class Frequency:
@@ -211,6 +214,17 @@ class Histories:
         place = np.where(self.observed, np.arange(self.observed.shape[1])[None, :], -1)
         latest = np.maximum.accumulate(place, axis=1)[self.line, np.maximum(self.end - 1, 0)]
         return np.asarray(self.end - 1 - latest)
+
+    def is_lively(self) -> Array:
+        """Which rows can tell by how much forecasts miss, (n,): not those that have never moved, unless no row ever has.
+
+        >>> Histories.of_lines(np.array([[2.0] * 8, [2.0] * 7 + [3.0]]), np.array(["a", "b"]), 0, MONTHLY).is_lively().tolist()
+        [False, True]
+        """
+        low, high = np.fmin.accumulate(self.lines, axis=1), np.fmax.accumulate(self.lines, axis=1)
+        still = high - low <= FLAT_SHARE * np.maximum(np.abs(low), np.abs(high))
+        lively = ~still[self.line, np.maximum(self.end - 1, 0)] | (self.count_known_values() < MIN_FLAT_VALUES)
+        return np.asarray(lively if lively.any() else ~lively)
 
     def is_complete(self, steps: int) -> Array:
         """Which rows have all of their last `steps` values without a gap, (n,)."""

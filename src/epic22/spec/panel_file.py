@@ -31,7 +31,7 @@ from epic22.core.data.period_calendar import (
     refuse_doubled_hours,
     refuse_weekends,
 )
-from epic22.core.data.period_notation import describe_notation
+from epic22.core.data.period_notation import FIRST_YEAR, LAST_YEAR, describe_notation
 from epic22.core.data.period_times import (
     TYPED,
     PanelReading,
@@ -39,6 +39,7 @@ from epic22.core.data.period_times import (
     PeriodTimes,
     describe_times,
     is_blank,
+    is_dated_column,
     read_headers,
     read_period_times,
 )
@@ -157,6 +158,7 @@ def _read_long(raw: RawTable, file: PanelFile, notes: list[str]) -> LongTable:
     for option, name in named:
         if name not in frame.columns:
             raise ColumnError(f"{option} {name}: no such column; there are {', '.join(frame.columns[:20])}.")
+    _refuse_types(frame.select([name for _, name in named]), file)
     if file.layout == "wide":
         return _unpivot(frame, file, notes)
     if len({*file.id, file.time, file.label}) < len(file.id) + 2:
@@ -165,6 +167,15 @@ def _read_long(raw: RawTable, file: PanelFile, notes: list[str]) -> LongTable:
     if others:
         notes.append(f"not used: {', '.join(others[:10])}{' …' if len(others) > 10 else ''}.")
     return LongTable(frame.select(*file.id, file.time, file.label), file.known_reading)
+
+
+def _refuse_types(columns: pl.DataFrame, file: PanelFile) -> None:
+    """Raise ColumnError for lengths of time, and for times where values are expected: as numbers they would be forecast."""
+    for column in columns:
+        is_label = column.name not in (*file.id, file.time)
+        if column.dtype == pl.Duration or (is_label and column.dtype.is_temporal()):
+            expected = "numbers" if is_label else "names" if column.name in file.id else "times"
+            raise ColumnError(f"column {column.name!r} holds {column.dtype}, expected {expected}; write it so, or name another.")
 
 
 def _unpivot(frame: pl.DataFrame, file: PanelFile, notes: list[str]) -> LongTable:
@@ -183,6 +194,7 @@ def _unpivot(frame: pl.DataFrame, file: PanelFile, notes: list[str]) -> LongTabl
     clash = {file.time, file.label} & set(file.id)
     if clash or file.time == file.label:
         raise ColumnError("in a wide file --time and --label name new columns: give them names that --id does not use.")
+    _refuse_types(frame.select(headers.filter(is_time).to_list()), file)
     text = frame.select(*file.id, *(pl.col(name).cast(pl.String) for name in headers.filter(is_time)))
     notes += describe_times(times, file.time)
     names = headers.filter(is_time).to_list()
@@ -254,14 +266,20 @@ def _refuse_timeless(times: PeriodTimes, raw: pl.Series, rows: pl.Series, file: 
     bad = times.moments.is_null().arg_true()
     if not len(bad):
         return
-    row, value = rows[bad[0]], raw[bad[0]]
-    if is_blank(raw)[bad[0]]:
+    row, is_dated = rows[bad[0]], is_dated_column(raw)
+    if (raw.is_null() if is_dated else is_blank(raw))[bad[0]]:
         raise ColumnError(
             f"--time {file.time}: {len(bad):,} rows have none, first row {row + 1:,}; fill them in or leave them out."
         )
+    if is_dated:
+        raise ColumnError(
+            f"--time {file.time}: {len(bad):,} of {len(rows):,} values lie outside the years {FIRST_YEAR} to {LAST_YEAR}, first "
+            f"one of the year {raw.dt.year()[bad[0]]} in row {row + 1:,}; mend them or leave them out."
+        )
+    value = raw[bad[0]]
     notation = file.known_reading.notation
     expected = (
-        "write them as 2024-03-01 or 2024-03-01T13:00"
+        f"write them as 2024-03-01 or 2024-03-01T13:00, in the years {FIRST_YEAR} to {LAST_YEAR}"
         if notation is None or notation == TYPED
         else f"the model was trained on times like {describe_notation(notation)}; write them so"
     )

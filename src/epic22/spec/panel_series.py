@@ -12,7 +12,7 @@ import polars as pl
 
 from epic22.core.data.forecast_task import MAX_SILENT_CYCLES, MIN_VALUES
 from epic22.core.errors import ColumnError
-from epic22.core.time_series import Frequency
+from epic22.core.time_series import FLAT_SHARE, MIN_FLAT_VALUES, Frequency
 
 MIXED_SHARE = 0.5
 """What more than this share of the series have is the panel's own way, which the options do not fit."""
@@ -88,7 +88,7 @@ def tell_empty(names: pl.Series, present: pl.Series, rules: SeriesRules, notes: 
 
 def describe_series(values: pl.DataFrame, rules: SeriesRules) -> list[str]:
     """What the user should know of the series that are learned from."""
-    return [*_describe_late(values, rules), *_describe_gaps(values), *_describe_signs(values)]
+    return [*_describe_late(values, rules), *_describe_gaps(values), *_describe_signs(values), *_describe_flat(values)]
 
 
 def _refuse_wide_span(values: pl.DataFrame, rules: SeriesRules) -> None:
@@ -256,3 +256,13 @@ def _describe_gaps(values: pl.DataFrame) -> list[str]:
 def _describe_signs(values: pl.DataFrame) -> list[str]:
     n_nonpositive = values.filter(pl.col("value") <= 0)["entity"].n_unique()
     return [f"{n_nonpositive:,} series hold zero or negative values: no logarithm is taken of them."] if n_nonpositive else []
+
+
+def _describe_flat(values: pl.DataFrame) -> list[str]:
+    """Of series that have never moved, where others have."""
+    spread = pl.col("value").max() - pl.col("value").min() <= FLAT_SHARE * pl.col("value").abs().max()
+    is_flat = values.group_by("entity").agg((spread & (pl.len() >= MIN_FLAT_VALUES)).alias("flat"))["flat"]
+    n_flat = int(is_flat.sum())
+    if not n_flat or n_flat == len(is_flat):
+        return []
+    return [f"{n_flat:,} series have never changed: widths of intervals, and what they held, are those of the others."]

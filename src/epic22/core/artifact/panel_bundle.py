@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,11 @@ class PanelBundle(TrainedBundle):
         members = np.stack([f.predict_quantiles(histories) for f in self.forecasters.values()])
         quantiles = self.state.compute_quantiles(members, self.weights)
         return PanelForecast(quantiles, members[..., MEDIAN_INDEX], names, self.weights)
+
+    @cached_property
+    def is_never_negative(self) -> bool:
+        """Whether no value of any series was below zero, as far as it is known."""
+        return not bool((self.history.known_values() < 0).any())
 
     def files(self) -> dict[str, bytes]:
         """The forecasters and the series as last known."""

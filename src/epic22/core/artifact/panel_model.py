@@ -110,15 +110,17 @@ def forecast_series(version: ModelVersion, bundle: PanelBundle, requests: Sequen
     histories = _build_histories(bundle, requests)
     forecast = bundle.forecast(histories)
     if bundle.schema.reading is not None:  # earlier versions go on answering as they did
-        forecast = _floor_counts(forecast, histories)
+        forecast = _floor_at_zero(forecast, histories, bundle.is_never_negative)
     return tuple(_predict_one(version, bundle, histories, forecast, row) for row in range(len(requests)))
 
 
-def _floor_counts(forecast: PanelForecast, histories: Histories) -> PanelForecast:
-    """The forecast with nothing below zero for a series that has been zero and never less, as counts are."""
-    is_count = np.nanmin(histories.lines[histories.line], axis=1) == 0
+def _floor_at_zero(forecast: PanelForecast, histories: Histories, never_negative: bool) -> PanelForecast:
+    """The forecast with nothing below zero for a series that has been zero and never less, as counts are, and for one of values
+    above zero where no series of the panel was ever below it, as of prices."""
+    least = np.nanmin(histories.lines[histories.line], axis=1)
+    has_floor = (least >= 0) if never_negative else (least == 0)
     quantiles = forecast.quantiles
-    return replace(forecast, quantiles=np.where(is_count[:, None, None] & (quantiles <= 0), 0.0, quantiles))
+    return replace(forecast, quantiles=np.where(has_floor[:, None, None] & (quantiles <= 0), 0.0, quantiles))
 
 
 def _build_histories(bundle: PanelBundle, requests: Sequence[SeriesRequest]) -> Histories:

@@ -17,7 +17,9 @@ from epic22.core.data.period_calendar import measure_regularity
 from epic22.core.data.period_notation import (
     BARE_NUMBERS,
     DAY_NOTATION,
+    FIRST_YEAR,
     ISO_NOTATIONS,
+    LAST_YEAR,
     NOTATIONS,
     NOTES,
     NUMBERED_NOTATIONS,
@@ -99,8 +101,9 @@ def read_period_times(raw: pl.Series, series: pl.Series, frequency: Frequency, r
     A value that is no time is null in the result. Raises ColumnError where offsets are stated that were not in training, or the
     other way round, and the hour depends on it.
     """
-    if raw.dtype.is_temporal():
+    if is_dated_column(raw):
         moments, zoned = _localize(raw, frequency)
+        moments = moments.set(~moments.dt.year().is_between(FIRST_YEAR, LAST_YEAR), None)
         is_in_utc = zoned and raw.dtype.time_zone in UTC_ZONES  # type: ignore[attr-defined]
         own = PeriodReading(TYPED, zoned, _are_midnights(moments, is_in_utc, frequency, reading))
         _check_offsets(reading, own, frequency, raw.name)
@@ -169,8 +172,11 @@ def read_headers(headers: pl.Series, frequency: Frequency, reading: PeriodReadin
                 f"{describe_notation(name)}; write all of them alike."
             )
     _refuse_odd_headers(text, moments)
-    own = PeriodReading(best, bool((offsets.is_not_null() | zones.is_not_null()).any()))
-    return PeriodTimes(add_days(moments, ends_day), own, rivals, own.is_in_utc(frequency))
+    moments = add_days(moments, ends_day)
+    is_in_utc = bool((offsets == 0).filter(moments.is_not_null()).fill_null(value=False).all())
+    zoned = bool((offsets.is_not_null() | zones.is_not_null()).any())
+    own = PeriodReading(best, zoned, _are_midnights(moments, is_in_utc, frequency, reading))
+    return PeriodTimes(own.place_midnights(moments), own, rivals, own.is_in_utc(frequency))
 
 
 def _refuse_odd_headers(text: pl.Series, moments: pl.Series) -> None:
@@ -210,6 +216,11 @@ def _find_only_hour(moments: pl.Series) -> int | None:
     hours = present.dt.hour().unique().to_list()
     is_whole = bool((present.dt.truncate("1h") == present).all())
     return int(hours[0]) if len(hours) == 1 and hours[0] > NOON and is_whole and present.n_unique() > 1 else None
+
+
+def is_dated_column(column: pl.Series) -> bool:
+    """Whether its type says a day of each value; a time of the day, or a length of time, says none."""
+    return isinstance(column.dtype, (pl.Date, pl.Datetime))
 
 
 def is_blank(column: pl.Series) -> pl.Series:

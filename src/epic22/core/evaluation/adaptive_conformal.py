@@ -135,9 +135,11 @@ class AdaptedIntervals:
 def adapt_intervals(quantiles: Array, examples: PanelExamples, plan: OriginPlan, adaptive: bool = True) -> AdaptedIntervals:
     """The quantiles (n, horizon, q) of one candidate, stretched origin by origin.
 
+    Series that have never moved tell nothing of how often the others are missed, and take no part.
+
     Not `adaptive`: the factor is the plain conformal one, from all outcomes known before the first test origin, and stays.
     """
-    size = compute_sizes(quantiles, examples.Y)
+    size = np.where(examples.histories.is_lively()[:, None], compute_sizes(quantiles, examples.Y), np.nan)
     stretches = count_calibrating_stretches(plan)
     if not adaptive:
         constant = _fit_constant_factors(size, examples.origin, plan)

@@ -53,6 +53,7 @@ class ScoredRows:
 
     `scale` (n,) is the mean absolute seasonal naive error within the row's own history, `square_scale` its mean square.
     `origin_index` (n,) is the number of the row's origin among the plan's test origins. `seed` is that of the intervals' draws.
+    `is_lively` (n,): the rows that coverage is of; the others have never moved, and any interval holds them. None: all.
     """
 
     Y: Array
@@ -65,6 +66,7 @@ class ScoredRows:
     trend_horizon: int
     target: str = ""
     seed: int = 0
+    is_lively: Array | None = None
 
     @property
     def origins(self) -> int:
@@ -76,7 +78,8 @@ class ScoredRows:
         """The rows at the plan's test origins; `drift` (n, H) are the forecasts that skill is measured against."""
         scale, square = compute_naive_scales(examples, season)
         place = np.searchsorted(plan.test, examples.origin)
-        return cls(examples.Y, drift, examples.histories.last, scale, square, place, plan, trend_horizon)
+        lively = examples.histories.is_lively()
+        return cls(examples.Y, drift, examples.histories.last, scale, square, place, plan, trend_horizon, is_lively=lively)
 
 
 def compute_naive_scales(examples: PanelExamples, season: int) -> tuple[Array, Array]:
@@ -143,7 +146,8 @@ def _pinball(rows: ScoredRows, q: Array) -> Array:
 
 def _coverage(rows: ScoredRows, q: Array) -> Array:
     is_covered = (q[:, :, 0] <= rows.Y) & (q[:, :, -1] >= rows.Y)
-    return np.where(np.isnan(rows.Y), np.nan, is_covered.astype(np.float64))
+    is_left_out = np.isnan(rows.Y) if rows.is_lively is None else np.isnan(rows.Y) | ~rows.is_lively[:, None]
+    return np.where(is_left_out, np.nan, is_covered.astype(np.float64))
 
 
 def _width(rows: ScoredRows, q: Array) -> Array:

@@ -55,11 +55,15 @@ def choose_forecast(
 
 
 def compute_known_losses(plan: SeriesPlan, candidates: Sequence[Backtest], season: int) -> tuple[dict[str, Array], Array]:
-    """Each candidate's pinball losses by origin before the test, of targets known by its first origin, and their counts."""
+    """Each candidate's pinball losses by origin before the test, of targets known by its first origin, and their counts.
+
+    Series that have never moved have no naive error that a loss could be measured in, and are left out.
+    """
     examples, origins = plan.examples, plan.origins
     rows = np.flatnonzero(np.isin(examples.origin, origins.earlier))
     due = examples.origin[:, None] + np.arange(1, origins.horizon + 1)[None, :]
-    known = replace(examples, Y=np.where(due <= int(origins.test[0]), examples.Y, np.nan)).take(rows)
+    counted = (due <= int(origins.test[0])) & examples.histories.is_lively()[:, None]
+    known = replace(examples, Y=np.where(counted, examples.Y, np.nan)).take(rows)
     scored = ScoredRows.of(known, known.Y, replace(origins, test=origins.earlier), season, origins.horizon)
     sums = {f.family: sum_by_origin(PINBALL, scored, f.quantiles[rows]).sum(axis=2) for f in candidates}
     return {family: loss for family, (loss, _) in sums.items()}, next(iter(sums.values()))[1]

@@ -2,17 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from epic22.core.data.panel_examples import PanelExamples
 from epic22.core.evaluation.backtest import Backtest, OriginPlan
 from epic22.core.evaluation.baselines import INCUMBENT
+from epic22.core.evaluation.forecast_metrics import compute_naive_scales
 from epic22.core.models.panel.base import QUANTILE_LEVELS
 from epic22.core.models.panel.catalog import get_panel_family
 from epic22.core.models.panel.combination import combine_quantiles
+from epic22.core.models.panel.log_growth import LogGrowth
 from epic22.core.selection.ensemble import compute_combination_weights
-from epic22.core.time_series import Array
+from epic22.core.time_series import Array, Histories
 from epic22.services.training_run import (
     COMBINATION,
     EqualForecast,
@@ -25,6 +28,34 @@ class SeriesPlan:
 
     origins: OriginPlan
     examples: PanelExamples
+
+    @cached_property
+    def sizes(self) -> "RowSizes":
+        """In what the errors of the rows are measured."""
+        return RowSizes.of(self.examples.histories, compute_naive_scales(self.examples, 1)[0], self.origins.frequency.season)
+
+
+@dataclass(frozen=True)
+class RowSizes:
+    """In what the errors of n rows are measured, (n,) each: `last`, the size of the last value; where a series comes `near_zero`
+    that says nothing of its size, and there its `step`, the mean change a period, counts."""
+
+    last: Array
+    step: Array
+    near_zero: Array
+
+    @classmethod
+    def of(cls, histories: Histories, step: Array, season: int) -> "RowSizes":
+        """Of the rows' histories and steps; near zero is what is not seen in logarithms, whatever its sign."""
+        sizes = replace(histories, lines=np.abs(histories.lines))
+        return cls(np.maximum(sizes.last, 1e-9), step, ~LogGrowth(sizes, season).is_log)
+
+    def compute_scales(self, rows: Array) -> Array:
+        """The unit of each row's errors, by a mask of the rows that are known (n,): a series near zero counts as much as the
+        others do in the middle, for errors beside a last value of nearly nothing would outweigh all others'."""
+        last, step, near_zero = self.last[rows], self.step[rows], self.near_zero[rows]
+        usual = step[~near_zero] / last[~near_zero]
+        return np.where(near_zero, step / (float(np.median(usual)) if len(usual) else 1.0), last)
 
 
 @dataclass(frozen=True)
@@ -108,7 +139,6 @@ def compute_weights(plan: SeriesPlan, forecasts: Sequence[Backtest], members: tu
     """
     examples, by_name = plan.examples, {f.family: f for f in forecasts}
     weights = np.zeros((plan.origins.horizon, len(members) + 1))
-    level = np.maximum(np.abs(examples.histories.last), 1e-9)
     for h in range(plan.origins.horizon):
         known = (examples.origin + h + 1 <= origin) & np.isfinite(examples.Y[:, h])
         count = len(np.unique(examples.origin[known]))
@@ -116,7 +146,7 @@ def compute_weights(plan: SeriesPlan, forecasts: Sequence[Backtest], members: tu
             weights[h, :-1] = 1 / max(len(members), 1)
             weights[h, -1] = 0.0 if members else 1.0
             continue
-        naive, scale = by_name["naive"].median, level[known]
+        naive, scale = by_name["naive"].median, plan.sizes.compute_scales(known)
         errors = np.stack([(by_name[m].median[known, h] - examples.Y[known, h]) / scale for m in members])
         naive_errors = (naive[known, h] - examples.Y[known, h]) / scale
         distinct = find_distinct_forecasts(errors)

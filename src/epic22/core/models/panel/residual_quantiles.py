@@ -20,7 +20,8 @@ MIN_ERRORS = 10
 class ResidualQuantiles(ABC):
     """`predict_path` gives changes from the origin in growth space; quantiles follow from past errors of it.
 
-    Errors are measured in units of each row's own volatility at its own origin, pooled over series, horizon by horizon.
+    Errors are measured in units of each row's own volatility at its own origin, pooled over series, horizon by horizon. Series
+    that have never moved are left out of the pool: they are never missed, and of many of them the scatter would be none.
     """
 
     season: int
@@ -42,7 +43,8 @@ class ResidualQuantiles(ABC):
 
     def _fit_residual_quantiles(self, past: Histories) -> None:
         origins = max(RESIDUAL_CYCLES * max(self.season, 12), 2 * self.horizon_)
-        rows, targets = past.build_training_windows(origins, self.horizon_, MIN_VALUES)
+        lively = past.take(np.flatnonzero(past.is_lively()))
+        rows, targets = lively.build_training_windows(origins, self.horizon_, MIN_VALUES)
         self.residual_quantiles_ = np.zeros((self.horizon_, len(QUANTILE_LEVELS)))
         if not len(rows):
             return
