@@ -21,6 +21,9 @@ from epic22.services.training_run import (
     EqualForecast,
 )
 
+NEARLY_NOTHING = 0.01
+"""A last value of less than this share of a series' recent ones says nothing of its size."""
+
 
 @dataclass(frozen=True)
 class SeriesPlan:
@@ -46,9 +49,14 @@ class RowSizes:
 
     @classmethod
     def of(cls, histories: Histories, step: Array, season: int) -> "RowSizes":
-        """Of the rows' histories and steps; near zero is what is not seen in logarithms, whatever its sign."""
-        sizes = replace(histories, lines=np.abs(histories.lines))
-        return cls(np.maximum(sizes.last, 1e-9), step, ~LogGrowth(sizes, season).is_log)
+        """Of the rows' histories and steps.
+
+        Near zero are values of a series, never below it, that are not seen in logarithms, and a last value of nearly nothing.
+        """
+        growth, last = LogGrowth(histories, season), np.abs(histories.last)
+        never_below = ~np.any(growth.window < 0, axis=1)
+        near_zero = (never_below & ~growth.is_log) | (last < NEARLY_NOTHING * growth.level)
+        return cls(np.maximum(last, 1e-9), step, near_zero)
 
     def compute_scales(self, rows: Array) -> Array:
         """The unit of each row's errors, by a mask of the rows that are known (n,): a series near zero counts as much as the
