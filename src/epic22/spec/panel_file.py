@@ -4,6 +4,7 @@ A period's value is known when the period is over. What is missing stays missing
 scored. A file is one vintage; two files of different vintage are two data versions, and are never mixed in one series.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -158,7 +159,7 @@ def _read_long(raw: RawTable, file: PanelFile, notes: list[str]) -> LongTable:
     for option, name in named:
         if name not in frame.columns:
             raise ColumnError(f"{option} {name}: no such column; there are {', '.join(frame.columns[:20])}.")
-    _refuse_types(frame.select([name for _, name in named]), file)
+    _refuse_types([frame[name] for _, name in named], file)
     if file.layout == "wide":
         return _unpivot(frame, file, notes)
     if len({*file.id, file.time, file.label}) < len(file.id) + 2:
@@ -169,7 +170,7 @@ def _read_long(raw: RawTable, file: PanelFile, notes: list[str]) -> LongTable:
     return LongTable(frame.select(*file.id, file.time, file.label), file.known_reading)
 
 
-def _refuse_types(columns: pl.DataFrame, file: PanelFile) -> None:
+def _refuse_types(columns: Sequence[pl.Series], file: PanelFile) -> None:
     """Raise ColumnError for lengths of time, and for times where values are expected: as numbers they would be forecast."""
     for column in columns:
         is_label = column.name not in (*file.id, file.time)
@@ -194,7 +195,7 @@ def _unpivot(frame: pl.DataFrame, file: PanelFile, notes: list[str]) -> LongTabl
     clash = {file.time, file.label} & set(file.id)
     if clash or file.time == file.label:
         raise ColumnError("in a wide file --time and --label name new columns: give them names that --id does not use.")
-    _refuse_types(frame.select(headers.filter(is_time).to_list()), file)
+    _refuse_types([frame[name] for name in headers.filter(is_time)], file)
     text = frame.select(*file.id, *(pl.col(name).cast(pl.String) for name in headers.filter(is_time)))
     notes += describe_times(times, file.time)
     names = headers.filter(is_time).to_list()
