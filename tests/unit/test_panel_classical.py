@@ -4,13 +4,20 @@ Broken once on purpose: with Theta's variance constant over the horizon, its int
 """
 
 import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.panels import known, lines, predict_median
+from tests.waiting import wait_until
 
 from epic22.core.models.panel.base import MEDIAN_INDEX, QUANTILE_LEVELS
-from epic22.core.models.panel.classical import FAMILIES, METHODS, MIN_VALUES, ClassicalForecaster, Method
+from epic22.core.models.panel.classical import FAMILIES, MAX_QUICK_VALUES, METHODS, MIN_VALUES, ClassicalForecaster, Method
+from epic22.core.models.panel.estimation import EstimationProcess, estimate_apart
 from epic22.core.models.panel.log_growth import LogGrowth
 from epic22.core.models.panel.naive import forecast_damped_drift
 from epic22.core.time_series import Array
@@ -113,3 +120,50 @@ def test_the_files_hold_plain_json_of_each_series() -> None:
     assert name == "ets.json"
     assert (state["method"], state["season"], state["horizon"]) == ("ets", 4, 2)
     assert sorted(state["states"]) == ["series 0", "series 1"]
+
+
+def test_a_long_series_that_is_not_known_is_estimated_apart_while_a_server_answers_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its estimate holds the interpreter's lock for seconds. A short one is quick; a process that was killed is started anew."""
+    process = EstimationProcess()
+    monkeypatch.setattr("epic22.core.models.panel.estimation.PROCESS", process)
+    model = ClassicalForecaster("theta", season=1).fit(known(walk(24)), 2)
+    model.states_ = {}
+    long, short = known(walk(MAX_QUICK_VALUES + 1, seed=2)), known(walk(MAX_QUICK_VALUES, seed=2))
+    expected = model.predict_quantiles(long)
+    with estimate_apart():
+        model.predict_quantiles(short)
+        assert not process.is_started
+        assert np.array_equal(model.predict_quantiles(long), expected)
+        assert process.is_started
+        os.kill(process.run(get_process_id, 0), signal.SIGKILL)
+        assert np.array_equal(model.predict_quantiles(long), expected)
+        assert process.run(get_process_id, 0) != os.getpid()
+
+
+def get_process_id(_: int) -> int:
+    return os.getpid()
+
+
+def test_the_process_that_estimates_ends_with_a_parent_that_is_killed() -> None:
+    program = (
+        "import os, time\n"
+        "from tests.unit.test_panel_classical import get_process_id\n"
+        "from epic22.core.models.panel.estimation import PROCESS\n"
+        "print(PROCESS.run(get_process_id, 0), flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    assert child != parent.pid
+    parent.kill()
+    parent.communicate()
+    wait_until(lambda: not is_alive(child), 30)
+
+
+def is_alive(process_id: int) -> bool:
+    """Whether it runs; one that ended and that nobody has asked after counts as ended."""
+    status = Path(f"/proc/{process_id}/status")
+    return status.exists() and "State:\\tZ" not in status.read_text()

@@ -27,6 +27,7 @@ from epic22.api.responses import ExplanationAnswer, Health, Predictions, TaskAns
 from epic22.api.security_headers import SecurityHeaders
 from epic22.core.artifact.prediction_request import RowsRequest
 from epic22.core.job_event import JobFeed
+from epic22.core.models.panel.estimation import estimate_apart
 from epic22.core.ports import CacheLink, PredictionLog, Registry
 from epic22.core.prediction import PREDICTION_VIEWS
 from epic22.core.serialization import to_json
@@ -164,7 +165,8 @@ def _answer_body(champion: CachedModel, content: bytes, prediction_log: Predicti
 
 def _answer_rows(champion: CachedModel, rows: list[dict[str, Any]], prediction_log: PredictionLog | None) -> Response:
     model = champion.model
-    predictions = model.predict(RowsRequest(rows))
+    with estimate_apart():
+        predictions = model.predict(RowsRequest(rows))
     if prediction_log is not None:
         prediction_log.log_predictions(model.version, predictions)
     answers = [to_json(prediction, PREDICTION_VIEWS) for prediction in predictions]

@@ -6,11 +6,9 @@ or that the method gives up on, is forecast by the damped drift, and counted in 
 
 import json
 import math
-import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Any, Literal, Self
@@ -20,6 +18,8 @@ from scipy.special import ndtri
 
 from epic22.core.lineage import canonical_json
 from epic22.core.models.panel.base import QUANTILE_LEVELS, Forecaster, PanelFamily, sort_quantiles
+from epic22.core.models.panel.estimation import run_estimate
+from epic22.core.models.panel.hidden_script import hide_script
 from epic22.core.models.panel.log_growth import LogGrowth
 from epic22.core.models.panel.naive import forecast_damped_drift
 from epic22.core.time_series import Array, Histories
@@ -31,21 +31,11 @@ NORMAL_QUANTILES = ndtri(QUANTILE_LEVELS)
 MIN_SERIES_FOR_PROCESSES = 150
 """Series; fewer are fitted sooner than another process has started."""
 
+MAX_QUICK_VALUES = 120
+"""Of a series that is estimated while a server answers others: more take longer than others should wait."""
+
 MAX_CYCLE = 24
 """ETS and ARIMA with longer seasons take minutes a series; such a panel's season is for the pooled families."""
-
-
-@contextmanager
-def _hidden_script() -> Iterator[None]:
-    """Keep the processes that are spawned from running the caller's script again, which they do not need."""
-    script = sys.modules["__main__"]
-    names = {name: getattr(script, name) for name in ("__file__", "__spec__") if hasattr(script, name)}
-    script.__spec__ = None
-    vars(script).pop("__file__", None)
-    try:
-        yield
-    finally:
-        vars(script).update(names)
 
 
 @dataclass
@@ -62,7 +52,7 @@ class ClassicalForecaster:
         jobs = [(self.method, values, self.season) for values in past.iterate_series()]
         if self.threads > 1 and len(jobs) >= MIN_SERIES_FOR_PROCESSES:
             # Processes, for the methods hold the interpreter's lock; spawned, for a fork may hang beside other threads.
-            with _hidden_script(), ProcessPoolExecutor(self.threads, mp_context=get_context("spawn")) as pool:
+            with hide_script(), ProcessPoolExecutor(self.threads, mp_context=get_context("spawn")) as pool:
                 states = list(pool.map(_estimate, jobs, chunksize=16))
         else:
             states = [_estimate(job) for job in jobs]
@@ -92,7 +82,7 @@ class ClassicalForecaster:
         state = self.states_.get(name)
         if state is None or state["begins"] != begins:
             # States roll forward from a series' own first value; another beginning is estimated now, as a new series is.
-            state = _estimate((self.method, values, self.season))
+            state = run_estimate(_estimate, (self.method, values, self.season), is_long=len(values) > MAX_QUICK_VALUES)
         if state is None:
             return np.full(self.horizon_, np.nan), np.full(self.horizon_, np.nan)
         with warnings.catch_warnings(), np.errstate(all="ignore"):
