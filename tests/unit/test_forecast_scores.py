@@ -191,3 +191,9 @@ def test_coverage_is_of_the_series_that_have_moved() -> None:
     q = around(rows.Y, half=1.0)
     q[1] += 1e3
     assert compute_forecast_score(METRICS["coverage_80"], rows, q) == pytest.approx(50.0)
+
+
+def test_in_a_history_shorter_than_a_cycle_the_naive_error_is_that_of_no_change() -> None:
+    values = lines(series=3, periods=50)
+    examples = PanelExamples(known(values, 40), np.zeros((3, 1)), "")
+    assert compute_naive_scales(examples, 52)[0] == pytest.approx(np.abs(np.diff(values[:, :40], axis=1)).mean(axis=1))

@@ -9,7 +9,7 @@ import pytest
 from tests.panels import lines, wide_file
 
 from epic22.core.errors import ColumnError
-from epic22.core.time_series import MONTHLY
+from epic22.core.time_series import MONTHLY, Array
 from epic22.spec.panel_file import PanelFile, load_panel_task_data
 
 MONTHS = [f"{2018 + m // 12}-{m % 12 + 1:02d}" for m in range(36)]
@@ -158,3 +158,29 @@ def test_a_number_that_stands_for_missing_is_missing_and_told(tmp_path: Path, fo
 def test_a_series_of_nines_alone_keeps_its_values(tmp_path: Path) -> None:
     rows = [*rows_of("a"), *(f"b,{month},99999" for month in MONTHS)]
     assert load_panel_task_data(write(tmp_path, rows)).latest_histories().get_series(1).tolist() == [99999.0] * 36
+
+
+@pytest.mark.parametrize("last", [0.0, 0.3])
+def test_a_last_period_with_far_less_than_ever_is_told_of_as_one_that_may_not_be_over(tmp_path: Path, last: float) -> None:
+    values = lines(4, 30)
+    assert not any("not over yet" in note for note in load_panel_task_data(write_wide(tmp_path, values)).notes)
+    values[:, -1] *= last
+    notes = load_panel_task_data(write_wide(tmp_path, values)).notes
+    assert any(
+        "the values of 2017-06 are together" in note and "where it is not over yet, leave it out" in note for note in notes
+    )
+    values[:, 10] *= 0.1
+    # Where a tenth was there before, a third is nothing new.
+    assert any("not over yet" in note for note in load_panel_task_data(write_wide(tmp_path, values)).notes) == (last == 0.0)
+
+
+def write_wide(folder: Path, values: Array) -> PanelFile:
+    return PanelFile(wide_file(folder, values), "wide", ("zip",), "month", "rent", MONTHLY, 3)
+
+
+def test_series_that_have_never_changed_are_told_of_beside_others_that_have(tmp_path: Path) -> None:
+    values = lines(4, 30)
+    values[:3] = 700.0
+    notes = load_panel_task_data(write_wide(tmp_path, values)).notes
+    assert any(note.startswith("3 series have never changed") for note in notes)
+    assert not any("never changed" in note for note in load_panel_task_data(write_wide(tmp_path, values[:3])).notes)

@@ -390,3 +390,13 @@ def test_a_column_of_another_type_than_its_role_is_refused_by_name(
     pl.DataFrame(columns | {name: [odd] * 9}).write_parquet(path)
     with pytest.raises(ColumnError, match=said):
         load_panel_task_data(PanelFile(path, "long", ("zip",), "at", "rent", get_frequency("M"), 2))
+
+
+@pytest.mark.parametrize("layout", ["wide", "long"])
+def test_midnights_of_a_place_in_utc_are_of_their_month_though_training_had_plain_days(tmp_path: Path, layout: str) -> None:
+    data = load(tmp_path, layout, [f"{y}-{m:02}-01" for y, m in MONTHS], "M")
+    firsts = [datetime(2020, m, 1, tzinfo=ZoneInfo("Europe/Berlin")).astimezone(UTC) for m in range(1, 7)]
+    later = load(tmp_path, layout, [f"{first:%Y-%m-%dT%H:%M:%SZ}" for first in firsts], "M", data.reading)
+    assert span(later) == ("M", "2020-01", "2020-06")
+    evenings = [f"2020-{m:02}-03T20:30:00Z" for m in range(1, 7)]
+    assert span(load(tmp_path, layout, evenings, "M", data.reading)) == ("M", "2020-01", "2020-06")

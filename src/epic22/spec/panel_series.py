@@ -28,6 +28,10 @@ MAX_CELLS, MIN_FILLED_SHARE = 20_000_000, 0.02
 
 MAX_NAMES = 5
 
+MIN_PERIODS, DROP_SHARE, UNLIKE_SHARE = 12, 0.6, 0.8
+"""After as many periods or more, a last one with less than this share of the one before, and less than this share of the least
+such share before, is like one that is not over yet."""
+
 
 class SeriesRules(Protocol):
     """What a file says of its series."""
@@ -88,7 +92,8 @@ def tell_empty(names: pl.Series, present: pl.Series, rules: SeriesRules, notes: 
 
 def describe_series(values: pl.DataFrame, rules: SeriesRules) -> list[str]:
     """What the user should know of the series that are learned from."""
-    return [*_describe_late(values, rules), *_describe_gaps(values), *_describe_signs(values), *_describe_flat(values)]
+    of_values = [*_describe_signs(values), *_describe_flat(values), *_describe_drop(values, rules)]
+    return [*_describe_late(values, rules), *_describe_gaps(values), *of_values]
 
 
 def _refuse_wide_span(values: pl.DataFrame, rules: SeriesRules) -> None:
@@ -266,3 +271,21 @@ def _describe_flat(values: pl.DataFrame) -> list[str]:
     if not n_flat or n_flat == len(is_flat):
         return []
     return [f"{n_flat:,} series have never changed: widths of intervals, and what they held, are those of the others."]
+
+
+def _describe_drop(values: pl.DataFrame, rules: SeriesRules) -> list[str]:
+    """Of a last period whose values are less than ever beside those of the one before."""
+    before = values.sort("entity", "period").with_columns(
+        step=pl.col("period").diff().over("entity"), before=pl.col("value").shift(1).over("entity")
+    )
+    totals = before.filter(pl.col("step") == 1).group_by("period").agg(pl.col("value", "before").sum()).sort("period")
+    if values.filter(pl.col("value") < 0).height or totals.height <= MIN_PERIODS or totals["period"][-1] != _find_end(values):
+        return []
+    shares = (totals["value"] / totals["before"]).fill_nan(1.0).to_numpy()
+    if shares[-1] >= min(DROP_SHARE, UNLIKE_SHARE * shares[:-1].min()):
+        return []
+    label, noun = rules.frequency.label(totals["period"][-1]), rules.frequency.noun
+    return [
+        f"the values of {label} are together {shares[-1]:.0%} of those of the {noun} before, less than ever; where it is not "
+        "over yet, leave it out."
+    ]

@@ -131,12 +131,13 @@ def read_period_times(raw: pl.Series, series: pl.Series, frequency: Frequency, r
 
 
 def _are_midnights(moments: pl.Series, is_in_utc: bool, frequency: Frequency, reading: PeriodReading) -> bool | None:
-    """Whether times in UTC are midnights of a place ahead of it, as training says; None where they are not.
+    """Whether times in UTC are midnights of a place ahead of it, as training says if its times had offsets; None where they are
+    not.
 
     They are where all are whole hours of the evening: two neighbouring ones, by summer and winter time, or one, and each
     begins a month there.
     """
-    if reading.notation is not None:
+    if reading.zoned:
         return reading.midnights
     present = moments.drop_nulls()
     if not is_in_utc or frequency.is_shorter_than(DAY) or present.is_empty():

@@ -85,7 +85,9 @@ class ScoredRows:
 def compute_naive_scales(examples: PanelExamples, season: int) -> tuple[Array, Array]:
     """Mean absolute and mean squared seasonal naive error of each row's history, (n,) each; never zero."""
     histories = examples.histories
-    lines, lag = histories.lines, max(season, 1)
+    lines = histories.lines
+    # In a history shorter than a cycle nothing lies a cycle apart; there the error is that of no change.
+    lag = season if 1 < season < lines.shape[1] else 1
     change = lines[:, lag:] - lines[:, :-lag]
     known = np.isfinite(change)
     count = np.maximum(np.cumsum(known, axis=1), 1)
