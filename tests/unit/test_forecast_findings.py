@@ -148,3 +148,13 @@ def test_no_family_and_no_figure_of_a_panel_is_broken_on_80_columns(
     names = [e.family for e in run.leaderboard]
     assert [row[0].strip() for row in rows] == [*names, *names]
     assert all(cell.strip() for row in rows for cell in row)
+
+
+def test_the_coverage_that_is_shown_is_of_the_series_that_have_moved_and_that_of_groups_of_all(run: SeriesRun) -> None:
+    rows, quantiles = run.rows, run.adapted.quantiles[run.test]
+    lively = run.examples.entity[run.test] != run.examples.entity[0]
+    shown = compute_forecast_coverage(replace(run, rows=replace(rows, is_lively=lively)))
+    inside = (quantiles[:, :, 0] <= rows.Y) & (quantiles[:, :, -1] >= rows.Y)
+    assert shown.kinds[0].coverage == pytest.approx(100 * inside[lively].mean())
+    assert [one.coverage for one in shown.by_horizon] == pytest.approx((100 * inside[lively].mean(axis=0)).tolist())
+    assert shown.by_group == compute_forecast_coverage(run).by_group

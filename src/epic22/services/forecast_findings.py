@@ -121,7 +121,14 @@ def _champion_hits(run: SeriesRun, adapted: AdaptedIntervals) -> Array:
 
 
 def _interval_hits(run: SeriesRun, quantiles: Array) -> Array:
-    """1 where the target of a test row lies in the 80 % interval, else 0, (n, H); NaN where there is no target."""
+    """1 where the target of a test row lies in the 80 % interval, else 0, (n, H); NaN where there is no target, and at series
+    that have never moved."""
+    hits, rows = _all_hits(run, quantiles), run.rows
+    return hits if rows.is_lively is None else np.where(rows.is_lively[:, None], hits, np.nan)
+
+
+def _all_hits(run: SeriesRun, quantiles: Array) -> Array:
+    """The same of all series."""
     targets = run.rows.Y
     inside = (targets >= quantiles[:, :, 0]) & (targets <= quantiles[:, :, -1])
     return np.where(np.isnan(targets), np.nan, inside)
@@ -140,7 +147,7 @@ def _compute_coverage_by_group(run: SeriesRun) -> tuple[SeriesCoverage, ...]:
     relative = run.rows.scale / np.maximum(np.abs(run.rows.last), 1e-9)
     liveliness = np.bincount(code, relative, minlength=len(names)) / np.bincount(code, minlength=len(names))
     third = np.minimum(np.argsort(np.argsort(liveliness, kind="stable"), kind="stable") * 3 // max(len(names), 1), 2)
-    inside = _champion_hits(run, run.adapted)
+    inside = _all_hits(run, run.adapted.quantiles[run.test])
     present = [g for g in range(3) if (third == g).any()]
     return tuple(
         SeriesCoverage(GROUPS[g], int((third == g).sum()), 100 * float(np.nanmean(inside[third[code] == g]))) for g in present

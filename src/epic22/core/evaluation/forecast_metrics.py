@@ -79,6 +79,8 @@ class ScoredRows:
         scale, square = compute_naive_scales(examples, season)
         place = np.searchsorted(plan.test, examples.origin)
         lively = examples.histories.is_lively()
+        # An origin before anything has moved has a coverage too: that of all its rows.
+        lively |= np.bincount(place, lively, minlength=len(plan.test))[place] == 0
         return cls(examples.Y, drift, examples.histories.last, scale, square, place, plan, trend_horizon, is_lively=lively)
 
 
