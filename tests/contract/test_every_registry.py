@@ -322,7 +322,7 @@ def test_a_discarded_version_is_gone_and_its_number_is_given_to_no_other(store: 
 def test_what_is_kept_beside_a_version_comes_back(place: Place, store: Registry, tmp_path: Path) -> None:
     version = put(store, tmp_path / "a")
     evaluation = VersionEvaluation("roc_auc", Interval(0.7, 0.6, float("nan")), 12)
-    held_out = HeldOutPredictions(("x",), np.array([1, 2**63], dtype=np.uint64), np.array([0.5, np.nan]), False)
+    held_out = HeldOutPredictions(("x",), np.array([1, 2**63], dtype=np.uint64), np.array([0.5, np.nan]), False, 0.9)
     provenance = Provenance("toy", "1", version.model_hash, "v0", 3, (("a.csv", "0" * 64),), None, "0.2", "1", "2024", None)
     gates = (
         GateFinding("constant", "passed", "better than the constant", Interval(0.2, 0.1, 0.3), 0.0),
@@ -342,7 +342,7 @@ def test_what_is_kept_beside_a_version_comes_back(place: Place, store: Registry,
     np.testing.assert_array_equal(responses.row_hashes, held_out.row_hashes)
     np.testing.assert_array_equal(responses.responses, held_out.responses)
     assert responses.columns == ("x",)
-    assert not responses.has_all_rows
+    assert (responses.has_all_rows, responses.quantile) == (False, 0.9)
     assert store.load_provenance("toy", "1") == provenance
     assert store.list_all_versions() == (version,)
     assert store.list_faults("toy") == ()

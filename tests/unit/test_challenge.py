@@ -35,7 +35,14 @@ from epic22.core.models.catalog import get_family
 from epic22.core.statistics import Interval
 from epic22.core.tables.rowhash import hash_values
 from epic22.core.task import Formula, Task
-from epic22.services.challenge import ServingModel, collect_responses, evaluate_recipe, find_recipe, refuse_other_target
+from epic22.services.challenge import (
+    ServingModel,
+    collect_responses,
+    evaluate_recipe,
+    find_recipe,
+    refuse_other_estimate,
+    refuse_other_target,
+)
 from epic22.services.pipelines.rows import evaluate_row_version
 
 MARGIN = Margin(negligible=0.01, tolerable=0.04)
@@ -248,3 +255,16 @@ def test_only_a_family_as_it_comes_on_the_columns_of_today_is_a_recipe(tmp_path:
     assert find(replace(task, columns=task.columns[1:])) is None
     assert find(replace(task, formulas=(Formula("twice", "2 * wear"),))) is None
     assert find(task, family="a family of another release") is None
+
+
+@pytest.mark.slow
+def test_a_quantile_that_a_release_before_did_not_write_down_is_compared_with_none(tmp_path: Path) -> None:
+    run, store = trained(tmp_path, "regression")
+    model, target = store.load("toy"), run.task.target
+    assert isinstance(model, RowModel)
+    quantile = replace(model, bundle=replace(model.bundle, schema=replace(model.bundle.schema, loss="quantile")))
+    held_out = store.load_held_out("toy", "1")
+    with pytest.raises(ColumnError, match=r"a quantile that was not written down before, the 0\.9 quantile now"):
+        refuse_other_estimate(replace(target, loss="quantile", quantile=0.9), ServingModel(model.version, quantile, held_out))
+    # Both ask for the mean, on another scale of errors.
+    refuse_other_estimate(replace(target, loss="poisson"), ServingModel(model.version, model, held_out))

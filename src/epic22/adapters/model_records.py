@@ -147,12 +147,15 @@ def read_provenance(place: str, stored: Mapping[str, Any]) -> Provenance:
 def write_held_out(held_out: HeldOutPredictions) -> bytes:
     """Held-out responses as the bytes of an npz file."""
     content = io.BytesIO()
+    # Where there is none the bytes are those of the releases that wrote none.
+    quantile: dict[str, Any] = {} if held_out.quantile is None else {"quantile": np.array([held_out.quantile])}
     np.savez_compressed(
         content,
         columns=np.array([json.dumps(held_out.columns)]),
         row_hashes=held_out.row_hashes,
         responses=held_out.responses,
         has_all_rows=np.array([held_out.has_all_rows]),
+        **quantile,
     )
     return content.getvalue()
 
@@ -166,6 +169,7 @@ def read_held_out(place: str, content: bytes) -> HeldOutPredictions:
                 arrays["row_hashes"],
                 arrays["responses"],
                 bool(arrays["has_all_rows"][0]),
+                float(arrays["quantile"][0]) if "quantile" in arrays else None,
             )
     except Exception:  # noqa: BLE001 - a file that was cut short or emptied makes NumPy and zipfile fail in any way
         raise BundleError(f"{place}: not readable as held-out predictions; restore it or train again.") from None

@@ -19,7 +19,9 @@ from epic22.core.models.loss import Loss
 from epic22.core.ports import Registry
 from epic22.core.progress import Progress
 from epic22.core.tables.rowhash import hash_values
-from epic22.core.task import Array, Task
+from epic22.core.task import Array, Target, Task
+
+OWN_TASK = "give another question a --task of its own"
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ def challenge_with_rows(experiment: Experiment, challenger: Evaluation, constant
     its out-of-fold responses stand for it."""
     try:
         refuse_other_target(experiment.task, serving.model)
+        refuse_other_estimate(experiment.task.target, serving)
         responses = collect_responses(experiment, serving)
         refuse_other_shape(challenger, responses)
     except ColumnError as error:
@@ -95,19 +98,28 @@ def refuse_comparison(serving: ServingModel, why: str) -> Challenge:
 
 
 def refuse_other_target(task: Task, model: Model) -> None:
-    """Raise ColumnError where the model predicts something else than the task: another label, or another of its values."""
+    """Raise ColumnError where the model predicts something else than the task."""
     description, target = model.describe(), task.target
-    estimate = model.estimate and Loss.of(target).estimate
     for what, old, new in (
         ("label", model.schema.target, target.name),
         ("kind of label", description.kind, target.kind),
         ("classes", ", ".join(description.classes), ", ".join(target.classes)),
-        ("answer", model.estimate, estimate),
     ):
         if old != new:
-            raise ColumnError(
-                f"its {what}: {old or 'none'} before, {new or 'none'} now; give another question a --task of its own"
-            )
+            raise ColumnError(f"its {what}: {old or 'none'} before, {new or 'none'} now; {OWN_TASK}")
+
+
+def refuse_other_estimate(target: Target, serving: ServingModel) -> None:
+    """Raise ColumnError where the champion answers another value of the label than the loss asks for, as the median."""
+    loss, held_out = serving.model.describe().loss, serving.held_out
+    if loss is None:
+        return
+    quantile = None if held_out is None else held_out.quantile
+    is_unknown = loss == "quantile" and quantile is None
+    old = "a quantile that was not written down" if is_unknown else Loss(loss, quantile or 0.5).estimate
+    new = Loss.of(target).estimate
+    if old != new:
+        raise ColumnError(f"its answer: {old} before, {new} now; {OWN_TASK}")
 
 
 def refuse_other_shape(challenger: Evaluation, responses: Array) -> None:

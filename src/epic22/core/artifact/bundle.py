@@ -32,7 +32,6 @@ from epic22.core.evaluation.risk_bands import RiskBands
 from epic22.core.lineage import canonical_json, sha256
 from epic22.core.models.base import BaseEstimator
 from epic22.core.models.catalog import get_family
-from epic22.core.models.loss import Loss
 from epic22.core.serialization import to_json, view
 from epic22.core.targets import TargetKind, get_kind
 from epic22.core.task import Array, Column, Kind, LossName, Task
@@ -49,7 +48,6 @@ class Schema(ModelSchema):
 
     `horizons` are those of a hazard, each of which gets an answer; `horizon` is the one that decides. `stake_column` is the input
     that is the money at stake, `offset` the input that the value grows with. No answer lies below `floor`, where there is one.
-    `quantile` is the one that the pinball loss asks for; None for other losses, and where a release before did not write it down.
     """
 
     columns: tuple[Column, ...]
@@ -63,7 +61,6 @@ class Schema(ModelSchema):
     horizons: tuple[float, ...] = ()
     offset: str | None = None
     floor: float | None = None
-    quantile: float | None = None
 
     @classmethod
     def of(cls, task: Task) -> "Schema":
@@ -86,7 +83,6 @@ class Schema(ModelSchema):
             t.horizons if t.traits.is_time_to_event else (),
             t.offset,
             t.floor,
-            t.quantile if t.loss == "quantile" else None,
         )
 
     @property
@@ -103,15 +99,6 @@ class Schema(ModelSchema):
     def is_log_scale(self) -> bool:
         """Whether raw scores are logarithms of the value, so that reasons multiply it."""
         return self.traits.is_regression and (self.log or self.traits.has_log_link)
-
-    @property
-    def estimate(self) -> str | None:
-        """What the value is of all outcomes in words, such as the mean; None for what is no value."""
-        if not self.traits.is_regression:
-            return None
-        if self.loss == "quantile" and self.quantile is None:
-            return "a quantile that was not written down"
-        return Loss(self.loss, self.quantile or 0.5).estimate
 
     @property
     def score_unit(self) -> str:
@@ -192,7 +179,7 @@ MANIFEST_VIEWS = {
     Column: view(Column, COLUMN_KEYS),
     Schema: view(
         Schema,
-        "task about columns target kind classes horizon unit exposure=stake_column loss log horizons offset floor? quantile?",
+        "task about columns target kind classes horizon unit exposure=stake_column loss log horizons offset floor?",
     ),
     Bundle: view(
         Bundle,

@@ -75,11 +75,6 @@ class Model(ABC):
         return None
 
     @property
-    def estimate(self) -> str | None:
-        """What its value is of all outcomes, such as the mean; None where it answers no single value."""
-        return None
-
-    @property
     def name(self) -> str:
         """Which one it is, for messages."""
         return f"{self.version.task} version {self.version.version}"

@@ -68,11 +68,6 @@ class RowModel(Model):
             return None
         return ModelRecipe(self.bundle.family, self.input_names, formulas)
 
-    @property
-    def estimate(self) -> str | None:
-        """What its loss asks for; None for classes and hazards."""
-        return self.bundle.schema.estimate
-
     def get_network(self, member: str | None = None) -> RowNetwork:
         """The network that it scores rows by. Raises UserError for a model that is none, and says which are."""
         if member is not None:

@@ -22,12 +22,14 @@ class HeldOutPredictions:
 
     `row_hashes` (n,) uint64 are of the values of `columns`; `responses` (n,) or (n, k), those of the first repeat, are NaN where
     a row was learned from and never held out. `has_all_rows`: all rows that the model learned from are here; another is new.
+    `quantile` is that of outcomes which the responses are, where the loss asks for one.
     """
 
     columns: tuple[str, ...]
     row_hashes: Array
     responses: Array
     has_all_rows: bool = True
+    quantile: float | None = None
 
     @classmethod
     def of_folds(

@@ -454,6 +454,8 @@ def evaluate_row_version(
     task, metric = experiment.task, experiment.task.target.metric.name
     columns = [column.name for column in task.input_columns]
     held_out = HeldOutPredictions.of_folds(experiment.examples.X, columns, champion.fold_predictions, has_all_rows)
+    target = experiment.task.target
+    held_out = replace(held_out, quantile=target.quantile if target.loss == "quantile" else None)
     return VersionEvaluation(metric, champion.score(metric), held_out.n_held_out), held_out
 
 
