@@ -173,7 +173,9 @@ def write_periods(draw: random.Random, n: int) -> WrittenColumn:
     values = [datetime(draw.randint(1970, 2060), draw.randint(1, 12), 1) for _ in range(n)]
     if "%G" in form:
         values = [value - timedelta(days=value.weekday()) for value in values]
-    return WrittenColumn([value.strftime(form) for value in values], values)
+    # 2007-08 alone may be August, or the year that begins in 2007.
+    may_be_years = [form == "%Y-%m" and value.month == value.year % 100 + 1 for value in values]
+    return WrittenColumn([value.strftime(form) for value in values], values, may_be_years, [not one for one in may_be_years])
 
 
 def write_plain(draw: random.Random, n: int) -> WrittenColumn:
