@@ -117,12 +117,12 @@ def fit_interval(
 ) -> AdaptiveInterval | None:
     """The interval of that kind; None where there are too few rows for the coverage, or the kind does not suit them.
 
-    Where no outcome was below 0, no end is: a new row of the same kind goes below it at most once in n + 1.
+    No end lies below the rows' `lower_bound`: a new row of the same kind goes below it at most once in n + 1.
     """
     y, value = rows.y.astype(np.float64), rows.response.astype(np.float64)
     if not len(y):
         return None
-    shape = AdaptiveInterval(coverage, kind, 0.0, 0.0, lower_bound=0.0 if (y >= 0).all() else None)
+    shape = AdaptiveInterval(coverage, kind, 0.0, 0.0, lower_bound=rows.lower_bound)
     if kind == "quantiles":
         if rows.quantiles is None:
             return None

@@ -425,17 +425,21 @@ def list_metrics(target: Target) -> tuple[Metric, ...]:
 
 
 def note_zero_labels(target: Target, y: Array) -> tuple[Target, tuple[str, ...]]:
-    """The target with what the zeros among its labels y (n,) mean, and that in words.
+    """The target with what its labels y (n,), all of the training's, say of zero, and that in words.
 
     Percentage errors are left out where a label is zero. Where none is below, and at least one in a hundred is zero, no answer is
     below zero either. Raises ColumnError where a percentage error was to decide.
     """
-    if not target.traits.is_regression or target.traits.has_log_link:
+    if not target.traits.is_regression:
+        return target, ()
+    # Of all labels, for those that some folds test may be of one side alone.
+    target = replace(target, lower_bound=0.0 if (y >= 0).all() else None)
+    if target.traits.has_log_link:
         return target, ()
     n_zeros = int((y == 0).sum())
     if not n_zeros:
         return target, ()
-    is_bounded = bool((y >= 0).all()) and n_zeros >= MIN_ZEROS * len(y)
+    is_bounded = target.lower_bound is not None and n_zeros >= MIN_ZEROS * len(y)
     where = f"{target.name} is 0 in {n_zeros:,} of {len(y):,} rows, where an error in percent of it is undefined"
     if target.metric in PERCENTAGE_METRICS:
         raise ColumnError(f"--metric {target.metric.name}: {where}; use {MEAN_ABSOLUTE_ERROR.name}, or leave these rows out.")

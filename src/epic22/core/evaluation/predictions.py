@@ -71,7 +71,7 @@ class OutOfFoldRows:
 
     @classmethod
     def from_fold_predictions(
-        cls, experiment: Experiment, predictions: tuple[FoldPredictions, ...], forward: bool, **own: Array
+        cls, experiment: Experiment, predictions: tuple[FoldPredictions, ...], forward: bool, **own: Any
     ) -> Self:
         """An evaluation's parts as one table, with the columns that are its `own`. Labels are known `plan.embargo` days after the
         cutoff."""
@@ -117,9 +117,11 @@ class OutOfFoldRows:
 @dataclass(frozen=True, kw_only=True)
 class OutOfFoldPredictions(OutOfFoldRows):
     """Out-of-fold responses: values or probabilities of the positive class (n,), or class probabilities (n, k); and the models'
-    own `quantiles` of the label (n, q), where they state any."""
+    own `quantiles` of the label (n, q), where they state any. No label lies below the `lower_bound`, also of rows that no fold
+    tested; None where one does."""
 
     response: Array
+    lower_bound: float | None
     quantiles: Array | None = None
 
     def __len__(self) -> int:
@@ -157,7 +159,7 @@ def collect_out_of_fold_predictions(experiment: Experiment, predictions: tuple[F
     at = experiment.examples.at[predictions[0].fold.test]
     single = len(predictions) == 1
     forward = experiment.plan.strategy == "walk_forward" or (single and bool(at.min() != at.max()))
-    own = {"response": response}
+    own: dict[str, Any] = {"response": response, "lower_bound": experiment.task.target.lower_bound}
     quantiles = [part.quantiles for part in predictions if part.quantiles is not None]
     if len(quantiles) == len(predictions):
         own["quantiles"] = np.concatenate(quantiles)
