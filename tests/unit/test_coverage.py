@@ -12,6 +12,7 @@ from epic22.core.data.folds import FoldPlan, SplitRequest
 from epic22.core.data.split import plan_folds
 from epic22.core.errors import ColumnError
 from epic22.core.evaluation.coverage import (
+    MAX_LEVELS,
     MONTH,
     Coverage,
     EvaluatedRows,
@@ -178,6 +179,14 @@ def test_protected_columns_and_named_columns_are_groups_and_missing_values_one_o
         "age": ["(missing)", "old", "young"],
         "maker": ["(missing)", "arden", "brook", "calder"],
     }
+
+
+def test_every_level_of_a_column_that_may_be_shown_has_its_name_beside_the_missing_ones() -> None:
+    levels = [None, *(f"level {i:02d}" for i in range(MAX_LEVELS))]
+    slices = pl.DataFrame({"age": [levels[i % len(levels)] for i in range(400)]})
+    check_groups(("age",), slices)
+    (table,) = (table for table in grouped((), slices).tables if table.by == "age")
+    assert [group.name for group in table.groups] == ["(missing)", *levels[1:]]
 
 
 @pytest.mark.parametrize(("column", "said"), [("nobody", "no such input"), ("load", "at most 20")])

@@ -249,10 +249,11 @@ def _assign_thirds(predictions: Array) -> Array:
 
 
 def _name_groups(values: Array) -> Array:
-    """Names of groups, (n,): a missing one is named so, and those beyond the most frequent are one."""
+    """Names of groups, (n,): a missing one is named so, and levels beyond the most frequent are one."""
     text = np.array([MISSING if v is None or v != v else str(v) for v in values], dtype=object)
-    names, count = np.unique(text, return_counts=True)
-    frequent = set(names[np.argsort(-count, kind="stable")[:MAX_LEVELS]])
+    # As in `check_groups`, what is missing is no level.
+    names, count = np.unique(text[text != MISSING], return_counts=True)
+    frequent = {MISSING, *names[np.argsort(-count, kind="stable")[:MAX_LEVELS]]}
     return np.array([name if name in frequent else OTHERS for name in text], dtype=object)
 
 
