@@ -17,15 +17,19 @@ from epic22.api.problems import Problem
 from epic22.api.requests import read_rows
 from epic22.core.artifact.bundle import Bundle, open_bundle
 from epic22.core.artifact.request_model import build_request_model
+from epic22.core.data.examples import Examples
+from epic22.core.data.feature_engineering import CategoryEncoding, FeatureRecipe
 from epic22.core.data.folds import Fold, SplitRequest
+from epic22.core.data.preprocess import Preprocessor
 from epic22.core.errors import ColumnError, RowError, UserError
+from epic22.core.evaluation.crossval import prepare_rows
 from epic22.core.models.base import FoldData
 from epic22.core.models.catalog import get_family
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.loss import Loss
 from epic22.core.models.offset import OffsetRegressor
 from epic22.core.selection.budget import Budget
-from epic22.core.task import Array, Target, Task
+from epic22.core.task import Array, Column, Target, Task
 from epic22.services.pipelines.rows import RowPipeline
 from epic22.services.train import train
 from epic22.services.tune import Tuning
@@ -58,8 +62,6 @@ def asked(folder: Path, loss: str = "poisson", exposure: str | None = "years", *
 def task(loss: Loss, offset: str | None = "years") -> Task:
     """A task over two numbers, the second the years."""
     from tests.toy import task as toy_task
-
-    from epic22.core.task import Column
 
     made = toy_task("regression", (Column("size", "float"), Column("years", "float")))
     target: Target = replace(made.target, loss=loss.name, power=loss.power, offset=offset)
@@ -214,3 +216,21 @@ def test_a_search_tries_only_families_that_can_add_an_exposure() -> None:
 
 def test_the_exposure_is_part_of_the_datas_version(tmp_path: Path) -> None:
     assert load_task_data(asked(tmp_path)).data_version.id != load_task_data(asked(tmp_path, exposure=None)).data_version.id
+
+
+def test_means_of_labels_stay_out_of_fold_beside_an_exposure_that_is_large_beside_its_spread() -> None:
+    n, rng = 300, np.random.default_rng(0)
+    days, streets = 365.2 + 1e-6 * rng.integers(0, 9, n), [f"street {i % 100}" for i in range(n)]
+    X = pl.DataFrame({"size": rng.normal(size=n), "days": days, "street": streets})
+    made = replace(
+        task(POISSON, "days"), columns=(Column("size", "float"), Column("days", "float"), Column("street", "category"))
+    )
+    y, at = rng.poisson(1.0, n).astype(float), np.full(n, np.datetime64(0, "us"))
+    part = Examples(X, y[:, None], np.arange(n).astype(str), at, "v0")
+    folds = [(np.flatnonzero(np.arange(n) % 3 != i), np.flatnonzero(np.arange(n) % 3 == i)) for i in range(3)]
+    recipe = FeatureRecipe(encodings=(CategoryEncoding("street", "target", 1),))
+    prepared = prepare_rows(made, part, recipe, folds)
+    _, honest = Preprocessor.fit_transform(made.input_columns, X, y, folds, recipe=recipe)
+    np.testing.assert_array_equal(prepared.X[:, 3], honest[:, 3])
+    np.testing.assert_array_equal(prepared.X[:, 1], days.astype(np.float32))
+    np.testing.assert_array_equal(prepared.preprocessor.transform(X)[:, :3], prepared.X[:, :3])

@@ -95,3 +95,21 @@ def test_a_rare_class_of_whole_numbers_may_be_a_value_to_predict() -> None:
         plan_folds(examples, "multiclass", SplitRequest(classes=("0", "1", "2")))
     with pytest.raises(SplitError, match=r"ask for fewer --folds\."):
         plan_folds(examples, "multiclass", SplitRequest(classes=("a", "b", "c")))
+
+
+def test_a_class_that_is_never_the_commonest_of_its_group_is_refused_under_no_seed() -> None:
+    groups, rng = np.repeat(np.arange(40), 10), np.random.default_rng(0)
+    y = np.where(groups % 2 == 0, 0.0, 1.0)
+    y[[5, 105, 205]] = 2.0
+    examples = make_examples(groups, y, rng)
+    for seed in range(200):
+        plan = plan_folds(examples, "multiclass", SplitRequest(classes=("a", "b", "c"), seed=seed))
+        assert all(len(np.unique(y[fold.train])) == 3 for fold in plan.folds)
+
+
+def test_a_class_of_one_group_alone_is_refused_with_how_many_groups_it_has() -> None:
+    groups, rng = np.repeat(np.arange(40), 10), np.random.default_rng(0)
+    y = np.where(groups % 2 == 0, 0.0, 1.0)
+    y[5] = 2.0
+    with pytest.raises(SplitError, match="class 'c' occurs in only 1 of 40 groups"):
+        plan_folds(make_examples(groups, y, rng), "multiclass", SplitRequest(classes=("a", "b", "c")))

@@ -277,10 +277,14 @@ def _plan_by_group(examples: Examples, kind: Kind, request: SplitRequest, groups
     count = int(groups.max()) + 1
     if count < 2:
         raise SplitError("all rows are of one group, so nothing can be tested on another; name another --group.")
-    strata = compute_group_strata(KINDS[kind].get_outcomes(examples.y), groups, kind)
+    y = KINDS[kind].get_outcomes(examples.y)
+    strata = compute_group_strata(y, groups, kind)
     n_fewest = int(np.bincount(strata).min())
-    if n_fewest < 2:
-        y = KINDS[kind].get_outcomes(examples.y)
+    folds = _assign_groups(strata, min(request.n_folds, n_fewest), groups, request.seed)
+    trainable = np.ones(len(examples), dtype=bool) if examples.trainable is None else examples.trainable
+    # A class that fills no group may have all of its groups in one test part.
+    lacks_class = not all(holds_all_classes(y[fold.train[trainable[fold.train]]], y, kind) for fold in folds)
+    if n_fewest < 2 or (KINDS[kind].is_classification and lacks_class):
         strata, n_groups = _stratify_by_rarest_class(y, groups)
         n_fewest = int(n_groups.min())
         if n_fewest < 2:
@@ -289,9 +293,13 @@ def _plan_by_group(examples: Examples, kind: Kind, request: SplitRequest, groups
                 f"{name} occurs in only {n_fewest} of {count} groups, so either training or test would lack it; "
                 "bring more groups of that class, give its rows another class, or use --test FILE."
             )
-    n = min(request.n_folds, n_fewest)
-    fold_numbers = assign_folds(strata, n, np.random.default_rng(request.seed))[groups]
-    return FoldPlan("by_group", _build_folds(fold_numbers, n, 0), 1, request.embargo, why, clusters=groups)
+        folds = _assign_groups(strata, min(request.n_folds, n_fewest), groups, request.seed)
+    return FoldPlan("by_group", folds, 1, request.embargo, why, clusters=groups)
+
+
+def _assign_groups(strata: Array, n: int, groups: Array, seed: int) -> tuple[Fold, ...]:
+    """The folds of groups that are dealt within their strata, (groups,)."""
+    return _build_folds(assign_folds(strata, n, np.random.default_rng(seed))[groups], n, 0)
 
 
 def compute_group_strata(y: Array, groups: Array, kind: Kind) -> Array:

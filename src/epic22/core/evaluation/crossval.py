@@ -120,7 +120,9 @@ def prepare_rows(
     if task.target.offset in preprocessor.centers:
         # An exposure's logarithm is added to the score, so it stays as it is.
         preprocessor = replace(preprocessor, centers={n: c for n, c in preprocessor.centers.items() if n != task.target.offset})
-        X = preprocessor.transform(part.X)
+        # That column alone: of the others some are means of labels, which the training rows have out of fold.
+        places = [place for place, column in enumerate(preprocessor.outputs) if column.name == task.target.offset]
+        X[:, places] = preprocessor.transform(part.X)[:, places]
     return PreparedRows(preprocessor, X, replace(task, columns=preprocessor.outputs))
 
 
