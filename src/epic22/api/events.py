@@ -15,7 +15,7 @@ from epic22.api.bodies import read_body, refuse_other_types
 from epic22.api.problems import Problem, build_pointer
 from epic22.core.errors import EventError, QueueFullError, StorageError, UnavailableError
 from epic22.core.ports import EventQueue
-from epic22.core.tables.events import TABLES, build_event
+from epic22.core.tables.events import TABLES, build_event, read_json
 
 EVENTS_PATH = "/v1/events/{table}"
 MAX_EVENTS = 1_000
@@ -70,9 +70,9 @@ def read_events(table: str, content: bytes) -> Sequence[bytes]:
     Raises Problem 400 for what is no JSON, 422 for what is no list of events of that table, with a JSON pointer each.
     """
     try:
-        body = orjson.loads(content)
-    except orjson.JSONDecodeError as error:
-        raise Problem(400, f"The body is not JSON: {error.msg}; {BODY_HINT}.") from None
+        body = read_json(content)
+    except EventError as error:
+        raise Problem(400, f"The body is {error}; {BODY_HINT}.") from None
     if not isinstance(body, Mapping) or body.keys() != {"events"} or not isinstance(body["events"], list):
         raise Problem(422, f'The body is no object with a list of "events" alone; {BODY_HINT}.', [("/events", "must be a list")])
     events = body["events"]

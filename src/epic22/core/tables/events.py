@@ -5,9 +5,12 @@ the row does not state in `known_at` is the moment of its arrival.
 """
 
 import difflib
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -26,6 +29,8 @@ MAX_ID_LENGTH = 200
 MAX_TEXT_SHOWN = 1_000
 """So many characters of an event that is set apart are stored: enough to know it by, however long it was."""
 ENVELOPE = frozenset(("id", "table", "row"))
+LONG_NUMBER = re.compile(rb"[0-9.]{17}")
+"""What a number has in it that 64 bits may not hold to its last digit."""
 CLOCK_TOLERANCE = timedelta(minutes=5)
 """So far the clock of a sender may be ahead of ours."""
 LOCAL_TIME_AHEAD = timedelta(hours=14)
@@ -76,11 +81,35 @@ def read_event(content: bytes, table: str | None = None) -> Event:
     """
     if len(content) > MAX_EVENT_BYTES:
         raise EventError(f"the event has more than {MAX_EVENT_BYTES:,} bytes, which is as many as are read")
+    return build_event(read_json(content), table)
+
+
+def read_json(content: bytes) -> Any:
+    """The value of a JSON text; a number that 64 bits do not hold to its last digit is the text of its digits. Raises EventError.
+
+    >>> read_json(b"[12345678901234567890123, 1234567890123456.78, 5e4, 7]")
+    ['12345678901234567890123', '1234567890123456.78', 50000.0, 7]
+    """
     try:
         value = orjson.loads(content)
+        if LONG_NUMBER.search(content) is None:
+            return value
+        return json.loads(content, parse_int=_read_integer, parse_float=_read_fraction)
     except orjson.JSONDecodeError as error:
         raise EventError(f"not JSON: {error.msg}") from None
-    return build_event(value, table)
+    except RecursionError:
+        raise EventError("not JSON: nested too deeply") from None
+
+
+def _read_integer(digits: str) -> int | str:
+    """A whole number, where 64 bits hold it."""
+    return int(digits) if len(digits) <= len(str(1 << 64)) and -(1 << 63) <= int(digits) < 1 << 64 else digits
+
+
+def _read_fraction(digits: str) -> float | str:
+    """A number, where it is written back with the same digits."""
+    value = float(digits)
+    return value if Decimal(repr(value)) == Decimal(digits) else digits
 
 
 def build_event(value: object, table: str | None = None) -> Event:
