@@ -9,13 +9,11 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import Protocol
 
-import orjson
 import polars as pl
 
 from epic22.adapters.file_store import FileStore
 from epic22.adapters.prediction_log import ReceiptStore
-from epic22.core.tables.canonical import get_canonical_table
-from epic22.core.tables.erasure import TenantIdentity
+from epic22.core.tables.erasure import TenantIdentity, is_statement_of
 
 CACHES = ("cache", "http", "errors", "scratch", "studies")
 """Folders of the home whose files are made again where they are missed: one that names the person goes."""
@@ -77,14 +75,7 @@ class EventPlace:
 
 def _is_event_about(person: TenantIdentity, content: bytes) -> bool:
     """Whether an event names the person, or a row that is the person's."""
-    if person.has_name_in_bytes(content):
-        return True
-    try:
-        row = orjson.loads(content)["row"]
-        owned = {get_canonical_table(table).key[0]: keys for table, keys in person.keys.items()}
-        return any(row.get(column) == person.tenant or row.get(column) in keys for column, keys in owned.items())
-    except (orjson.JSONDecodeError, TypeError, KeyError, AttributeError):
-        return False
+    return is_statement_of(content.decode("utf-8", "replace"), person)
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,21 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import polars as pl
 
+from epic22.core.errors import EventError
 from epic22.core.tables.canonical import CANONICAL, TENANTS, CanonicalTable, Reference
+from epic22.core.tables.events import read_json
 from epic22.core.task import Column
 
 REDACTED = "[erased]"
 """What stands where the id stood."""
 MIN_SEARCHABLE_LETTERS = 4
+CELL = re.compile(r'"(?P<column>\w+)"\s*:\s*(?P<value>"(?:[^"\\]|\\.)*"|[^\s,{}\[\]"]+)')
+"""A name and its value in a JSON text, which may be cut."""
 
 
 @dataclass(frozen=True)
@@ -189,25 +193,70 @@ def _redact_cell(text: str | None, person: TenantIdentity, is_optional: bool) ->
 def match_broken_rows(frame: pl.DataFrame, person: TenantIdentity) -> list[bool]:
     """Which rows of a quarantine [table, file, line, reason, row] are the person's, or name the person."""
     owned = list_owned_tables()
-    columns = {name: (*references, *_own_key(name)) for name, references in owned.items()}
-    matches = []
-    for table, reason, row in frame.select("table", "reason", "row").iter_rows():
-        is_named = person.has_name_in(row or "") or person.has_name_in(reason or "")
-        matches.append(is_named or (table in owned and _is_broken_row_of(row or "", columns[table], person)))
-    return matches
+    return [
+        is_statement_of(row or "", person)
+        or person.has_name_in(reason or "")
+        or (table in owned and _is_line_of(row or "", person))
+        for table, reason, row in frame.select("table", "reason", "row").iter_rows()
+    ]
 
 
-def _own_key(table: str) -> tuple[Reference, ...]:
-    """The key of a table's own rows, as if they referred to themselves."""
-    key = next(one.key for one in CANONICAL if one.name == table)
-    return (Reference(key[0], table),) if len(key) == 1 else ()
+def is_statement_of(text: str, person: TenantIdentity) -> bool:
+    """Whether a row as JSON, or an event that states one, whole or cut, names the person or is of a row that is the person's.
 
+    An id is compared as it would be stored: a number by its digits, a text without the blanks around it.
 
-def _is_broken_row_of(row: str, references: tuple[Reference, ...], person: TenantIdentity) -> bool:
+    >>> person = TenantIdentity("1234", {"leases": frozenset({"L1"})})
+    >>> [is_statement_of(text, person) for text in ('{"row": {"tenant_id": 1234}}', '{"lease_id": "L1 "}', '{"lease_id": 1234}')]
+    [True, True, False]
+    """
     keys = {TENANTS.name: frozenset({person.tenant}), **person.keys}
+    tables = _list_key_columns()
+    cells = _read_cells(text)
+    return (
+        person.has_name_in(text)
+        or any(isinstance(value, str) and person.has_name_in(value) for _, value in cells)
+        or any(str(value).strip() in keys.get(tables[column], ()) for column, value in cells if column in tables)
+    )
+
+
+@cache
+def _list_key_columns() -> dict[str, str]:
+    """The columns that say whose a row is, each with the table whose key it is; a row a tenant is the tenant's."""
+    columns: dict[str, str] = {}
+    for name in list_owned_tables():
+        key = next(one.key for one in CANONICAL if one.name == name)
+        if len(key) == 1:
+            columns.setdefault(key[0], name)
+    return columns
+
+
+def _read_cells(text: str) -> list[tuple[str, Any]]:
+    """The names and values of a JSON text, however deep; of what is no whole JSON those that can be read."""
     try:
-        cells = dict(json.loads(row))
-    except (ValueError, TypeError):
-        # A line that was no row: whose it is can only be told by one of its fields being the id.
-        return person.tenant in (field.strip() for field in re.split(r"[,;\t|\"'\r\n]", row))
-    return any(str(cells.get(one.column) or "").strip() in keys.get(one.table, ()) for one in references)
+        rest = [read_json(text.encode("utf-8", "replace"))]
+    except EventError:
+        return [(match["column"], _read_cell(match["value"])) for match in CELL.finditer(text)]
+    cells: list[tuple[str, Any]] = []
+    while rest:
+        value = rest.pop()
+        if isinstance(value, Mapping):
+            cells += value.items()
+            rest += value.values()
+        elif isinstance(value, list):
+            rest += value
+    return cells
+
+
+def _read_cell(text: str) -> Any:
+    try:
+        return read_json(text.encode("utf-8", "replace"))
+    except EventError:
+        return text.strip('"')
+
+
+def _is_line_of(line: str, person: TenantIdentity) -> bool:
+    """Whether what is no JSON is the person's: that can only be told by one of its fields being the id."""
+    if line.lstrip().startswith("{"):
+        return False
+    return person.tenant in (field.strip() for field in re.split(r"[,;\t|\"'\r\n]", line))
