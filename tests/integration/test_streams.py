@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from tests.erasures import list_contents, list_naming
 from tests.event_streams import build_reading, fill_home, read_readings, write_events
@@ -129,6 +130,43 @@ def test_an_event_counts_once_after_versions_of_files_and_a_restored_one(lake: L
     lake.restore(2, "tester")
     assert ingest_events(arrive(build_reading(1), start=NOW + 10), lake, REQUEST).repeated == 1
     assert read_readings(lake).height == 1
+
+
+def test_an_event_whose_row_a_restore_removed_is_taken_in_again_and_one_whose_row_is_there_counts_once(
+    lake: Lake, tmp_path: Path
+) -> None:
+    before = lake.resolve_version().number
+    for n in range(3):
+        ingest_events(arrive(build_reading(n), start=NOW + n), lake, REQUEST)
+    lake.restore(before + 1, "tester")
+    again = ingest_events(arrive(build_reading(0), build_reading(1), start=NOW + 10), lake, REQUEST)
+    assert (again.stored, again.repeated) == (1, 1)
+    # What a restore passed over counts where that version is restored itself, also in a copy of the store.
+    copy_lake(lake, Lake(tmp_path / "copy"))
+    for other in (lake, Lake(tmp_path / "copy")):
+        other.restore(before + 3, "tester")
+        result = ingest_events(arrive(*(build_reading(n) for n in range(4)), start=NOW + 20), other, REQUEST)
+        assert (result.stored, result.repeated) == (1, 3)
+        assert read_readings(other)["value"].sort().to_list() == [0, 1, 2, 3]
+        other.restore(before, "tester")
+        assert ingest_events(arrive(build_reading(3), start=NOW + 30), other, REQUEST).stored == 1
+        assert ingest_events(arrive(build_reading(3), start=NOW + 40), Lake(other.root), REQUEST).repeated == 1
+
+
+def test_a_restore_that_never_came_to_be_changes_nothing_of_what_is_remembered(lake: Lake) -> None:
+    ingest_events(arrive(build_reading(1)), lake, REQUEST)
+    with pytest.raises(OSError, match="no disk"):
+        Lake(lake.root, FailingVersions(lake.root)).restore(1, "tester")
+    assert ingest_events(arrive(build_reading(1), build_reading(2), start=NOW + 10), Lake(lake.root), REQUEST).repeated == 1
+    assert ingest_events(arrive(build_reading(1), start=NOW + 20), Lake(lake.root), REQUEST).repeated == 1
+
+
+def test_events_of_a_version_whose_file_does_not_say_it_stay_remembered(lake: Lake) -> None:
+    ingest_events(arrive(build_reading(1)), lake, REQUEST)
+    (path,) = (lake.root / "events").rglob("*.parquet")
+    pl.read_parquet(path).drop("version").write_parquet(path)
+    assert ingest_events(arrive(build_reading(1), build_reading(2), start=NOW + 10), Lake(lake.root), REQUEST).repeated == 1
+    assert ingest_events(arrive(build_reading(1), build_reading(2), start=NOW + 20), Lake(lake.root), REQUEST).repeated == 2
 
 
 @pytest.mark.slow

@@ -122,12 +122,13 @@ class Lake:
                 transaction.clean()
 
     def restore(self, number: int, who: str) -> LakeVersion:
-        """A new version with the content of an older one; the history stays. Raises LakeError."""
+        """A new version with the content of an older one, and its memory of events; the history stays. Raises LakeError."""
         target = self.version(number)
         with self.begin_transaction():
             now = self.latest()
             assert now is not None
             tables = {name: replace(table_version, added=0) for name, table_version in target.tables.items()}
+            self._event_files.note_restore(now.number + 1, number)
             return self._publish(
                 replace(
                     target,
