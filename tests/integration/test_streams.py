@@ -42,6 +42,7 @@ from epic22.services.events import EventRequest, EventResult, ingest_events
 
 NOW = count_microseconds(datetime(2026, 10, 1))
 REQUEST = EventRequest("tester", "stream")
+READ_AT = "2026-09-01T00:05:00"
 
 
 @pytest.fixture(scope="module")
@@ -627,3 +628,23 @@ def test_events_of_one_millisecond_are_known_one_after_the_other(redis: RedisPro
     moments = [event.arrived for event in open_stream(redis, "moment").read(3, 0)]
     assert moments == [1_700_000_000_000_000 + n for n in range(3)]
     assert datetime.fromtimestamp(moments[0] / 1e6, UTC).year == 2023
+
+
+@pytest.mark.parametrize("first", ["1700000000000000000-0", "1700000000000000-0", "1700000000-0", "1-1", "99999999999999999-0"])
+def test_an_entry_whose_id_is_no_moment_is_known_when_it_is_read_and_holds_up_no_other(
+    redis: RedisProcess, lake: Lake, first: str
+) -> None:
+    client = RedisServer(redis.url).client
+    event, later, *_ = write_events([build_reading(1), build_reading(2, equipment_id="E1", measured_at=READ_AT)])
+    client.xadd("numbered", {"event": event}, id=first)
+    client.xadd("numbered", {"event": later}, id=f"{int(first.partition('-')[0])}-9")
+    start = datetime.now(UTC).replace(tzinfo=None)
+    # What another start had been given and could not store is given first.
+    open_stream(redis, "numbered").read(1, 0)
+    stream = open_stream(redis, "numbered")
+    assert 0 <= stream.measure_lag().seconds < 60
+    stored = [report.result.stored for report in consume(stream, lake) if isinstance(report, BatchStored)]
+    assert sum(stored) == 2
+    moments = read_readings(lake)["known_at"].sort().to_list()
+    assert start <= moments[0] < moments[1] <= datetime.now(UTC).replace(tzinfo=None)
+    assert open_stream(redis, "numbered").measure_lag().events == 0

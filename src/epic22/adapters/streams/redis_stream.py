@@ -1,18 +1,19 @@
 """Events in a Redis stream, read by a consumer group: what was given out and not acknowledged is given out again.
 
 An entry has the field `event` with the JSON of an event, and may have `table`. Its id is the moment of its arrival by the clock
-of the server. Redis 6.2 or newer.
+of the server; an entry whose id can be no such moment, as a sender may choose it, came when it is read. Redis 6.2 or newer.
 """
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from epic22.adapters.redis.server import ANSWER_SECONDS, RedisServer
 from epic22.core.errors import QueueFullError, SourceError
 from epic22.core.ports import Lag
-from epic22.core.tables.events import MAX_READ_BYTES, ArrivedEvent, cut_content
+from epic22.core.tables.events import CLOCK_TOLERANCE, MAX_READ_BYTES, ArrivedEvent, count_microseconds, cut_content
 
 STREAM, GROUP = "epic22:events", "epic22"
 """The stream in which the API lays events down, and the group that takes them from it."""
@@ -25,6 +26,9 @@ CLAIM_SECONDS = 30.0
 """So often is looked for such entries."""
 MAX_COUNTED = 10_000
 """So many waiting entries are counted, or of large ones fewer, where the server, older than Redis 7, does not count them."""
+FIRST_MOMENT = count_microseconds(datetime(2018, 1, 1))
+"""Redis has streams since then: an id that lies before is a number of the sender's own."""
+TOLERANCE = CLOCK_TOLERANCE // timedelta(microseconds=1)
 EVENT, TABLE = b"event", b"table"
 StreamEntry = tuple[bytes, Mapping[bytes, bytes] | None]
 """The id of an entry, and its fields; None where it was trimmed."""
@@ -51,6 +55,7 @@ class RedisStream:
         self._from: str | bytes = "0"
         self._claimed_at = time.monotonic()
         self._n_at_once = min(FIRST_ENTRIES, ENTRIES_AT_ONCE)
+        self._last_moment = 0
 
     @property
     def name(self) -> str:
@@ -145,7 +150,15 @@ class RedisStream:
         if gone:
             with self._server.translate_faults():
                 self._server.client.xack(self._stream, self._group, *gone)
-        return [_convert_entry(name, fields) for name, fields in entries if fields is not None]
+        return [_convert_entry(name, fields, self._date_entry(name)) for name, fields in entries if fields is not None]
+
+    def _date_entry(self, name: bytes) -> int:
+        """When an entry came: by its id, else now, one after the other."""
+        now = time.time_ns() // 1000
+        moment = _read_moment(name, now)
+        if moment is None:
+            moment = self._last_moment = max(self._last_moment + 1, now)
+        return moment
 
     def acknowledge(self, events: Sequence[ArrivedEvent]) -> None:
         """Acknowledge the entries, and remove them where nobody else reads them."""
@@ -168,8 +181,10 @@ class RedisStream:
             pending = client.xpending(self._stream, self._group)
             unread = self._measure_unread(group["last-delivered-id"], group.get("lag"))
             seconds, microseconds = client.time()
-        oldest = [_read_moment(name) for name in (pending["min"], unread.first) if name is not None]
         now = int(seconds) * 1_000_000 + int(microseconds)
+        moments = [_read_moment(name, now) for name in (pending["min"], unread.first) if name is not None]
+        # How long an entry waits whose id is no moment nobody knows.
+        oldest = [moment for moment in moments if moment is not None]
         n_waiting = unread.number + int(pending["pending"])
         return Lag(n_waiting, max(0.0, (now - min(oldest, default=now)) / 1e6), unread.is_bound)
 
@@ -243,18 +258,20 @@ class RedisEventQueue:
             after = b"(" + entries[-1][0]
 
 
-def _convert_entry(name: bytes, fields: Mapping[bytes, bytes]) -> ArrivedEvent:
+def _convert_entry(name: bytes, fields: Mapping[bytes, bytes], arrived: int) -> ArrivedEvent:
     table = fields.get(TABLE)
     # Without the field `event` nothing can be read of it: the reason for the quarantine is that of an empty text.
     content = cut_content(fields.get(EVENT, b""))
-    return ArrivedEvent(content, _read_moment(name), name.decode(), None if table is None else table.decode("utf-8", "replace"))
+    return ArrivedEvent(content, arrived, name.decode(), None if table is None else table.decode("utf-8", "replace"))
 
 
-def _read_moment(name: bytes) -> int:
-    """When an entry came, in microseconds: those of one millisecond one after the other, as their order is.
+def _read_moment(name: bytes, now: int) -> int | None:
+    """When an entry came, in microseconds: those of one millisecond one after the other, as their order is; None for an id that
+    can be no such moment.
 
-    >>> _read_moment(b"1700000000000-7")
-    1700000000000007
+    >>> [_read_moment(name, 1800000000000000) for name in (b"1700000000000-7", b"1-1", b"1700000000000000000-0")]
+    [1700000000000007, None, None]
     """
     milliseconds, _, sequence = name.partition(b"-")
-    return int(milliseconds) * 1000 + min(int(sequence or 0), 999)
+    moment = int(milliseconds) * 1000 + min(int(sequence or 0), 999)
+    return moment if FIRST_MOMENT <= moment <= now + TOLERANCE else None
