@@ -12,7 +12,7 @@ from epic22.adapters.metadata.database import Database
 from epic22.adapters.metadata.fence import AttemptFence
 from epic22.adapters.metadata.jobs import JobTable
 from epic22.adapters.metadata.schedules import ScheduleTable
-from epic22.adapters.metadata.schema import JOBS, WORKERS
+from epic22.adapters.metadata.schema import JOBS, SCHEDULES, WORKERS
 from epic22.adapters.metadata.sessions import name_attempt_session, name_worker_session
 from epic22.adapters.metadata.workers import WorkerTable
 from epic22.core.errors import AttemptError, StorageError, UnknownTaskError, UserError
@@ -147,19 +147,46 @@ def test_a_job_that_is_done_is_not_tried_again_and_one_that_there_is_not_is_said
         jobs.get(99)
 
 
+def refuse(schedule: Schedule, error: UserError) -> None:
+    """No schedule is at fault here."""
+    raise AssertionError(f"{schedule.name}: {error}")
+
+
+def test_a_row_that_cannot_be_read_or_fired_here_keeps_no_other_from_being_listed_and_submitted(
+    jobs: JobTable, database: Database
+) -> None:
+    """A zone that this machine lacks, or a verb of a later version, ended every worker, and again at every start."""
+    schedules, moment = ScheduleTable(database), datetime(2026, 1, 5, 12, tzinfo=UTC)
+    for name in ("good", "late", "mars"):
+        schedules.add_schedule(Schedule(name, "0 3 * * *", "UTC", REQUEST, moment))
+    with database.write() as connection:
+        connection.execute(update(SCHEDULES).where(SCHEDULES.c.name == "mars").values(zone="Mars/X"))
+        later = REQUEST.to_json().replace('"train"', '"dream"')
+        connection.execute(update(SCHEDULES).where(SCHEDULES.c.name == "late").values(request=later))
+    faults: dict[str, str] = {}
+    ((schedule, _),) = submit_due(schedules, moment, lambda one, error: faults.update({one.name: str(error)}))
+    assert schedule.name == "good"
+    assert faults.keys() == {"late", "mars"}
+    assert "a job is to run 'dream'" in faults["late"]
+    broken = jobs.add(REQUEST)
+    with database.write() as connection:
+        connection.execute(update(JOBS).where(JOBS.c.id == broken.id).values(request="{"))
+    assert [str(job.request) for job in jobs.list_jobs() if job.id == broken.id] == ["unreadable"]
+
+
 def test_missed_runs_of_a_schedule_are_caught_up_once(jobs: JobTable, database: Database) -> None:
     schedules, moment = ScheduleTable(database), datetime(2026, 1, 5, 12, tzinfo=UTC)
     begin = compute_next_time("0 3 * * *", "Europe/Berlin", moment)
     schedules.add_schedule(Schedule("nightly", "0 3 * * *", "Europe/Berlin", REQUEST, begin))
-    assert submit_due(schedules, begin - timedelta(seconds=1)) == []
+    assert submit_due(schedules, begin - timedelta(seconds=1), refuse) == []
     (stale,) = schedules.list_schedules()
     later = begin + timedelta(days=30)
-    ((schedule, number),) = submit_due(schedules, later)
+    ((schedule, number),) = submit_due(schedules, later, refuse)
     assert (schedule.name, jobs.get(number).schedule) == ("nightly", "nightly")
     assert schedules.submit_due(stale, later) is None, "another worker did so"
     (again,) = schedules.list_schedules()
     assert again.next_at == begin + timedelta(days=31)
-    assert submit_due(schedules, later) == []
+    assert submit_due(schedules, later, refuse) == []
     with pytest.raises(UserError, match="there is a schedule"):
         schedules.add_schedule(again)
     schedules.remove_schedule("nightly")

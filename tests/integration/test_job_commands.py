@@ -6,14 +6,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 from tests.shell import Shell
 from tests.small_tables import small_tables
 
 from epic22.adapters.metadata.database import Database
 from epic22.adapters.metadata.job_events import JobEventTable
 from epic22.adapters.metadata.jobs import JobTable
-from epic22.adapters.metadata.schema import JOB_VERSIONS
+from epic22.adapters.metadata.schema import JOB_VERSIONS, JOBS
 from epic22.adapters.model_store import ModelStore
 from epic22.bootstrap import assemble, find_due, load_retraining_plan
 from epic22.bootstrap.jobs_database import open_jobs_database
@@ -159,6 +159,8 @@ MISTAKES = [
     (("submit", "ingest"), "nothing to ingest"),
     (("submit", "ingest", ".", "--follow"), "never ends"),
     (("submit", "ingest", "--source", "postgresql://me:secret@host/erp"), "env:NAME"),
+    (("submit", "ingest", "--source", "postgresql://host/erp?user=me&password=secret", "--mapping", "platform-a"), "env:NAME"),
+    (("submit", "ingest", "--source", "mysql://me:se/cret@host/erp", "--mapping", "platform-a"), "env:NAME"),
     (("submit", "predict", "nope", "--portfolio"), "no feature 'nope'; there are predictive_maintenance"),
     (("submit", "predict", "tenant_churn", "--at", "2024-06-01"), "--at goes with --portfolio"),
     (("submit", "predict", "tenant_churn", "--portfolio", "--at", "soon"), "--at"),
@@ -265,6 +267,25 @@ def test_a_worker_ingests_what_was_submitted_and_ends_when_no_job_is_left(shell:
     assert shell.json("data", "log")
     assert "Data version 1" in shell("jobs", "logs", "1")[1]
     assert json.loads(json.dumps(shell.json("jobs", "show", "2")))["attempts"][0]["outcome"].startswith("no data version")
+
+
+def test_a_job_of_an_unknown_verb_is_dead_with_the_reason_and_the_next_one_runs(shell: Shell, jobs: JobTable) -> None:
+    planted = jobs.add(JobRequest("train", ("tenant_churn", "--data", "99"), shell.folder, 1))
+    request = planted.request.to_json().replace('"train"', '"serve"')
+    with jobs.database.write() as connection:
+        connection.execute(update(JOBS).where(JOBS.c.id == planted.id).values(request=request))
+    shell("submit", "train", "tenant_churn", "--data", "98")
+    code, out, err = shell("work", "--until-idle")
+    assert code == 0, err
+    assert "job 1: dead: a job is to run 'serve'; give one of train" in out
+    assert "job 2: dead: no data version" in out
+
+
+def test_a_training_that_waits_is_seen_by_a_trigger_whatever_its_options(shell: Shell, jobs: JobTable) -> None:
+    plan(shell, "[--trials, 5]")
+    shell("submit", "train", "--trials", "5", "tenant_churn")
+    shell("retrain")
+    assert len(jobs.list_jobs()) == 1
 
 
 def test_a_worker_whose_database_is_away_at_the_start_says_so_in_one_sentence(shell: Shell) -> None:

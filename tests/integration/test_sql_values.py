@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import psycopg
@@ -130,6 +131,30 @@ def test_values_of_sqlite_come_as_text_and_bytes_are_refused_by_name(tmp_path: P
         assert read[0].rows() == [("1", "0.1"), ("x%s", "1e+300")]
         with pytest.raises(ColumnError, match="column c holds bytes"):
             list(session.read_batches(RowQuery("SELECT * FROM v", names), HOUR, sha256()))
+
+
+@pytest.mark.parametrize(
+    ("values", "low", "expected"),
+    [
+        (["98", "99", "100", "abc", None], 99, ["99", "100", "abc", None]),
+        ([98, 99, 100, None], 99, ["99", "100", None]),
+        (["2024-03-01 10:00:00", "2024-03-02 10:00:00"], datetime(2024, 3, 2), ["2024-03-02 10:00:00"]),
+        (["2024-03-01 10:00:00+0000", "2024-3-9"], datetime(2024, 3, 2), ["2024-03-01 10:00:00+0000", "2024-3-9"]),
+    ],
+)
+def test_rows_from_a_position_on_are_those_whose_values_reach_it_or_cannot_be_compared(
+    values: list[Any], low: Any, expected: list[str | None], tmp_path: Path
+) -> None:
+    """SQLite compared text with text, '100' before '99', and passed by what it reads no day from."""
+    path, kind = tmp_path / "erp.db", "INTEGER" if isinstance(values[0], int) else "TEXT"
+    with closing(sqlite3.connect(path)) as file, file:
+        file.execute(f"CREATE TABLE v (at {kind})")
+        file.executemany("INSERT INTO v VALUES (?)", [(value,) for value in values])
+    query = RowQuery("SELECT * FROM v", ("at",), watermark="at", low=low)
+    with sql_cursor.connect(SourceAddress(f"sqlite:///{path}")) as session:
+        read = pl.concat(session.read_batches(query, HOUR, sha256()))
+    assert set(expected) <= set(read["at"].to_list())
+    assert "98" not in read["at"].to_list()
 
 
 def test_other_drivers_values_become_the_text_of_a_file() -> None:

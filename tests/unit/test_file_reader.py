@@ -39,6 +39,37 @@ def test_a_line_of_another_width_is_marked_and_the_rest_is_read(tmp_path: Path, 
     assert read.select(LINE_COLUMN, "a", "b").rows()[1:] == [(3, "2", "two\nlines"), (6, "3", "z")]
 
 
+def test_a_line_that_is_too_short_is_marked_however_large_the_file_is(tmp_path: Path, way: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text('a,b,c\n1,x,\n2,"y,\nz",7\n3,"u,v"\n4,,\n')
+    read = rows(path)
+    assert read.filter(pl.col(BROKEN_COLUMN).is_not_null()).select(LINE_COLUMN, BROKEN_COLUMN).rows() == [
+        (5, "2 fields where the header has 3")
+    ]
+    assert read.filter(pl.col(BROKEN_COLUMN).is_null()).select("a", "b").rows()[:2] == [("1", "x"), ("2", "y,\nz")]
+
+
+@pytest.mark.parametrize(
+    ("header", "says"), [("a,a,b", "two columns of the name 'a'"), ("a,#line,b", "a column of the name '#line'")]
+)
+def test_names_that_stand_for_two_things_are_refused_however_large_the_file_is(
+    tmp_path: Path, way: str, header: str, says: str
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(f"{header}\n1,2,3\n")
+    with pytest.raises(FileError, match=says):
+        rows(path)
+
+
+def test_a_line_of_json_that_is_half_a_character_or_nested_too_deeply_is_marked(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"a": "x"}\n{"a": "\\ud800"}\n' + "[" * 100_000 + "\n")
+    assert [one is None for one in rows(path)[BROKEN_COLUMN]] == [True, False, False]
+    (tmp_path / "t.json").write_text("[" * 100_000)
+    with pytest.raises(FileError, match="not JSON"):
+        rows(tmp_path / "t.json")
+
+
 @pytest.mark.slow
 def test_a_long_file_with_a_ragged_line_far_down_is_read_once_and_whole(tmp_path: Path, way: str) -> None:
     path = tmp_path / "t.csv"

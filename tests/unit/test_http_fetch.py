@@ -179,6 +179,15 @@ class TestPages:
             pages = Pagination("cursor", "after", "$.next.cursor")
             assert values_of(fetch(origin_at(server, pages=pages), tmp_path, manual)) == [[1], [2], [3]]
 
+    def test_a_page_without_rows_that_names_the_next_one_is_not_the_last(self, tmp_path: Path, manual: ManualClock) -> None:
+        def answer(number: int, asked: Asked) -> Reply:
+            page = [] if number == 2 else [{"value": number}]
+            return Reply(json.dumps({"rows": page, "next": number + 1 if number < 3 else None}).encode())
+
+        with serve_rows(answer) as server:
+            pages = Pagination("cursor", "after", "$.next")
+            assert values_of(fetch(origin_at(server, pages=pages), tmp_path, manual)) == [[1], [3]]
+
     def test_a_link_is_followed_in_the_header_or_in_the_body(self, tmp_path: Path, manual: ManualClock) -> None:
         def in_header(number: int, asked: Asked) -> Reply:
             return Reply(rows(number), headers={"Link": f'</rows?p={number}>; rel="next"'} if number < 3 else {})

@@ -40,8 +40,8 @@ def test_equal_requests_are_equal_texts_and_come_back_as_they_were() -> None:
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", REQUEST.to_json().replace('"train"', '"serve"'), '{"verb": "train"}'])
 def test_a_text_that_is_no_request_of_ours_is_refused(text: str) -> None:
-    with pytest.raises(UserError):
-        JobRequest.from_json(text)
+    with pytest.raises(UserError, match=r"submit it again|give one of train"):
+        JobRequest.from_json(text).refuse_unknown()
 
 
 @pytest.mark.parametrize("text", ["", "17", "a/b", "17/", "/1", "1/-1"])

@@ -78,6 +78,7 @@ def test_columns_are_taken_joined_replaced_and_drawn_from_json() -> None:
         ("{from: rooms, default: none}", ["", None, "x"], ["none", "none", "x"]),
         ("{from: rooms, add: -3650d}", ["2020-01-01"], [datetime(2010, 1, 3)]),
         ("{const: 2020-01-01, ago: {years: rooms}}", ["18", "0", "x"], [datetime(2002, 1, 1), datetime(2020, 1, 1), None]),
+        ("{const: 2020-01-01, ago: {years: rooms}}", ["-5", "1000000", "1"], [None, None, datetime(2019, 1, 1)]),
     ],
 )
 def test_values_are_converted(spec: str, cells: list[str | None], wanted: list[Any]) -> None:

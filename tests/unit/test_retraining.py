@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from epic22.core.errors import FileError
 from epic22.core.retraining.catalog import TRIGGERS
 from epic22.core.retraining.moment import DataGrowth, QualityAlarm, TaskMoment
+from epic22.core.retraining.on_schedule import OnSchedule
 from epic22.core.retraining.plan import RetrainingPlan, read_plan
 from epic22.services.retraining import DueTraining, PastData, PastTrainings, find_due_trainings, replay_plan
 
@@ -60,6 +61,11 @@ def test_a_schedule_is_due_once_its_time_has_come_by_the_clocks_of_its_zone() ->
     (due,) = find(text, look(2 / 24))
     assert (due.trigger, due.held_back) == ("schedule", "")
     assert due.reason == "'0 3 1 * *' (Europe/Berlin) came at 2026-01-01 02:00 UTC"
+
+
+def test_every_time_of_a_year_is_looked_at_however_often_the_line_fires() -> None:
+    times = OnSchedule("*/30 * * * *").list_times(datetime(2025, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC))
+    assert (len(times), times[-1]) == (365 * 48, datetime(2026, 1, 1, tzinfo=UTC))
 
 
 def test_new_rows_count_in_the_tables_that_the_task_reads_alone() -> None:

@@ -53,10 +53,17 @@ def test_no_span_can_be_taken_off_a_whole_number() -> None:
         low("10", timedelta(days=2))
 
 
-def test_a_moment_of_the_far_future_does_not_hide_all_that_follow() -> None:
-    reached = compute_reached(pl.Series("at", ["2999-01-01"]), None)
-    assert reached is not None
-    assert datetime.fromisoformat(reached) < datetime.now() + timedelta(days=3)
+def test_a_moment_of_the_far_future_hides_nothing_that_follows() -> None:
+    """It was taken for tomorrow's, and rows of today that came later lay before it."""
+    assert compute_reached(pl.Series("at", ["2999-01-01", "2024-05-01"]), None) == "2024-05-01T00:00:00"
+    assert compute_reached(pl.Series("at", ["2999-01-01"]), "2024-05-01T00:00:00") == "2024-05-01T00:00:00"
+    assert compute_reached(pl.Series("at", ["2999-01-01"]), None) is None
+
+
+@pytest.mark.parametrize(("values", "before"), [(["2024-05-01"], "17"), (["17"], "2024-05-01T00:00:00")])
+def test_a_watermark_of_another_kind_than_before_is_refused_by_name(values: list[str], before: str) -> None:
+    with pytest.raises(ColumnError, match="the watermark at held"):
+        compute_reached(pl.Series("at", values), before)
 
 
 def test_a_watermark_that_has_no_order_is_named() -> None:

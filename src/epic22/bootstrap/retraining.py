@@ -127,7 +127,7 @@ def _list_trainings(registry: Registry, task: str) -> tuple[datetime, ...]:
 
 def _read_history(registry: Registry, jobs: Sequence[JobRecord], task: str) -> PastTrainings:
     """When a task was trained, and what became of its jobs, of which those that are open or died without a version are given."""
-    own = [job for job in jobs if {task, "all"} & set(job.request.arguments[:1])]
+    own = [job for job in jobs if job.request.verb == "train" and {task, "all"} & set(job.request.arguments)]
     died = tuple(sorted(job.ended_at for job in own if job.state == "dead" and job.ended_at is not None))
     return PastTrainings(_list_trainings(registry, task), any(job.is_open for job in own), died)
 

@@ -23,7 +23,8 @@ Priority = Annotated[int, typer.Option(help="From 1, the most urgent, to 9.")]
 Memory = Annotated[str | None, typer.Option(help="End the job where it takes more memory than this, such as 4GB.")]
 Threads = Annotated[int | None, typer.Option(min=1, max=1024, help="Threads to train with; EPIC22_THREADS otherwise.")]
 HELP = "--help"
-PASSWORD = re.compile(r"://[^/@\s:]*:[^/@\s]+@")
+PASSWORD = re.compile(r"(?i)://[^@\s?#]*:[^@\s?#]+@|[?&;](?:password|passwd|pwd|sslpassword|token|secret|key)=[^&;\s]")
+"""In an address: before its host, where a password may have a slash, or among its options."""
 
 
 class PassOnCommand(TyperCommand):

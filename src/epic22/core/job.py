@@ -22,6 +22,8 @@ OPEN_STATES: tuple[JobState, ...] = ("waiting", "running")
 """The states in which there is still something to do."""
 JOB_VERBS = ("train", "ingest", "predict", "retrain")
 """The verbs of the command line that a worker carries out."""
+UNREADABLE = "unreadable"
+"""In the place of the verb of a stored request that cannot be read."""
 HIGHEST_PRIORITY, USUAL_PRIORITY, LOWEST_PRIORITY = 1, 5, 9
 FAULT_LIMIT = 5
 """So many attempts at a job may fail by faults that pass; then it is dead."""
@@ -51,16 +53,23 @@ class JobRequest:
 
     @classmethod
     def from_json(cls, text: str) -> "JobRequest":
-        """The request of a text. Raises UserError where it is none of ours."""
+        """The request of a text, be it of another version of the program: `refuse_unknown` says whether it can be carried out.
+
+        One that cannot be read is a request for UNREADABLE.
+        """
         try:
             content = json.loads(text)
             arguments, directory = tuple(map(str, content.pop("arguments"))), Path(content.pop("directory"))
-            request = cls(arguments=arguments, directory=directory, **content)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise UserError(f"a job's request is not one of this program ({type(error).__name__}); submit it again.") from None
-        if request.verb not in JOB_VERBS:
-            raise UserError(f"a job is to run {str(request.verb)[:40]!r}; give one of {', '.join(JOB_VERBS)}.")
-        return request
+            return cls(arguments=arguments, directory=directory, **content)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return cls(UNREADABLE, (), Path(), 1)
+
+    def refuse_unknown(self) -> None:
+        """Raise UserError where it is not for a worker of this program."""
+        if self.verb == UNREADABLE:
+            raise UserError("the job's request is not one of this program; submit it again.")
+        if self.verb not in JOB_VERBS:
+            raise UserError(f"a job is to run {str(self.verb)[:40]!r}; give one of {', '.join(JOB_VERBS)}.")
 
     def __str__(self) -> str:
         return shlex.join((self.verb, *self.arguments))

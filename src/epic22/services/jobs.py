@@ -1,5 +1,6 @@
 """What people do with jobs: submit, cancel, try again; and what a schedule submits."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -47,13 +48,21 @@ def add_schedule(records: ScheduleRecords, schedule: Schedule) -> Schedule:
     return schedule
 
 
-def submit_due(records: ScheduleRecords, moment: datetime) -> list[tuple[Schedule, int]]:
+def submit_due(
+    records: ScheduleRecords, moment: datetime, say_fault: Callable[[Schedule, UserError], None]
+) -> list[tuple[Schedule, int]]:
     """Submit the jobs of all schedules that were due at a moment, with their numbers. However many times one was due since it
-    last fired, it is submitted once."""
+    last fired, it is submitted once. One that cannot be is passed by, and said why."""
     due = [schedule for schedule in records.list_schedules() if schedule.next_at <= moment]
     submitted = []
     for schedule in due:
-        job = records.submit_due(schedule, compute_next_time(schedule.cron, schedule.zone, moment))
+        try:
+            schedule.request.refuse_unknown()
+            next_at = compute_next_time(schedule.cron, schedule.zone, moment)
+        except UserError as error:
+            say_fault(schedule, error)
+            continue
+        job = records.submit_due(schedule, next_at)
         if job is not None:
             submitted.append((schedule, job))
     return submitted

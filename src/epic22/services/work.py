@@ -8,9 +8,10 @@ from pathlib import Path
 from time import monotonic
 from typing import TypeVar
 
-from epic22.core.errors import StorageError
+from epic22.core.errors import StorageError, UserError
 from epic22.core.job import AttemptId, ChildOrder, ChildOutcome, JobRecord, LostAttempt, decide_next_step
 from epic22.core.job_ports import JobQueue, JobRecords, ScheduleRecords, StartChild, WorkerRecords
+from epic22.core.schedule import Schedule
 from epic22.services.jobs import submit_due
 
 T = TypeVar("T")
@@ -69,7 +70,7 @@ class Worker:
         self.is_stopping = threading.Event()
         self.current: JobRecord | None = None
         self.interrupted: JobRecord | None = None
-        self._pulse, self._looks, self._queued = Pulse(), 0, set[str]()
+        self._pulse, self._looks, self._queued, self._faulty = Pulse(), 0, set[str](), set[str]()
         self._is_away = False
 
     def work(self, until_idle: bool = False) -> None:
@@ -128,9 +129,15 @@ class Worker:
         for worker in self._pulse.find_dead(parts.workers.read_beats(), moment):
             if worker != self.name:
                 self._take_over(worker)
-        for schedule, job in submit_due(parts.schedules, datetime.now(UTC)):
+        for schedule, job in submit_due(parts.schedules, datetime.now(UTC), self._say_fault):
             self.say(f"job {job} ({schedule.request}): submitted by schedule {schedule.name}.")
         self._queue_due()
+
+    def _say_fault(self, schedule: Schedule, error: UserError) -> None:
+        """Say once of a schedule why it does not fire here."""
+        if schedule.name not in self._faulty:
+            self._faulty.add(schedule.name)
+            self.say(f"schedule {schedule.name} does not fire here: {error}")
 
     def _take_over(self, worker: str) -> None:
         lost = self.parts.workers.remove(worker, f"its worker {worker} no longer answers.")
@@ -188,6 +195,10 @@ class Worker:
 
     def _carry_out(self, attempt: AttemptId, job: JobRecord) -> ChildOutcome:
         request = job.request
+        try:
+            request.refuse_unknown()
+        except UserError as error:
+            return ChildOutcome(2, str(error))
         order = ChildOrder(
             attempt,
             (request.verb, *request.arguments),

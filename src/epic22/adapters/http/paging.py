@@ -44,10 +44,11 @@ def find_next_address(
     Raises SourceError where the server names a page on another host that the mapping does not allow.
     """
     pages = origin.pages
-    if pages is None or page.content.n_rows == 0:
+    if pages is None:
         return None
     if pages.by == "page":
-        if pages.size is not None and page.content.n_rows < pages.size:
+        # A cursor or a link says itself where the next page is, and an empty page before it is a filter's.
+        if page.content.n_rows == 0 or (pages.size is not None and page.content.n_rows < pages.size):
             return None
         return PageAddress(_set_params(address.url, {pages.param: str(pages.start + number * pages.step)}))
     if pages.by == "cursor":

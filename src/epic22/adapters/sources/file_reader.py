@@ -7,7 +7,8 @@ fields or broken JSON, comes with the reason in `#broken` and itself in `#text`;
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,10 @@ LINES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".jsonl", ".jsonl.gz", ".ndjson")
 SUFFIXES = (*LINES, ".json", ".json.gz", *GEOJSON, ".parquet", *ARCHIVES)
 STREAMED_FROM = 8 * 2**20
 """Bytes from which a plain text file in UTF-8 is streamed; below, and in other encodings, it is read whole."""
-parse_json_text: Callable[[str], Any] = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str).decode
+JSON = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
 """JSON with its numbers as the text they are."""
+OWN_NAMES = (LINE_COLUMN, BROKEN_COLUMN, TEXT_COLUMN)
+HALF_CHARACTER = re.compile(r"[\ud800-\udfff]")
 HEAD_BYTES = 2**16
 """Bytes that tell a large file's encoding and separator."""
 
@@ -94,8 +97,14 @@ def _read_parquet(path: Path, rows: int) -> Iterator[pl.DataFrame]:
 
 
 def _stream_csv(path: Path, separator: str, rows: int) -> Iterator[pl.DataFrame]:
-    """By Polars; from the first line that it refuses on, line by line."""
+    """By Polars; from the first line that it refuses on, line by line, and all so where it would fill up a line too short."""
     line = 2
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        width = len(_parse_header(path, next(csv.reader(stream, delimiter=separator), [])))
+    if _has_short_lines(path, separator, width):
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            yield from _read_csv(path, stream, separator, rows)
+        return
     try:
         lazy = pl.scan_csv(path, infer_schema=False, separator=separator)
         for batch in lazy.collect_batches(chunk_size=rows, maintain_order=True):
@@ -105,6 +114,14 @@ def _stream_csv(path: Path, separator: str, rows: int) -> Iterator[pl.DataFrame]
     except pl.exceptions.PolarsError:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             yield from _read_csv(path, stream, separator, rows, begin=line)
+
+
+def _has_short_lines(path: Path, separator: str, width: int) -> bool:
+    """Whether some line may have fewer fields than the header; one that goes on in the next, within quotes, counts as such."""
+    bare = pl.col("line").str.replace_all('"[^"]*"', "")
+    lines = pl.scan_lines(path, name="line").filter(pl.col("line").str.strip_chars() != "")
+    is_short = bare.str.count_matches(separator, literal=True) < width - 1
+    return bool(lines.select(is_short.any()).collect(engine="streaming").item())
 
 
 def _number_lines(batch: pl.DataFrame, first: int) -> pl.Series:
@@ -179,11 +196,26 @@ def _build_pieces(records: Iterator[Record], names: list[str]) -> Iterator[pl.Da
         yield frame
 
 
+def parse_json_text(text: str) -> Any:
+    """What a JSON text says, numbers as they are written. Raises ValueError for what is none, or nested too deeply to be read."""
+    try:
+        return JSON.decode(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _refuse_own_names(path: Path, names: Iterable[str]) -> None:
+    own = next((name for name in names if name in OWN_NAMES), None)
+    if own is not None:
+        raise FileError(f"{path} has a column of the name {own!r}, which stands for something else here; rename it.")
+
+
 def _parse_header(path: Path, header: list[str]) -> list[str]:
     names = [name.strip().lstrip("\ufeff") or f"column_{n}" for n, name in enumerate(header, start=1)]
     duplicates = sorted({name for name in names if names.count(name) > 1})
     if duplicates:
         raise FileError(f"{path} has two columns of the name {duplicates[0]!r}; rename one.")
+    _refuse_own_names(path, names)
     return names
 
 
@@ -225,6 +257,7 @@ def frame_records(path: Path, numbered: Iterator[tuple[int, Any]], rows: int) ->
         names |= dict.fromkeys(name for _, record in chunk if isinstance(record, dict) for name in record)
         if not names:
             raise FileError(f"{path}: no record in it; expected a record of names and values a line.")
+        _refuse_own_names(path, names)
         yield from _build_frames((_to_record(number, record, list(names)) for number, record in chunk), list(names), rows)
 
 
@@ -237,8 +270,16 @@ def _parse_json_line(line: str) -> Any:
 
 def _to_record(number: int, record: Any, names: list[str]) -> Record:
     if not isinstance(record, dict):
-        return number, "no JSON record", str(record)[:1000], [None] * len(names)
-    return number, None, None, [_to_text(record.get(name)) for name in names]
+        return number, "no JSON record", _replace_half_characters(str(record)[:1000]), [None] * len(names)
+    fields = [_to_text(record.get(name)) for name in names]
+    if any(field is not None and not field.isascii() and HALF_CHARACTER.search(field) for field in fields):
+        text = _replace_half_characters(json.dumps(record, ensure_ascii=False)[:1000])
+        return number, "half a character (a lone \\ud800 to \\udfff)", text, [None] * len(names)
+    return number, None, None, fields
+
+
+def _replace_half_characters(text: str) -> str:
+    return HALF_CHARACTER.sub("\ufffd", text)
 
 
 def _to_text(value: Any) -> str | None:

@@ -18,7 +18,7 @@ from epic22.core.tables.versions import Position
 
 SELECT = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/|\()*(?:select|with|values|table)\b", re.IGNORECASE | re.DOTALL)
 FUTURE = timedelta(days=1)
-"""How far ahead of our clock a watermark may be, for time zones; a later one is a mistake that would hide rows for years."""
+"""How far ahead of our clock a watermark may be, for time zones; a later one is a mistake that would hide rows: passed by."""
 
 
 class Digest(Protocol):
@@ -106,20 +106,29 @@ def compute_reached(values: pl.Series, before: str | None) -> str | None:
     if not present.len():
         return before
     whole = present.cast(pl.Int64, strict=False) if present.dtype == pl.String or present.dtype.is_integer() else None
-    if whole is not None and not whole.null_count():
+    are_numbers = whole is not None and not whole.null_count()
+    if before is not None and are_numbers != _is_number(before):
+        was, now = ("times", "whole numbers") if are_numbers else ("whole numbers", "times")
+        raise ColumnError(f"the watermark {values.name} held {was} before and {now} now; write it in one way, as before.")
+    if whole is not None and are_numbers:
         highest = int(whole.max())  # type: ignore[arg-type]
         return str(max(highest, int(before)) if before is not None else highest)
     times = parse_times(present)
     if times.null_count():
         first = present.filter(times.is_null())[0]
         raise ColumnError(f"the watermark {values.name} holds {str(first)!r}; expected times or whole numbers.")
-    limit = datetime.now(UTC).replace(tzinfo=None) + FUTURE
-    latest = min(times.max(), limit)  # type: ignore[type-var]
-    return max(latest, datetime.fromisoformat(before)).isoformat() if before is not None else latest.isoformat()  # type: ignore[union-attr,type-var]
+    # A row dated in the future is read again each time: were it the position, rows of today would lie before it.
+    plausible = times.filter(times <= datetime.now(UTC).replace(tzinfo=None) + FUTURE)
+    latest = [*plausible.to_list(), *([] if before is None else [datetime.fromisoformat(before)])]
+    return max(latest).isoformat() if latest else None
+
+
+def _is_number(reached: str) -> bool:
+    return reached.lstrip("-").isdigit()
 
 
 def _compute_low(reached: str, overlap: timedelta) -> int | datetime:
-    if not reached.lstrip("-").isdigit():
+    if not _is_number(reached):
         return datetime.fromisoformat(reached) - overlap
     if overlap:
         raise ColumnError("the watermark is a whole number, of which no span of time can be taken; leave 'overlap:' out.")

@@ -86,10 +86,14 @@ class CursorSession:
         if query.watermark is None:
             return None
         name = quote_name(query.watermark, self.quote)
+        is_sqlite = self.connection.dialect.name == "sqlite"
         if isinstance(query.low, int):
-            return f"({name} >= {query.low} OR {name} IS NULL)"
-        if self.connection.dialect.name == "sqlite":
-            return f"(julianday({name}) >= julianday('{query.low}') - {HALF_SECOND:.8f} OR {name} IS NULL)"
+            # Text is compared as text there, '100' before '99'; what is no number is read, and refused by name.
+            text = f"typeof({name}) = 'text' AND (CAST({name} AS INTEGER) >= {query.low} OR {name} GLOB '*[^0-9]*')"
+            return f"({name} >= {query.low} OR {name} IS NULL{f' OR ({text})' if is_sqlite else ''})"
+        if is_sqlite:
+            # A notation that SQLite does not read, as an offset without a colon, has no Julian day: such rows are read always.
+            return f"(julianday({name}) >= julianday('{query.low}') - {HALF_SECOND:.8f} OR julianday({name}) IS NULL)"
         return f"({name} >= '{query.low}' OR {name} IS NULL)"
 
     @contextmanager

@@ -10,8 +10,6 @@ from epic22.core.schedule import compute_next_time, refuse_machine_zone
 from epic22.core.tables.mapping_record import check_record
 
 UTC_ZONE = "UTC"
-MAX_TIMES = 10_000
-"""A year has 8,760 hours."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +27,10 @@ class OnSchedule:
         return f"'{self.cron}' ({self.zone}) came at {at:%Y-%m-%d %H:%M} UTC" if at <= moment.now else None
 
     def list_times(self, since: datetime, until: datetime) -> list[datetime]:
-        """The times at which the line fires after a moment and up to another, the first MAX_TIMES of them."""
+        """The times at which the line fires after a moment and up to another."""
         times: list[datetime] = []
         at = compute_next_time(self.cron, self.zone, since)
-        while at <= until and len(times) < MAX_TIMES:
+        while at <= until:
             times.append(at)
             at = compute_next_time(self.cron, self.zone, at)
         return times

@@ -40,6 +40,8 @@ UNITS: dict[str, tuple[float, float]] = {
 """Unit: what is added, then what is multiplied by, to get the canonical one (fraction, currency, °C)."""
 DECIMAL_MARKS = (".", ",")
 AGO = {"years": "y", "months": "mo", "days": "d", "hours": "h"}
+MAX_AGO = {"years": 1_000, "months": 12_000, "days": 365_000, "hours": 8_760_000}
+"""A thousand years: what is more is a mistake, and has no place in a calendar."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,8 @@ class ValueMapping:
         if self.ago is not None:
             unit, column = self.ago
             count = frame[column].cast(pl.Float64, strict=False).cast(pl.Int64, strict=False)
+            # What is no span of the past has no moment, and the row goes to quarantine where it needs one.
+            count = count.set(~count.is_between(0, MAX_AGO[unit]), None)
             span = pl.concat_str([pl.lit("-"), pl.lit(count), pl.lit(AGO[unit])])
             values = pl.select(pl.lit(parse_times(values)).dt.offset_by(span)).to_series()
         return values
