@@ -1,7 +1,10 @@
 """One person erased: nothing of the person is left anywhere, and nothing of others is touched."""
 
+import gzip
+import io
 import json
 import shutil
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -52,6 +55,10 @@ class Place:
     @property
     def stores(self) -> Stores:
         return open_stores(Settings.read())
+
+    def list_files(self) -> dict[str, bytes]:
+        """The files of the home as they are."""
+        return {str(path): path.read_bytes() for path in self.shell.home.rglob("*") if path.is_file()}
 
     def list_contents(self) -> Iterator[tuple[str, bytes]]:
         """All that is kept, wherever it is."""
@@ -277,6 +284,51 @@ def test_caches_that_name_the_person_go_and_other_files_lose_the_id(home: Place)
     assert json.loads((home.shell.home / "lineage/events.jsonl").read_text()) == {"a": "[erased] changed", "b": LONGER}
     assert list_naming(home.list_contents()) == ["models/toy/1/bundle/manifest.json"]
     assert any("models/toy/1/bundle/manifest.json names the tenant" in one for one in document["remaining"])
+
+
+def pack_file(kind: str, text: str) -> bytes:
+    """A file in which the text is packed."""
+    stream = io.BytesIO()
+    if kind == "parquet":
+        pl.DataFrame({"text": [text]}).write_parquet(stream)
+    elif kind == "zip":
+        with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("text", text)
+    else:
+        stream.write(gzip.compress(text.encode()))
+    return stream.getvalue()
+
+
+def damage_file(content: bytes, how: str) -> bytes:
+    """The content cut, as a kill leaves it, or with other bytes in its packed part."""
+    return content[:-9] if how == "cut" else content[:35] + b"\xff\xff\xff" + content[38:]
+
+
+@pytest.mark.parametrize("how", ["cut", "changed"])
+def test_a_damaged_file_is_named_and_the_erasure_goes_on(home: Place, how: str) -> None:
+    kinds = ("parquet", "gz", "zip")
+    damaged = {f"scratch/x.{kind}": damage_file(pack_file(kind, "some words " * 9), how) for kind in kinds}
+    damaged["scratch/killed.parquet"] = b"PAR1xxxx"
+    whole = {f"scratch/whole.{kind}": pack_file(kind, f"call {TENANT}, today") for kind in kinds}
+    for name, content in (damaged | whole).items():
+        (home.shell.home / name).parent.mkdir(exist_ok=True)
+        (home.shell.home / name).write_bytes(content)
+    for words in ((), ("--yes",)):
+        remaining = home.shell.json("data", "erase", "--tenant", TENANT, *words)["remaining"]
+        named = [one for one in remaining if "is damaged, and what could not be unpacked of it was not searched" in one]
+        assert len(named) == len(damaged)
+        assert all(any(f"{home.shell.home}/{name} is" in one for one in named) for name in damaged)
+    assert [(home.shell.home / name).exists() for name in whole] == [False] * 3
+
+
+def test_a_damaged_table_stops_the_erasure_in_one_sentence_before_anything_is_changed(home: Place) -> None:
+    path = next((home.stores.table_store.root / "leases").glob("*.parquet"))
+    path.write_bytes(path.read_bytes()[:-9])
+    before = home.list_files()
+    code, out, err = home.shell("data", "erase", "--tenant", TENANT, "--yes")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert f"{path}: damaged, its rows cannot be read; restore it from a backup" in err
+    assert home.list_files() == before
 
 
 def test_what_interrupted_trainings_left_goes_as_a_whole(home: Place) -> None:

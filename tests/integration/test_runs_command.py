@@ -29,6 +29,7 @@ from epic22.adapters.tracking.mlflow_runs import MlflowRuns
 from epic22.adapters.tracking.mlflow_store import MlflowStore
 from epic22.adapters.tracking.run_archive import read_archive, write_archive
 from epic22.adapters.tracking.run_tree import build_run_tree
+from epic22.adapters.tracking.stored_run import read_content
 from epic22.core.errors import FileError
 
 pytestmark = pytest.mark.slow
@@ -163,6 +164,21 @@ def test_a_file_that_swells_or_is_none_is_refused(document: dict[str, Any], tmp_
     for path, reason in (("text.zip", "File is not a zip file"), ("absent.zip", "No such file or directory")):
         with pytest.raises(FileError, match=rf"{path}: no file of runs \({reason}\); give one"):
             read_archive(tmp_path / path)
+
+
+def test_a_file_that_is_damaged_at_any_byte_is_one_sentence_or_has_what_it_had(document: dict[str, Any], tmp_path: Path) -> None:
+    name = f"files/{document['trees'][0]['runs'][0]['id']}/text"
+    content = write_entries(tmp_path / "runs.zip", document, {name: b"words " * 50}).read_bytes()
+    n_refused = 0
+    for place in range(0, len(content), 3):
+        (tmp_path / "runs.zip").write_bytes(content[:place] + bytes([content[place] ^ 0x55]) + content[place + 1 :])
+        try:
+            for tree in read_archive(tmp_path / "runs.zip"):
+                for file in tree.files.values():
+                    assert read_content(file) == b"words " * 50
+        except FileError:
+            n_refused += 1
+    assert n_refused > len(content) // 6
 
 
 def test_a_home_without_runs_exports_no_file(shell: Shell) -> None:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import polars as pl
 
+from epic22.adapters.damaged_files import ARCHIVE_FAULTS, PARQUET_FAULTS
 from epic22.adapters.file_store import FileStore
 from epic22.adapters.prediction_log import ReceiptStore
 from epic22.core.tables.erasure import TenantIdentity, is_statement_of
@@ -102,21 +103,27 @@ class FilePlace:
                 self.files.write(name, person.redact(text).encode("utf-8", errors="surrogateescape"))
 
     def list_remaining(self, person: TenantIdentity, is_erased: bool) -> tuple[str, ...]:
-        """The files that name the person and cannot be changed: a model that has the id as a category, a database of another."""
-        return tuple(
-            f"{self.files.place}/{name} names the tenant and is not changed; remove what it belongs to"
-            for name in self._list_naming(person)
-            if not (_is_below(name, self.caches) or _is_redacted(name))
-        )
+        """The files that name the person and cannot be changed: a model that has the id as a category, a database of another;
+        and those that are damaged, so that only what could be read of them was searched."""
+        remaining = []
+        for name, names_person in self._search_files(person):
+            if names_person is None:
+                unread = "is damaged, and what could not be unpacked of it was not searched"
+                remaining.append(f"{self.files.place}/{name} {unread}; remove it where a run that was killed left it")
+            elif names_person and not (_is_below(name, self.caches) or _is_redacted(name)):
+                remaining.append(f"{self.files.place}/{name} names the tenant and is not changed; remove what it belongs to")
+        return tuple(remaining)
 
     def _list_naming(self, person: TenantIdentity) -> Iterator[str]:
+        return (name for name, names_person in self._search_files(person) if names_person)
+
+    def _search_files(self, person: TenantIdentity) -> Iterator[tuple[str, bool | None]]:
+        """Each file, and whether it names the person: None where it is damaged, and what could be read does not."""
         if not person.is_searchable:
             return
         for name in self.files.list_files(""):
-            if _is_below(name, self.skipped):
-                continue
-            if any(person.has_name_in_bytes(content) for content in _unpack(name, self.files.read(name) or b"")):
-                yield name
+            if not _is_below(name, self.skipped):
+                yield name, _search_content(self.files.read(name) or b"", person)
 
 
 @dataclass(frozen=True)
@@ -153,20 +160,22 @@ def _is_redacted(name: str) -> bool:
     return path.suffix in TEXTS and BUNDLE not in path.parts
 
 
-def _unpack(name: str, content: bytes) -> Iterator[bytes]:
-    """The bytes of a file, and what is packed in it."""
+def _search_content(content: bytes, person: TenantIdentity) -> bool | None:
+    """Whether a file names the person; None where it is damaged, and what could be read of it does not."""
+    try:
+        return any(person.has_name_in_bytes(part) for part in _unpack(content))
+    except (*ARCHIVE_FAULTS, *PARQUET_FAULTS):
+        return None
+
+
+def _unpack(content: bytes) -> Iterator[bytes]:
+    """The bytes of a file, and what is packed in it; one of the faults of `damaged_files` where that cannot be read."""
     yield content
     if content[:4] == b"PAR1":
         for column in pl.read_parquet(content).select(pl.col(pl.String)).iter_columns():
             yield "\n".join(column.drop_nulls().unique()).encode()
     elif content[:2] == b"\x1f\x8b":
-        try:
-            yield gzip.decompress(content)
-        except (OSError, EOFError):
-            return
+        yield gzip.decompress(content)
     elif content[:4] == b"PK\x03\x04":
-        try:
-            with zipfile.ZipFile(io.BytesIO(content)) as archive:
-                yield from (archive.read(member) for member in archive.namelist())
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError):
-            return
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            yield from (archive.read(member) for member in archive.namelist())

@@ -17,6 +17,7 @@ from urllib.parse import unquote
 
 import polars as pl
 
+from epic22.adapters.damaged_files import read_parquet
 from epic22.adapters.erasure_journal import (
     complete_journal,
     next_number,
@@ -95,17 +96,16 @@ class TableFolder:
         below = (name.removeprefix(f"{self.folder}/") for name in self.lake.files.list_files(self.folder))
         return tuple(name for name in below if name.endswith(".parquet") and not name.startswith(f"{LOG}/"))
 
-    def read(self, name: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
-        """The rows of a file."""
-        content = self.lake.files.read(f"{self.folder}/{name}")
+    def read(self, name: str, columns: Sequence[str] | pl.Expr | None = None) -> pl.DataFrame:
+        """The rows of a file. Raises LakeError where it is not there, StorageError where it is damaged."""
+        content, place = self.lake.files.read(f"{self.folder}/{name}"), f"{self.lake.files.place}/{self.folder}/{name}"
         if content is None:
-            raise LakeError(f"{self.lake.files.place}/{self.folder}/{name} is not there; restore it from a backup.")
-        return pl.read_parquet(content, columns=None if columns is None else list(columns))
+            raise LakeError(f"{place} is not there; restore it from a backup.")
+        return read_parquet(content, place, columns)
 
     def read_texts(self, name: str) -> pl.DataFrame:
         """The columns of text of a file."""
-        content = self.lake.files.read(f"{self.folder}/{name}")
-        return pl.scan_parquet(io.BytesIO(content or b"")).select(pl.col(pl.String)).collect()
+        return self.read(name, pl.col(pl.String))
 
     def read_log(self, last: int) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         """Its commits up to a version, by the names of their files. Raises LakeError where one is not there."""
@@ -391,7 +391,7 @@ class LakeErasure:
 
     def _read_quarantine(self) -> Iterator[tuple[str, pl.DataFrame]]:
         for name in self.lake.files.list_files(QUARANTINE):
-            yield name, pl.read_parquet(self.lake.files.read(name) or b"")
+            yield name, read_parquet(self.lake.files.read(name), f"{self.lake.files.place}/{name}")
 
 
 def _is_key_of_another(table: CanonicalTable) -> bool:

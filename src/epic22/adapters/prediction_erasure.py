@@ -17,6 +17,7 @@ import orjson
 import polars as pl
 
 from epic22.adapters.answer_files import list_unfinished
+from epic22.adapters.damaged_files import PARQUET_FAULTS, read_parquet
 from epic22.adapters.export_log import NotedExport, list_exports
 from epic22.adapters.home import write_atomically
 from epic22.adapters.lake_erasure import CHECKPOINT_EVERY, LOG
@@ -80,7 +81,7 @@ class PredictionPlace:
             if task == STAGING:
                 # What a living process works out it may not store: the data version that it read is changed.
                 continue
-            rows, count = erase_answers(pl.read_parquet(files.read(name) or b""), person, self.tables.get(task))
+            rows, count = erase_answers(read_parquet(files.read(name), f"{files.place}/{name}"), person, self.tables.get(task))
             if count:
                 yield task, name, rows, count
 
@@ -203,7 +204,7 @@ def _read_answers(export: NotedExport) -> pl.DataFrame | None:
     """The rows of a file; None where it is not there, or is not what was written."""
     try:
         answers = READERS[export.path.suffix](export.path)
-    except (KeyError, OSError, pl.exceptions.PolarsError):
+    except (KeyError, *PARQUET_FAULTS):
         return None
     return answers if "entity" in answers.columns else None
 

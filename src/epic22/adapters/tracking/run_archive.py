@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import TypeAdapter, ValidationError
 
+from epic22.adapters.damaged_files import ARCHIVE_FAULTS
 from epic22.adapters.tracking.run_tree import MAX_NAME, MAX_TAG, MAX_VALUE
 from epic22.adapters.tracking.stored_run import Content, RunTree, StoredRun, read_content
 from epic22.core.errors import FileError
@@ -79,7 +80,7 @@ def read_archive(path: Path) -> tuple[RunTree, ...]:
             if DOCUMENT not in entries:
                 raise FileError(f"{path}: it has no {DOCUMENT}; give a file that 'epic22 runs export' wrote.")
             document = _read_document(path, archive.read(DOCUMENT))
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+    except ARCHIVE_FAULTS as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise FileError(f"{path}: no file of runs ({reason}); give one that 'epic22 runs export' wrote.") from None
     files = _assign_files(path, document, [name for name in entries if name != DOCUMENT])
@@ -175,5 +176,5 @@ def _read_entry(path: Path, name: str) -> bytes:
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.read(name)
-    except (OSError, zipfile.BadZipFile, RuntimeError) as error:
+    except ARCHIVE_FAULTS as error:
         raise FileError(f"{path}: {name[:80]} cannot be read ({error}); export it again.") from None
