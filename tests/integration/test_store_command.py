@@ -1,5 +1,6 @@
 """`epic22 store`: a home that moves to a database and back."""
 
+import json
 import os
 from collections import Counter
 from datetime import datetime
@@ -14,9 +15,11 @@ from tests.redis_server import new_redis
 from tests.shell import Shell
 from tests.trained import trained
 
+from epic22.adapters.export_log import list_exports, note_export
 from epic22.adapters.lake import Lake
 from epic22.adapters.model_store import ModelStore
 from epic22.adapters.prediction_log import FilePredictionLog
+from epic22.adapters.streams.spool import EventSpool
 
 KINDS = [
     "sqlite",
@@ -231,3 +234,33 @@ def test_a_redis_that_is_away_or_refuses_is_told_by_the_status_and_stops_nothing
     assert "secret" not in out + err
     assert shell.json("store", "status")["champions"] == 1
     assert predict(shell)
+
+
+def test_accepted_events_that_wait_are_named_and_come_with_a_second_copy(shell: Shell, tmp_path: Path) -> None:
+    fill_home(shell.home, tmp_path)
+    target = tmp_path / "copy"
+    assert len(shell.json("store", "copy", "--to", str(target))["not_copied"]) == 3
+    row = {"tenant_id": "T-waiting", "created_at": "2021-01-01"}
+    EventSpool(shell.home / "events.sqlite").add("tenants", [json.dumps({"id": "e1", "row": row}).encode()])
+    code, out, _ = shell("store", "copy", "--to", str(target))
+    assert code == 0
+    assert "1 accepted event that no data version has yet, in" in " ".join(out.split())
+    shell("consume", "--once")
+    again = shell.json("store", "copy", "--to", str(target))
+    assert len(again["not_copied"]) == 3
+    assert "T-waiting" in Lake(target / "lake").scan("tenants").collect()["tenant_id"].to_list()
+
+
+def test_an_erasure_in_the_home_that_was_copied_to_takes_the_person_out_of_exported_answers(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill_home(shell.home, tmp_path)
+    answers = tmp_path / "answers.csv"
+    answers.write_text("entity,probability\nT-exported,0.5\nT2,0.5\n")
+    note_export(shell.home, answers, "toy")
+    shell.json("store", "copy", "--to", str(tmp_path / "copy"))
+    shell.json("store", "copy", "--to", str(tmp_path / "copy"))
+    assert list_exports(tmp_path / "copy") == list_exports(shell.home)
+    monkeypatch.setenv("EPIC22_HOME", str(tmp_path / "copy"))
+    shell.json("data", "erase", "--tenant", "T-exported", "--yes")
+    assert answers.read_text() == "entity,probability\nT2,0.5\n"

@@ -25,6 +25,12 @@ def note_export(home: Path, path: Path, task: str) -> None:
         append_line(home / EXPORTS, json.dumps({"path": str(export.path), "task": task}))
 
 
+def copy_exports(home: Path, target: Path) -> None:
+    """Note in another home what was exported from this one, so that an erasure there finds the same files."""
+    for export in list_exports(home):
+        note_export(target, export.path, export.task)
+
+
 def list_exports(home: Path) -> tuple[NotedExport, ...]:
     """The files that were noted, as far as their lines are whole."""
     try:

@@ -3,9 +3,11 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from epic22.adapters.export_log import copy_exports
 from epic22.adapters.metadata.job_copy import copy_jobs, count_jobs, refuse_running_jobs
 from epic22.adapters.receipt_copy import CopyCounts, copy_receipts
 from epic22.adapters.store_copy import copy_lake, copy_models, copy_predictions
+from epic22.bootstrap.events import SPOOL, open_spool
 from epic22.bootstrap.jobs_database import open_jobs_database
 from epic22.bootstrap.stores import (
     ARTIFACTS,
@@ -111,7 +113,8 @@ def copy_store(settings: Settings, to: str, artifacts: str | None = None) -> Sto
     source, target = open_stores(settings), _open_target(settings, to, artifacts)
     if source.table_store.files.place == target.table_store.files.place or source.place == target.place:
         raise UserError(f"{target.place}: what is there would be copied to itself; name another place.")
-    jobs, target_jobs = open_jobs_database(settings), open_jobs_database(_name_target(settings, to))
+    target_settings = _name_target(settings, to)
+    jobs, target_jobs = open_jobs_database(settings), open_jobs_database(target_settings)
     refuse_running_jobs(jobs)
     refuse_running_jobs(target_jobs)
     data_versions = copy_lake(source.table_store, target.table_store)
@@ -119,12 +122,24 @@ def copy_store(settings: Settings, to: str, artifacts: str | None = None) -> Sto
     receipts = copy_receipts(source.prediction_log, target.prediction_log)
     predictions = copy_predictions(source.predictions, target.predictions, settings.home / SCRATCH)
     copied_jobs = copy_jobs(jobs, target_jobs)
+    copy_exports(settings.home, target_settings.home)
     not_copied = (
+        *_describe_waiting_events(settings),
         f"MLflow's runs, which stay in {open_tracking_store(settings).place} ('epic22 runs export' carries them)",
         "studies and fits of trainings that are not done, which begin again",
         "the logs of jobs, and workers: end those that work here, or what waits is carried out in both places",
     )
     return StoreCopy(source.place, target.place, data_versions, models, receipts, predictions, copied_jobs, not_copied)
+
+
+def _describe_waiting_events(settings: Settings) -> tuple[str, ...]:
+    """The events of the home that no version has yet, in words; nothing where there are none."""
+    n_waiting = open_spool(settings).count_events(lambda _: True)
+    if not n_waiting:
+        return ()
+    events = "1 accepted event" if n_waiting == 1 else f"{n_waiting:,} accepted events"
+    place = f"{settings.home / SPOOL}"
+    return (f"{events} that no data version has yet, in {place} ('epic22 consume --once' takes them in; then copy again)",)
 
 
 def _name_target(settings: Settings, to: str) -> Settings:
