@@ -221,3 +221,10 @@ def test_a_value_lies_within_its_own_interval_where_that_ends_at_a_bound(tmp_pat
     assert ((low <= columns.response) & (columns.response <= high)).all()
     assert columns.response.min() == low.min() == bound
     assert (high > bound).all(), "an answer at the bound is not certain"
+
+
+def test_a_stake_below_zero_has_no_money_as_a_missing_one(tmp_path: Path) -> None:
+    version, bundle = staked(tmp_path)
+    rows = inputs(3, 5).rename(NAMES).with_columns(wear=pl.Series([-500.0, None, 0.5]))
+    values = [one.values[0] for one in predict_frame(version, bundle, rows)]
+    assert [(value.expected_loss is None, value.act is None) for value in values] == [(True, True), (True, True), (False, False)]

@@ -176,7 +176,7 @@ def _describe_other_offsets(raw: RawTable, frame: pl.DataFrame, columns: tuple[C
             continue
         has_offset = find_offsets(raw.frame[column.name])
         offsets = read_offsets(raw.frame[column.name], frame[column.name]) if has_offset.any() else has_offset.cast(pl.Float64)
-        if name_offset(column.name) in names and not has_offset.any() and has_offset.len() > has_offset.null_count():
+        if name_offset(column.name) in names and not has_offset.any() and frame[column.name].count():
             yield f"{column.name}: no time states its offset from UTC, as in training; all are taken for UTC."
         elif column.role == "input" and name_offset(column.name) not in names and (offsets != 0).any():
             yield f"{column.name}: times state an offset from UTC, unlike those of training, and are converted to UTC."

@@ -24,7 +24,8 @@ class PredictionColumns:
     (n, h), or the value (n,). `raw` is the estimator's score, `score` (n,) what reasons sum to, `shift` (n,) the part of it
     that is calibration's. `likeliest_class` (n,) is its code, `interval` (2, n) the ends of the interval, `in_set` (n, k)
     whether a class is in the set. Money is that of the target or, for a hazard, of the horizon that decides: NaN where the row
-    does not say what is at stake. None is what the bundle has not; a median is NaN where it lies beyond the horizons.
+    does not say what is at stake, or states less than nothing. None is what the bundle has not; a median is NaN where it lies
+    beyond the horizons.
     """
 
     raw: Array
@@ -106,7 +107,9 @@ def _compute_money(bundle: Bundle, p: Array, stakes: Array | None) -> dict[str, 
     stake_column = bundle.schema.stake_column
     if not bundle.costs or (stake_column is not None and stakes is None):
         return {}
-    miss = bundle.costs["miss"] * (np.ones(len(p)) if stake_column is None or stakes is None else stakes)
+    # Below zero nothing is known to be at stake, as training has it, which refuses such rows.
+    known_stakes = np.ones(len(p)) if stake_column is None or stakes is None else np.where(stakes < 0, np.nan, stakes)
+    miss = bundle.costs["miss"] * known_stakes
     loss = p * miss
     risk_band = None if bundle.risk_bands is None else bundle.risk_bands.assign_names(loss)
     return {"expected_loss": loss, "act": loss > (1 - p) * bundle.costs["false_alarm"], "risk_band": risk_band}

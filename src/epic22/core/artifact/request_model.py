@@ -1,7 +1,8 @@
 """Request models: what a model may be asked, made from its columns, and a request that fits as an example.
 
 A column that is present with null is a missing value, which models treat natively. A column that is absent, a name the task does
-not know, a text for a number, NaN or an infinite number are refused.
+not know, a text for a number, NaN or an infinite number are refused. What stands for missing in a file does so here, and names
+are read as a file's: the values are those that the same row of a file has.
 """
 
 import re
@@ -26,8 +27,9 @@ from pydantic_core import PydanticCustomError
 
 from epic22.core.artifact.bundle import Schema
 from epic22.core.artifact.panel_bundle import PanelSchema
-from epic22.core.data.column_reading import MAX_NUMBER
+from epic22.core.data.column_reading import MAX_NUMBER, build_name_reader
 from epic22.core.data.compound_numbers import describe_example
+from epic22.core.data.names import strip_text_ends
 from epic22.core.data.period_times import NOON
 from epic22.core.data.time_format import name_offset
 from epic22.core.task import CellValue, Column
@@ -101,7 +103,9 @@ def _place_midnight(value: datetime | None) -> datetime | None:
 
 def _check_name(value: Any) -> Any:
     is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= MAX_ID
-    if value is None or is_number or (isinstance(value, str) and len(value) <= MAX_TEXT_LENGTH):
+    if isinstance(value, str) and len(value) <= MAX_TEXT_LENGTH:
+        return strip_text_ends(value) or None
+    if value is None or is_number:
         return value
     raise PydanticCustomError("name_type", "no name")
 
@@ -143,14 +147,16 @@ def _build_offset_filler(columns: tuple[Column, ...]) -> Callable[[Any], Any]:
     def fill_offsets(row: Any) -> Any:
         if not offsets or not isinstance(row, Mapping):
             return row
-        missing = {offset: _read_offset(row.get(name)) for name, offset in offsets.items() if row.get(offset) is None}
-        return {**row, **missing}
+        return {**row, **{offset: _read_offset(row.get(name)) for name, offset in offsets.items() if offset not in row}}
 
     return fill_offsets
 
 
-def _read_offset(value: Any) -> float:
-    """The hours that a stamp is ahead of UTC; 0 where it states none, or is none, which its own field says."""
+def _read_offset(value: Any) -> float | None:
+    """The hours that a stamp is ahead of UTC, null for null, as of an empty cell; 0 where it states none, or is none, which its
+    own field says."""
+    if value is None:
+        return None
     try:
         moment = TIMES.validate_python(_check_time(value))
     except (ValidationError, PydanticCustomError):
@@ -162,11 +168,25 @@ def _read_offset(value: Any) -> float:
 def _build_field(column: Column) -> tuple[Any, Any]:
     required = column.role == "input" and not column.optional
     settings: dict[str, Any] = {"alias": column.name, "description": _describe_column(column)}
+    field_type = _select_type(column) | None
     if column.dtype in ("int", "float") and column.role == "input":
         low, high = (column.low, column.high)
-        settings |= {"ge": -MAX_NUMBER if low is None else low, "le": MAX_NUMBER if high is None else high}
-    field_type = _select_type(column) | None
+        bounds = Field(ge=-MAX_NUMBER if low is None else low, le=MAX_NUMBER if high is None else high)
+        field_type = Annotated[Number, bounds] | None
+        if column.reading is not None and column.reading.sentinels:
+            # Before the bounds, which a number that stands for missing may lie beyond.
+            field_type = Annotated[field_type, BeforeValidator(_build_sentinel_reader(column.reading.sentinels))]
     return (field_type, Field(**settings)) if required else (field_type, Field(default=None, **settings))
+
+
+def _build_sentinel_reader(sentinels: tuple[float, ...]) -> Callable[[Any], Any]:
+    """What makes null of the numbers that stand for missing in a column."""
+
+    def null_sentinel(value: Any) -> Any:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return None if is_number and value in sentinels else value
+
+    return null_sentinel
 
 
 def _build_offset_field(column: Column) -> tuple[Any, Any]:
@@ -182,7 +202,9 @@ def _select_type(column: Column) -> Any:
         return Identifier
     if column.dtype == "bool":
         return Boolean
-    return Number if column.dtype in ("int", "float") else Text
+    if column.dtype in ("int", "float"):
+        return Number
+    return Annotated[Text, AfterValidator(build_name_reader(column.reading))]
 
 
 def _describe_column(column: Column) -> str:

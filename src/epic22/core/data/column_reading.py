@@ -4,14 +4,14 @@ One rule for numbers, times, truth values and words for missing: a column is of 
 all are, the user is asked by name and value, never is it text in silence.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import polars as pl
 
 from epic22.core.column import ColumnReading, Dtype, NumberFormat
 from epic22.core.data.compound_numbers import COMPOUNDS, infer_compound
-from epic22.core.data.names import group_variants, strip_ends
+from epic22.core.data.names import group_variants, strip_ends, strip_text_ends
 from epic22.core.data.number_format import (
     MARKS,
     NumberReading,
@@ -153,6 +153,22 @@ def null_missing_words(series: pl.Series, words: Sequence[str] = ()) -> pl.Serie
     """Text without blanks around it; null where it is a word for missing in every column, or one of `words`."""
     text = strip_ends(series)
     return text.set(text.is_in([*MISSING_WORDS, *words]), None)
+
+
+def build_name_reader(reading: ColumnReading | None) -> Callable[[str], str | None]:
+    """What reads one text of a column of names as that of a file: without blanks around it, None where it is a word for missing.
+
+    >>> read = build_name_reader(ColumnReading(missing=("unknown",)))
+    >>> [read(text) for text in ("red ", "unknown", " NA", "None")]
+    ['red', None, None, 'None']
+    """
+    words = frozenset((*MISSING_WORDS, *((ALWAYS_TYPED,) if reading is None else reading.missing)))
+
+    def read_name(text: str) -> str | None:
+        stripped = strip_text_ends(text)
+        return None if stripped in words else stripped
+
+    return read_name
 
 
 def infer_text_column(series: pl.Series, rules: ReadingRules = ReadingRules()) -> ReadColumn:

@@ -27,6 +27,12 @@ COMBINING = r"[\p{M}\x{1100}-\x{11FF}]"
 
 BEGINNING, END = rf"^[\s{INVISIBLE}]+", rf"[\s{INVISIBLE}]+$"
 
+BLANKS = "\t\n\v\f\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
+"""What Unicode calls white space, and the patterns above blanks; `str.strip` takes some controls for it too."""
+
+ENDS = BLANKS + "\xad\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
+"""Blanks, and the marks that nobody sees."""
+
 
 def strip_ends(text: pl.Series) -> pl.Series:
     """Text without the blanks and the marks that nobody sees around it, and with accents as parts of their letters (NFC).
@@ -35,11 +41,32 @@ def strip_ends(text: pl.Series) -> pl.Series:
     ['52', 'a', 'b', 'Café']
     """
     stripped = text.str.strip_chars()
-    if stripped.str.contains(COMBINING).any():
-        stripped = stripped.str.normalize("NFC")
+    is_combining = stripped.str.contains(COMBINING)
+    if is_combining.any():
+        # Each value by itself: what a row says must not depend on the rows beside it.
+        stripped = stripped.str.normalize("NFC").zip_with(is_combining, stripped)
     if not stripped.str.contains(f"^[{INVISIBLE}]|[{INVISIBLE}]$").any():
         return stripped
     return stripped.str.replace(BEGINNING, "").str.replace(END, "")
+
+
+def strip_text_ends(text: str) -> str:
+    """One text as `strip_ends` has it: the same, without the cost of a column.
+
+    >>> [strip_text_ends(text) for text in ("\\u200b52", "\\ufeff a\\u200e", " b", "Cafe\\u0301")]
+    ['52', 'a', 'b', 'Café']
+    """
+    stripped = text.strip(BLANKS)
+    if stripped.isascii():
+        return stripped
+    if not unicodedata.is_normalized("NFC", stripped) and any(map(_is_combining, stripped)):
+        stripped = unicodedata.normalize("NFC", stripped)
+    return stripped.strip(ENDS)
+
+
+def _is_combining(character: str) -> bool:
+    """Whether a character is one of `COMBINING`."""
+    return unicodedata.category(character).startswith("M") or "\u1100" <= character <= "\u11ff"
 
 
 def strip_name(series: pl.Series) -> pl.Series:
