@@ -1,5 +1,6 @@
 """A row that the API is asked for has the values that the same row of a file has."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 from epic22.core.artifact.bundle import Schema
 from epic22.core.artifact.request_model import build_request_model
 from epic22.core.data.names import BLANKS, ENDS, strip_ends, strip_text_ends
+from epic22.core.errors import RowError
 from epic22.core.task import Task
 from epic22.spec.flat_file import load_task_data, read_rows
 from epic22.spec.training_spec import build_spec
@@ -88,6 +90,35 @@ def test_a_number_for_missing_is_none_of_those_that_bounds_refuse_and_true_is_no
     for odd in (-2, True, "1"):
         with pytest.raises(ValidationError):
             row.model_validate({"age": odd})
+
+
+@pytest.mark.parametrize(
+    ("stated", "odd", "expected"),
+    [
+        ({"low": 0, "high": 120}, -5, "'-5' is not from 0 to 120"),
+        ({"low": 0, "high": 120}, 999, "'999' is not from 0 to 120"),
+        ({"low": 0}, -0.5, "'-0.5' is not at least 0"),
+        ({"high": 120}, 120.5, "'120.5' is not at most 120"),
+    ],
+)
+def test_bounds_that_are_stated_bind_files_as_they_bind_requests(
+    tmp_path: Path, stated: dict[str, float], odd: float, expected: str
+) -> None:
+    columns: dict[str, Sequence[object]] = {"age": [20 + i * 7 % 41 for i in range(60)]}
+    columns |= {"load": range(60), "y": [Random(i).choice("ab") for i in range(60)]}
+    path = write_rows(tmp_path / "t.csv", **columns)
+    task = load_task_data(build_spec(csv=path, label="y", keep=["age", "load"], columns={"age": stated})).task
+    later = write_rows(tmp_path / "later.csv", age=[30, odd], load=[-1e6, 1e6], y=["a", "b"])
+    with pytest.raises(RowError, match=f"later.csv, row 2, column 'age': {re.escape(expected)}") as refused:
+        read_rows(later, task.columns)
+    assert refused.value.problems == ((1, "age", expected),)
+    with pytest.raises(RowError, match="row 2, column 'age'"):
+        load_task_data(build_spec(csv=path, label="y", keep=["age", "load"], columns={"age": stated}, test=later))
+    row = build_request_model(Schema.of(task)).row
+    with pytest.raises(ValidationError, match="1 validation error"):
+        row.model_validate({"age": odd, "load": 1e6})
+    within = write_rows(tmp_path / "within.csv", age=[*stated.values(), None], load=[-1e6] * (len(stated) + 1))
+    assert read_rows(within, task.columns)["age"].to_list() == [*stated.values(), None]
 
 
 @given(st.text(st.sampled_from([*ENDS, "a", "\u0301", "\u1100", "\u1161", "\u212b", "\x1c", "\x00"]), max_size=6))

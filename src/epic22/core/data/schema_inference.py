@@ -6,6 +6,7 @@ Text is read as numbers, times, truth values or categories by what all of its va
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 
 import polars as pl
 
@@ -398,7 +399,18 @@ def cast_column(series: pl.Series, column: Column, problems: list[tuple[int, str
         odd = odd | is_too_large(typed)
     values = ((row, series[row]) for row in odd.arg_true().head(MAX_PROBLEMS))
     problems.extend((row, column.name, f"{value!r} is not {_describe_expected(column, str(value))}") for row, value in values)
+    _add_out_of_bounds(typed, series, column, problems)
     return typed
+
+
+def _add_out_of_bounds(typed: pl.Series, series: pl.Series, column: Column, problems: list[tuple[int, str | None, str]]) -> None:
+    """Add the values beyond the column's bounds to the problems, as requests and training refuse them."""
+    if (column.low is None and column.high is None) or not typed.dtype.is_numeric():
+        return
+    low, high = column.limits
+    odd = ~typed.is_between(low, high).fill_null(value=True)
+    expected = f"at least {low:g}" if high == inf else f"at most {high:g}" if low == -inf else f"from {low:g} to {high:g}"
+    problems.extend((row, column.name, f"{series[row]!r} is not {expected}") for row in odd.arg_true().head(MAX_PROBLEMS))
 
 
 def _write_as_levels(own: pl.Series, levels: Sequence[str]) -> pl.Series:
