@@ -5,7 +5,7 @@ label is withheld in a table of its own until after the cutoff.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,18 @@ from epic22.core.data.formula import bind_formulas, drop_formulas, parse_formula
 from epic22.core.data.leakage import Suspicion, audit_columns
 from epic22.core.data.leakage_tests import audit_single_columns, find_late_dates
 from epic22.core.data.magnitude import audit_magnitudes
-from epic22.core.data.names import fold_name, merge_variants
+from epic22.core.data.names import fold_name, merge_variants, null_unlabelled
 from epic22.core.data.point_in_time import TIMELESS, Table, Tables
 from epic22.core.data.preprocess import add_formula_columns
 from epic22.core.data.row_times import read_row_times
-from epic22.core.data.schema_inference import MAX_INTEGER_CLASSES, Roles, TypedTable, conform_frame
+from epic22.core.data.schema_inference import (
+    MAX_INTEGER_CLASSES,
+    Roles,
+    TypedTable,
+    conform_frame,
+    spell_names_as,
+    suggest_names,
+)
 from epic22.core.data.sequence_columns import mark_steps, require_steps
 from epic22.core.data.task_data import TaskData
 from epic22.core.data.time_format import find_offsets, name_offset, read_offsets
@@ -61,7 +68,8 @@ def load_task_data(spec: TrainingSpec) -> TaskData:
     table, rare_notes = leave_out_rare_classes(table, kind, spec)
     if rare_notes:
         kind, classes, notes = infer_kind(table.frame[spec.label], spec)
-    whole, test_rows = _append_test_rows(table, raws, spec)
+    tested = _append_test_rows(table, raws, spec)
+    whole = tested.table
     label = encode_label(whole.frame[spec.label], classes, kind)
     refuse_loss(label, kind, spec)
     refuse_offset(whole.frame, spec)
@@ -92,13 +100,14 @@ def load_task_data(spec: TrainingSpec) -> TaskData:
             *spec.origin.notes,
             *table.notes,
             *(f"{raw.path}: {note}" for raw in raws[1:] for note in raw.notes),
+            *tested.notes,
             *rare_notes,
             *notes,
             *_describe_offset(spec),
             *cutoff_notes,
             *_describe_formulas(formulas, usable_formulas),
         ),
-        test_rows=test_rows,
+        test_rows=tested.test_rows,
     )
 
 
@@ -351,32 +360,64 @@ def encode_label(label: pl.Series, classes: tuple[str, ...], kind: Kind) -> pl.S
     return pl.Series(label.name, [code[text] for text in texts], dtype=pl.Float64)
 
 
-def _append_test_rows(table: TypedTable, raws: Sequence[RawTable], spec: TrainingSpec) -> tuple[TypedTable, int]:
-    """The table with the test file's rows below its own."""
+@dataclass(frozen=True)
+class _TestedTable:
+    """A table with the rows of a test file, so many, below its own, and what is to be said of them."""
+
+    table: TypedTable
+    test_rows: int = 0
+    notes: tuple[str, ...] = ()
+
+
+def _append_test_rows(table: TypedTable, raws: Sequence[RawTable], spec: TrainingSpec) -> _TestedTable:
+    """The table with the test file's labelled rows below its own."""
     if len(raws) == 1:
-        return table, 0
-    test_columns = tuple(replace(c, role="input") if c.role in ("label", "time", "id", "group") else c for c in table.columns)
-    rows = conform_frame(raws[1], test_columns).select([c.name for c in test_columns if c.role == "input"])
-    levels = next((one.levels for one in spec.columns if one.name == spec.label), ())
-    if levels:
-        rows = rows.with_columns(merge_variants(rows[spec.label], levels))
-    label = rows[spec.label]
-    if label.null_count():
-        raise ColumnError(f"{raws[1].path}: label {label.name!r} is missing in {label.null_count()} rows.")
-    frame = pl.concat([table.frame, rows.with_columns(rows.select(pl.all()))], how="diagonal_relaxed")
+        return _TestedTable(table)
+    raw, roles = raws[1], build_roles(spec)
+    names = [name for name in (roles.group, roles.id) if name is not None]
+    for name in names:
+        if name not in raw.frame.columns:
+            raise ColumnError(f"{raw.path}: no column {name!r}{suggest_names(name, raw.frame.columns)}")
+    # The parts of a date may be constant, and no inputs.
+    read_as_inputs = (roles.label, *roles.time)
+    test_columns = tuple(replace(c, role="input") if c.name in read_as_inputs else c for c in table.columns)
+    # A gap makes floats of whole numbers in a file with types: 7.0 is the name 7 of training.
+    levels = {name: tuple(table.frame[name].drop_nulls().cast(pl.String).unique()) for name in names}
+    test_columns = tuple(replace(c, levels=levels.get(c.name, c.levels)) for c in test_columns)
+    rows = conform_frame(raw, test_columns).select(c.name for c in test_columns if c.role == "input" or c.name in names)
+    rows = rows.with_columns(spell_names_as(rows[name], raws[0].frame[name]) for name in names)
+    rows = rows.with_columns(_read_test_labels(rows[spec.label], table.frame[spec.label], spec))
+    is_labelled = rows[spec.label].is_not_null()
+    n_unlabelled = rows.height - int(is_labelled.sum())
+    if n_unlabelled == rows.height:
+        raise ColumnError(
+            f"{raw.path}: label {spec.label!r} is missing in all {rows.height:,} rows; there is nothing to test on."
+        )
+    rows = rows.filter(is_labelled)
+    # Names are compared as text, whatever type the rest of their file gives them.
+    frame = pl.concat([table.frame.with_columns(pl.col(names).cast(pl.String)), rows], how="diagonal_relaxed")
     times = None
     if table.times is not None:
-        times = pl.concat([table.times, _read_test_times(rows, test_columns, spec)])
-    return replace(table, frame=frame, times=times), rows.height
+        times = pl.concat([table.times, _read_test_times(rows, is_labelled.arg_true(), test_columns, spec)])
+    notes = (f"{raw.path}: {n_unlabelled:,} rows without a label were left out.",) if n_unlabelled else ()
+    return _TestedTable(replace(table, frame=frame, times=times), rows.height, notes)
 
 
-def _read_test_times(rows: pl.DataFrame, columns: Sequence[Column], spec: TrainingSpec) -> pl.Series:
-    """The times of a test file's rows, read as those of training were."""
+def _read_test_labels(label: pl.Series, trained: pl.Series, spec: TrainingSpec) -> pl.Series:
+    """The labels of a test file's rows, null where they say that there is none, as they do in training."""
+    if label.dtype == pl.String and trained.dtype == pl.String:
+        label = null_unlabelled(pl.concat([trained, label])).tail(len(label))
+    levels = next((one.levels for one in spec.columns if one.name == spec.label), ())
+    return merge_variants(label, levels) if levels else label
+
+
+def _read_test_times(rows: pl.DataFrame, numbers: pl.Series, columns: Sequence[Column], spec: TrainingSpec) -> pl.Series:
+    """The times of a test file's rows, read as those of training were; `numbers` are the rows' own in their file, from 0."""
     by_name = {column.name: column for column in columns}
     whole = [name for name in spec.roles.time if by_name[name].dtype == "int"]
     frame = rows.with_columns(pl.col(name).cast(pl.Int64) for name in whole)
     reading = by_name[spec.roles.time[0]].reading or ColumnReading()
-    return read_row_times(frame, spec.roles.time, [], pl.int_range(rows.height, eager=True), reading)
+    return read_row_times(frame, spec.roles.time, [], numbers, reading)
 
 
 def _build_cutoffs(table: TypedTable, columns: tuple[Column, ...], roles: Roles) -> tuple[pl.DataFrame, tuple[str, ...]]:

@@ -160,6 +160,13 @@ def _read_names(series: pl.Series, own: pl.Series) -> ReadColumn:
     return ReadColumn(typed if keeps_names_apart(text, typed) else text, ColumnReading())
 
 
+def spell_names_as(names: pl.Series, trained: pl.Series) -> pl.Series:
+    """Ids or groups of a later file as text, spelt as those of the training file are: 2024-03 is the month that it was there."""
+    text, typed = strip_name(trained), _read_names(trained, normalize_type(trained)).values
+    pairs = pl.DataFrame({"text": text, "name": typed.cast(pl.String)}).filter(text != typed.cast(pl.String)).unique()
+    return names.replace(pairs["text"], pairs["name"]) if pairs.height else names
+
+
 def _read_classes(column: ReadColumn, text: pl.Series, rules: ReadingRules) -> ReadColumn:
     """The label, whose `text` is without blanks around it; where it is of words, without those that say that there is none.
 
