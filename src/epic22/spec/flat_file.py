@@ -373,34 +373,43 @@ def _append_test_rows(table: TypedTable, raws: Sequence[RawTable], spec: Trainin
     """The table with the test file's labelled rows below its own."""
     if len(raws) == 1:
         return _TestedTable(table)
-    raw, roles = raws[1], build_roles(spec)
-    names = [name for name in (roles.group, roles.id) if name is not None]
-    for name in names:
-        if name not in raw.frame.columns:
-            raise ColumnError(f"{raw.path}: no column {name!r}{suggest_names(name, raw.frame.columns)}")
-    # The parts of a date may be constant, and no inputs.
-    read_as_inputs = (roles.label, *roles.time)
-    test_columns = tuple(replace(c, role="input") if c.name in read_as_inputs else c for c in table.columns)
-    # A gap makes floats of whole numbers in a file with types: 7.0 is the name 7 of training.
-    levels = {name: tuple(table.frame[name].drop_nulls().cast(pl.String).unique()) for name in names}
-    test_columns = tuple(replace(c, levels=levels.get(c.name, c.levels)) for c in test_columns)
-    rows = conform_frame(raw, test_columns).select(c.name for c in test_columns if c.role == "input" or c.name in names)
-    rows = rows.with_columns(spell_names_as(rows[name], raws[0].frame[name]) for name in names)
+    path, names = raws[1].path, _list_names(spec)
+    rows = _read_test_rows(table, raws, spec)
     rows = rows.with_columns(_read_test_labels(rows[spec.label], table.frame[spec.label], spec))
     is_labelled = rows[spec.label].is_not_null()
     n_unlabelled = rows.height - int(is_labelled.sum())
     if n_unlabelled == rows.height:
-        raise ColumnError(
-            f"{raw.path}: label {spec.label!r} is missing in all {rows.height:,} rows; there is nothing to test on."
-        )
+        raise ColumnError(f"{path}: label {spec.label!r} is missing in all {rows.height:,} rows; there is nothing to test on.")
     rows = rows.filter(is_labelled)
     # Names are compared as text, whatever type the rest of their file gives them.
     frame = pl.concat([table.frame.with_columns(pl.col(names).cast(pl.String)), rows], how="diagonal_relaxed")
     times = None
     if table.times is not None:
-        times = pl.concat([table.times, _read_test_times(rows, is_labelled.arg_true(), test_columns, spec)])
-    notes = (f"{raw.path}: {n_unlabelled:,} rows without a label were left out.",) if n_unlabelled else ()
+        times = pl.concat([table.times, _read_test_times(rows, is_labelled.arg_true(), table.columns, spec)])
+    notes = (f"{path}: {n_unlabelled:,} rows without a label were left out.",) if n_unlabelled else ()
     return _TestedTable(replace(table, frame=frame, times=times), rows.height, notes)
+
+
+def _list_names(spec: TrainingSpec) -> list[str]:
+    """The columns that name the rows' groups and what they are about."""
+    roles = build_roles(spec)
+    return [name for name in (roles.group, roles.id) if name is not None]
+
+
+def _read_test_rows(table: TypedTable, raws: Sequence[RawTable], spec: TrainingSpec) -> pl.DataFrame:
+    """The test file's inputs, label, times and names, read as those of training were."""
+    raw, names = raws[1], _list_names(spec)
+    for name in names:
+        if name not in raw.frame.columns:
+            raise ColumnError(f"{raw.path}: no column {name!r}{suggest_names(name, raw.frame.columns)}")
+    # The parts of a date may be constant, and no inputs.
+    read_as_inputs = (spec.label, *spec.roles.time)
+    columns = [replace(c, role="input") if c.name in read_as_inputs else c for c in table.columns]
+    # A gap makes floats of whole numbers in a file with types: 7.0 is the name 7 of training.
+    levels = {name: tuple(table.frame[name].drop_nulls().cast(pl.String).unique()) for name in names}
+    columns = [replace(c, levels=levels.get(c.name, c.levels)) for c in columns]
+    rows = conform_frame(raw, tuple(columns)).select(c.name for c in columns if c.role == "input" or c.name in names)
+    return rows.with_columns(spell_names_as(rows[name], raws[0].frame[name]) for name in names)
 
 
 def _read_test_labels(label: pl.Series, trained: pl.Series, spec: TrainingSpec) -> pl.Series:
