@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -120,3 +121,14 @@ def test_workbooks_and_archives_are_files_of_a_table(tmp_path: Path) -> None:
     put(tmp_path, write_workbook({"one": ROWS}))
     put(tmp_path, pack({"x.csv": b"a\n1\n"}), "leases.zip")
     assert [path.name for path in list_files(tmp_path, "leases")] == ["leases.xlsx", "leases.zip"]
+
+
+def test_an_archive_with_a_wrong_byte_is_one_sentence_or_the_table_that_it_was(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.csv", "a,b\n" + "12,some words\n" * 20)
+    content = stream.getvalue()
+    for place in range(4, len(content)):
+        damaged = content[:place] + bytes([content[place] ^ 0x55]) + content[place + 1 :]
+        with suppress(FileError):
+            assert workbook.unwrap_archive(tmp_path / "t.zip", damaged).count(b"12,some words\n") == 20

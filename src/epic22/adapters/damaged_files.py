@@ -1,17 +1,12 @@
-"""Files that a kill or a disk left damaged: what reading one raises, and rows of Parquet or a sentence that names the file."""
+"""Parquet that a kill or a disk left damaged: what reading it raises, and its rows or a sentence that names the file."""
 
 import io
-import lzma
-import zipfile
-import zlib
 from collections.abc import Sequence
 
 import polars as pl
 
 from epic22.core.errors import StorageError
 
-ARCHIVE_FAULTS = (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
-"""What unpacking damaged bytes raises, by which of them is damaged; an encrypted or unknown kind is a RuntimeError."""
 PARQUET_FAULTS = (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException)
 """What reading damaged Parquet raises: of some damage the library panics."""
 

@@ -11,9 +11,10 @@ from typing import Protocol
 
 import polars as pl
 
-from epic22.adapters.damaged_files import ARCHIVE_FAULTS, PARQUET_FAULTS
+from epic22.adapters.damaged_files import PARQUET_FAULTS
 from epic22.adapters.file_store import FileStore
 from epic22.adapters.prediction_log import ReceiptStore
+from epic22.core.data.workbook import ARCHIVE_FAULTS
 from epic22.core.tables.erasure import TenantIdentity, is_statement_of
 
 CACHES = ("cache", "http", "errors", "scratch", "studies")
@@ -169,7 +170,7 @@ def _search_content(content: bytes, person: TenantIdentity) -> bool | None:
 
 
 def _unpack(content: bytes) -> Iterator[bytes]:
-    """The bytes of a file, and what is packed in it; one of the faults of `damaged_files` where that cannot be read."""
+    """The bytes of a file, and what is packed in it; a fault of damaged bytes where that cannot be read."""
     yield content
     if content[:4] == b"PAR1":
         for column in pl.read_parquet(content).select(pl.col(pl.String)).iter_columns():

@@ -14,9 +14,9 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import TypeAdapter, ValidationError
 
-from epic22.adapters.damaged_files import ARCHIVE_FAULTS
 from epic22.adapters.tracking.run_tree import MAX_NAME, MAX_TAG, MAX_VALUE
 from epic22.adapters.tracking.stored_run import Content, RunTree, StoredRun, read_content
+from epic22.core.data.workbook import ARCHIVE_FAULTS
 from epic22.core.errors import FileError
 
 FORMAT, FORMAT_VERSION = "epic22-runs", 1

@@ -2,7 +2,9 @@
 
 import csv
 import io
+import lzma
 import zipfile
+import zlib
 from datetime import date, datetime, time, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -13,6 +15,8 @@ ZIP = b"PK\x03\x04"
 WORKBOOK_PARTS = ("xl/workbook.xml", "xl/workbook.bin")
 MAX_UNZIPPED_BYTES = 4 * 2**30
 """An archive may claim to hold anything."""
+ARCHIVE_FAULTS = (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+"""What unpacking damaged bytes raises, by which of them is damaged; of a locked archive or an unknown kind a RuntimeError."""
 MIDNIGHT = time(0)
 
 
@@ -28,7 +32,7 @@ def unwrap_archive(path: Path, content: bytes) -> bytes:
             if any(part in archive.namelist() for part in WORKBOOK_PARTS):
                 return _read_sheet(path, content).encode()
             return _read_only_file(path, archive)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+    except ARCHIVE_FAULTS as error:
         raise FileError(f"{path}: a damaged or locked archive ({error}); fetch it again, or unzip it.") from None
 
 
