@@ -229,3 +229,14 @@ def test_a_stake_below_zero_has_no_money_as_a_missing_one(tmp_path: Path) -> Non
     rows = inputs(3, 5).rename(NAMES).with_columns(wear=pl.Series([-500.0, None, 0.5]))
     values = [one.values[0] for one in predict_frame(version, bundle, rows)]
     assert [(value.expected_loss is None, value.act is None) for value in values] == [(True, True), (True, True), (False, False)]
+
+
+@pytest.mark.slow
+def test_a_model_that_serves_is_compared_by_the_values_that_it_serves(tmp_path: Path) -> None:
+    version, bundle = of_toy(tmp_path, "regression")
+    rows = rows_for(bundle)
+    middle = float(np.median(predict_columns(bundle, rows).response))
+    ended = replace(bundle, schema=replace(bundle.schema, floor=middle))
+    served_values = predict_columns(ended, rows).response
+    assert served_values.min() == middle
+    np.testing.assert_array_equal(RowModel(version, ended).compute_responses(rows), served_values)

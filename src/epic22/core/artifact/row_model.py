@@ -6,6 +6,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from epic22.core.artifact.answer_frame import ANSWER_SCHEMA, AnsweredRows, build_row_frame
@@ -164,7 +165,9 @@ class RowModel(Model):
             if not _has_type(X[column.name], column.dtype):
                 raise ColumnError(f"its column {column.name!r} was read as {column.dtype}, and is {X[column.name].dtype} now")
         matrix = bundle.preprocessor.transform(X.select([column.name for column in schema.inputs]))
-        return predict_response(bundle.estimator, matrix, schema.kind)
+        response = predict_response(bundle.estimator, matrix, schema.kind)
+        # By the floor that a new version's responses are lifted to as well.
+        return response if schema.floor is None else np.maximum(response, schema.floor)
 
     def list_warnings(self, row: Mapping[str, Any]) -> list[str]:
         """The row's categories that training never saw, in words."""

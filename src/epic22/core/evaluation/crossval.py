@@ -257,10 +257,11 @@ def fit_folds(
 
 
 def summarise_folds(experiment: Experiment, family: str, fits: FoldFits) -> Evaluation:
-    """The evaluation of what was fitted on all folds of the experiment."""
-    scores = compute_scores(experiment, list_target_metrics(experiment.task.target), fits.predictions)
+    """The evaluation of what was fitted on all folds of the experiment; what is scored is what would be served."""
+    predictions = tuple(part.apply_floor(experiment.task.target.floor) for part in fits.predictions)
+    scores = compute_scores(experiment, list_target_metrics(experiment.task.target), predictions)
     fit_seconds = float(np.mean(fits.seconds)) if fits.seconds else math.nan
-    return build_evaluation(experiment, family, scores, fits.predictions, fit_seconds, fits.ms_per_row)
+    return build_evaluation(experiment, family, scores, predictions, fit_seconds, fits.ms_per_row)
 
 
 def count_folds_at_once(experiment: Experiment, family: Family) -> int:
@@ -286,7 +287,7 @@ def _fit_fold(experiment: Experiment, candidate: Candidate, fold: Fold, keeps_mo
     X = fitted.preprocessor.transform(experiment.examples.take(fold.test).X)
     response = predict_response(fitted.estimator, X, experiment.task.target.kind)
     predictions = FoldPredictions(fold, response, fitted if keeps_model else None, fitted.estimator.predict_quantiles(X))
-    return _FoldOutcome(predictions, seconds, fitted if is_last else None)
+    return _FoldOutcome(predictions.apply_floor(experiment.task.target.floor), seconds, fitted if is_last else None)
 
 
 def _map_side_by_side(work: Callable[[Fold], _FoldOutcome], folds: Sequence[Fold], n_at_once: int) -> Iterator[_FoldOutcome]:

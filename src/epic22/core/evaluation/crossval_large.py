@@ -114,6 +114,8 @@ def evaluate(
         fitted, best_params = fit_fold(family, task, table, row_roles, resources)
         seconds.append(fitted.seconds or 0.0)
         tested, response = compute_responses(fitted, table, row_roles == TEST, task)
+        if task.target.floor is not None:
+            response = np.maximum(response, task.target.floor)
         y = table.y[tested]
         values.append([metric.score(y, response, RowMetadata()) for metric in metrics])
         predictions.append(FoldPredictions(fold, response[np.searchsorted(tested, table.sample_rows[fold.test])], fitted))

@@ -30,12 +30,24 @@ class FittedFold:
 @dataclass(frozen=True)
 class FoldPredictions:
     """Responses of one fold's test rows, by a model that never saw them; the model itself where it was to be kept, and its own
-    `quantiles` (n, q) where it states any."""
+    `quantiles` (n, q) where it states any. `without_floor` are the responses as the model gave them, where some were lifted."""
 
     fold: Fold
     response: Array
     fitted: FittedFold | None = None
     quantiles: Array | None = None
+    without_floor: Array | None = None
+
+    @property
+    def own_response(self) -> Array:
+        """The responses as the model gave them: what is averaged, for a floor is put under the average."""
+        return self.response if self.without_floor is None else self.without_floor
+
+    def apply_floor(self, floor: float | None) -> "FoldPredictions":
+        """The same with no response below the floor, as they are served."""
+        if floor is None or not (self.response < floor).any():
+            return self
+        return replace(self, response=np.maximum(self.response, floor), without_floor=self.own_response)
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def average_families(experiment: Experiment, predictions: Mapping[str, tuple[Fol
     """
     problem, parts = LearningProblem.of(experiment.task), list(predictions.values())
     rows = collect_out_of_fold_predictions(experiment, parts[0])
-    raws = np.stack([problem.traits.link(np.concatenate([part.response for part in one])) for one in parts])
+    raws = np.stack([problem.traits.link(np.concatenate([part.own_response for part in one])) for one in parts])
     selection, y = EnsembleSelection(problem, experiment.task.target.metric, N_PICKS), np.asarray(rows.y, dtype=np.float64)
     averaged, equal_weights, is_known = np.empty_like(raws[0]), np.full(len(parts), 1 / len(parts)), False
     for teaching, tested in rows.iterate_splits():
