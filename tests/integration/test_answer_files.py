@@ -9,7 +9,9 @@ from polars.testing import assert_frame_equal
 from tests.shell import Shell
 from tests.trained import opened, table, trained
 
+import epic22
 from epic22.bootstrap import FileRequest, assemble, write_answers
+from epic22.bootstrap.predictions import RequestFile
 from epic22.config import Settings
 from epic22.core.artifact.answer_frame import ANSWER_SCHEMA, build_answer_frame
 from epic22.core.artifact.prediction_request import FrameRequest
@@ -120,3 +122,30 @@ def test_what_training_never_saw_is_said_once_for_all_batches(asked: Asked) -> N
     request = FileRequest("toy", asked.parquet, with_reasons=False)
     write_answers(assemble(Settings.read()), request, asked.shell.folder / "answers.csv", progress)
     assert notes == [f"rows.parquet: maker: {N_ROWS} rows hold what training never saw, treated as missing: 'new'."]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("blank_pictures")
+def test_a_level_too_rare_to_be_told_apart_is_said_to_be_so_in_every_answer(tmp_path: Path) -> None:
+    x = [i * 37 % 899 / 7 for i in range(900)]
+    columns = {"c": [f"level {i % 300:03d}" for i in range(900)], "x": x, "y": [one + i % 300 for i, one in enumerate(x)]}
+    csv, parquet, frame = tmp_path / "rows.csv", tmp_path / "rows.parquet", pl.DataFrame(columns)
+    frame.write_csv(csv)
+    frame.write_parquet(parquet)
+    options = {"task": "rare", "families": ["linear"], "folds": 3, "repeats": 1, "learning_curve": False}
+    epic22.train(csv, label="y", home=tmp_path, **options)
+    model = epic22.load("rare", home=tmp_path).model
+    said = "c: 'level 299' was never or too seldom seen in training; treated as missing."
+    assert model.list_warnings({"c": "level 299", "x": 1}) == [said]
+    assert model.list_warnings({"c": "level 000", "x": 1}) == []
+    for path in (csv, parquet):
+        notes: list[str] = []
+        predictions = model.predict(model.read_request(RequestFile(path, notes.append)))
+        assert sum(len(request) for request in model.read_requests(RequestFile(path, notes.append), 100)) == len(x)
+        texts = {reason.text.split(":")[0] for one in predictions for reason in one.reasons}
+        assert "c is level 299, which training never or too seldom saw" in texts
+        assert "c is level 000" in texts
+        assert not any("training never saw" in text for text in texts)
+        assert {note.split(": 'level")[0] for note in notes} == {
+            f"{path.name}: c: 135 rows hold what training never or too seldom saw, treated as missing"
+        }

@@ -21,7 +21,7 @@ from epic22.core.data.leakage_tests import audit_single_columns, find_late_dates
 from epic22.core.data.magnitude import audit_magnitudes
 from epic22.core.data.names import fold_name, merge_variants, null_unlabelled
 from epic22.core.data.point_in_time import TIMELESS, Table, Tables
-from epic22.core.data.preprocess import add_formula_columns
+from epic22.core.data.preprocess import add_formula_columns, describe_rarity
 from epic22.core.data.row_times import read_row_times
 from epic22.core.data.schema_inference import (
     MAX_INTEGER_CLASSES,
@@ -174,7 +174,13 @@ def _describe_unseen_levels(frame: pl.DataFrame, columns: tuple[Column, ...]) ->
             unseen = values.filter(~values.is_in(list(column.levels)))
             if len(unseen):
                 shown = ", ".join(repr(value[:100]) for value in unseen.unique(maintain_order=True).head(MAX_SHOWN_LEVELS))
-                yield f"{column.name}: {len(unseen):,} rows hold what training never saw, treated as missing: {shown}."
+                yield describe_unseen_levels(column, len(unseen), shown)
+
+
+def describe_unseen_levels(column: Column, n_rows: int, shown: str) -> str:
+    """The note on so many rows whose category is none of the column's levels, some of which are shown."""
+    rarity = describe_rarity(column.levels)
+    return f"{column.name}: {n_rows:,} rows hold what training {rarity} saw, treated as missing: {shown}."
 
 
 def _describe_other_offsets(raw: RawTable, frame: pl.DataFrame, columns: tuple[Column, ...]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from epic22.core.data.files import PARQUET, RawTable
 from epic22.core.data.schema_inference import conform_frame
 from epic22.core.errors import FileError
 from epic22.core.task import Column
-from epic22.spec.flat_file import MAX_SHOWN_LEVELS, read_rows
+from epic22.spec.flat_file import MAX_SHOWN_LEVELS, describe_unseen_levels, read_rows
 
 
 def read_row_batches(
@@ -41,17 +41,15 @@ class UnseenLevels:
     """Categories that training never saw, counted as rows come."""
 
     def __init__(self, columns: tuple[Column, ...]) -> None:
-        self._levels = {
-            one.name: list(one.levels) for one in columns if one.role == "input" and one.dtype == "category" and one.levels
-        }
+        self._columns = {one.name: one for one in columns if one.role == "input" and one.dtype == "category" and one.levels}
         self._counts: dict[str, Counter[str]] = {}
 
     def add(self, frame: pl.DataFrame) -> None:
         """Count those of some rows."""
-        for name, levels in self._levels.items():
+        for name, column in self._columns.items():
             if name in frame.columns:
                 values = frame[name].drop_nulls()
-                odd = values.filter(~values.is_in(levels))
+                odd = values.filter(~values.is_in(list(column.levels)))
                 if len(odd):
                     self._counts.setdefault(name, Counter()).update(dict(odd.value_counts().iter_rows()))
 
@@ -59,7 +57,7 @@ class UnseenLevels:
         """A sentence for each column that has some."""
         for name, counts in self._counts.items():
             shown = ", ".join(repr(level[:100]) for level in list(counts)[:MAX_SHOWN_LEVELS])
-            yield f"{name}: {counts.total():,} rows hold what training never saw, treated as missing: {shown}."
+            yield describe_unseen_levels(self._columns[name], counts.total(), shown)
 
 
 def count_parquet_rows(path: Path) -> int | None:

@@ -1,7 +1,7 @@
 """A model of rows: each is answered by itself, with value, interval, reasons that sum to the score, and receipt."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from epic22.core.artifact.row_network import RowNetwork, build_export_refusal
 from epic22.core.artifact.row_reasons import RowInputs, compute_reasons, describe_outcome, name_answer
 from epic22.core.column import Dtype
 from epic22.core.data.formula import Derivation
-from epic22.core.data.preprocess import MAX_LEVELS
+from epic22.core.data.preprocess import describe_rarity
 from epic22.core.errors import ColumnError, UserError
 from epic22.core.lineage import ModelVersion, sha256
 from epic22.core.models.base import Capabilities, predict_response
@@ -29,7 +29,7 @@ from epic22.core.models.ensemble import Ensemble
 from epic22.core.models.networks.exportable import find_network
 from epic22.core.prediction import PredictedValue, Prediction, PredictionScore
 from epic22.core.statistics import Interval
-from epic22.core.task import Array, CellValue
+from epic22.core.task import Array, CellValue, Column
 
 
 @dataclass(frozen=True)
@@ -102,11 +102,17 @@ class RowModel(Model):
         """A row that its request model takes."""
         return build_example_row(self.bundle.schema.inputs)
 
+    @property
+    def _columns_to_read(self) -> tuple[Column, ...]:
+        """The columns of a table to predict, with the levels that the model tells apart, so that any other is noted."""
+        levels = self.bundle.preprocessor.levels
+        return tuple(replace(c, levels=tuple(levels[c.name])) if c.name in levels else c for c in self.bundle.schema.columns)
+
     def read_request(self, source: RequestSource | None) -> PredictionRequest:
         """The rows of a table. Raises UserError without one."""
         if source is None:
             raise UserError(f"task {self.bundle.schema.task} predicts rows: name the file they are in.")
-        return FrameRequest(source.read_rows(self.bundle.schema.columns))
+        return FrameRequest(source.read_rows(self._columns_to_read))
 
     def read_requests(self, source: RequestSource | None, n_at_once: int) -> Iterator[PredictionRequest]:
         """The same, so many rows at a time. Raises UserError without a table."""
@@ -114,7 +120,7 @@ class RowModel(Model):
             yield self.read_request(source)
             return
         first = 1
-        for frame in source.read_row_batches(self.bundle.schema.columns, n_at_once):
+        for frame in source.read_row_batches(self._columns_to_read, n_at_once):
             yield FrameRequest(frame, first)
             first += frame.height
 
@@ -170,10 +176,9 @@ class RowModel(Model):
         return response if schema.floor is None else np.maximum(response, schema.floor)
 
     def list_warnings(self, row: Mapping[str, Any]) -> list[str]:
-        """The row's categories that training never saw, in words."""
+        """The row's categories that training never saw, or too seldom to tell them apart, in words."""
         return [
-            f"{name}: {str(row[name])[:100]!r} was never {'seen' if len(levels) < MAX_LEVELS else 'or too seldom seen'} "
-            "in training; treated as missing."
+            f"{name}: {str(row[name])[:100]!r} was {describe_rarity(levels)} seen in training; treated as missing."
             for name, levels in self.bundle.preprocessor.levels.items()
             if row.get(name) is not None and row[name] not in levels
         ]

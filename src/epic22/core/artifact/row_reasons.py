@@ -13,7 +13,7 @@ import polars as pl
 
 from epic22.core.artifact.bundle import Bundle, Schema
 from epic22.core.artifact.prediction_columns import PredictionColumns
-from epic22.core.data.preprocess import Preprocessor, decode_level
+from epic22.core.data.preprocess import Preprocessor, decode_level, describe_rarity
 from epic22.core.models.catalog import get_family
 from epic22.core.models.hazard import compute_interval_shares
 from epic22.core.prediction import MAX_REASONS, Reason
@@ -22,7 +22,6 @@ from epic22.core.text import describe_amount, describe_odds, format_time, format
 
 HAZARD_AVERAGE = "the average over all rows, and what the days ahead add by themselves"
 SHIFT = "calibration: how often such scores came true"
-UNSEEN = ", which training never saw"
 REST, INEXACT_REST = "all other columns together", "all other columns together, and what the reasons do not explain"
 BARE_ANSWERS = ("0", "1", "yes", "no", "y", "n", "true", "false", "")
 """Names of classes that say nothing without the label's name."""
@@ -158,14 +157,15 @@ def _describe_strongest(bundle: Bundle, rows: RowInputs, strongest: _Strongest, 
             value = _read_value(bundle.preprocessor, column, rows, row, j) if part else None
             names.append(column.name if part else None)
             values.append(value)
-            texts.append(_describe_cell(column, value, rows.X[row, j]) + describe[code](part) if part else None)
+            is_unseen = column.dtype == "category" and value is not None and np.isnan(rows.X[row, j])
+            unseen = f", which training {describe_rarity(bundle.preprocessor.levels[column.name])} saw" if is_unseen else ""
+            texts.append(f"{_describe_cell(column, value)}{unseen}: {describe[code](part)}" if part else None)
     return ReasonWords(names, values, texts)
 
 
-def _describe_cell(column: Column, value: CellValue, number: np.float32) -> str:
-    """What a row has of a column; a category that training never saw has a value, and no number in the matrix."""
-    is_unseen = column.dtype == "category" and value is not None and np.isnan(number)
-    return f"{column.about or column.name} is {format_value(column, value)}{UNSEEN if is_unseen else ''}: "
+def _describe_cell(column: Column, value: CellValue) -> str:
+    """What a row has of a column."""
+    return f"{column.about or column.name} is {format_value(column, value)}"
 
 
 def _read_value(preprocessor: Preprocessor, column: Column, rows: RowInputs, row: int, place: int) -> CellValue:

@@ -6,7 +6,7 @@ columns follow the inputs, computed in float64 from the inputs' numbers before a
 column's values, for they are large beside their spread, as numbers of accounts are, a centre is subtracted in float64 first.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import astuple, dataclass, field, replace
 from datetime import date, datetime
 from functools import cached_property
@@ -284,6 +284,15 @@ def _fit_encodings(
         at = places[encoding.of]
         codes = plain._to_numbers(X[encoding.of], columns[at]).to_numpy()
         yield fit_encoding(encoding, at, np.asarray(codes, dtype=np.float64), y, len(levels[encoding.of]))
+
+
+def describe_rarity(levels: Sized) -> str:
+    """How often training saw a category that is not among the `levels` that it tells apart, in words.
+
+    >>> describe_rarity(range(3)), describe_rarity(range(MAX_LEVELS))
+    ('never', 'never or too seldom')
+    """
+    return "never" if len(levels) < MAX_LEVELS else "never or too seldom"
 
 
 def decode_level(preprocessor: Preprocessor, column: Column, code: float) -> str | None:
