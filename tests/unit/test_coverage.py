@@ -11,6 +11,8 @@ from tests.toy import daily, toy
 from epic22.core.data.folds import FoldPlan, SplitRequest
 from epic22.core.data.split import plan_folds
 from epic22.core.errors import ColumnError
+from epic22.core.evaluation.calibration import choose_calibration, collect_out_of_fold_scores
+from epic22.core.evaluation.conformal import expand_binary, fit_sets
 from epic22.core.evaluation.coverage import (
     MAX_LEVELS,
     MONTH,
@@ -23,9 +25,11 @@ from epic22.core.evaluation.coverage import (
     evaluate_intervals,
     evaluate_sets,
 )
+from epic22.core.evaluation.crossval import build_evaluation
 from epic22.core.evaluation.predictions import FoldPredictions, OutOfFoldPredictions, collect_out_of_fold_predictions
 from epic22.core.experiment import Experiment
 from epic22.core.task import Array
+from epic22.services.prediction_intervals import compute_prediction_intervals
 
 ROWS = 1200
 
@@ -117,7 +121,7 @@ def test_sets_are_judged_for_both_classes_and_the_rare_one_is_a_group_of_its_own
     z = rng.normal(-3, 1.5, 3000)
     p = 1 / (1 + np.exp(-z))
     rows = held(p, (rng.uniform(size=3000) < p).astype(float))
-    judged = evaluate_sets(rows)
+    judged = evaluate_sets(rows, is_calibrated=True)
     assert judged is not None
     made = toy("binary", 3000)
     examples = replace(made.examples, Y=rows.y[:, None])
@@ -218,3 +222,24 @@ def test_a_single_test_part_without_time_is_cut_by_cluster() -> None:
     )
     assert not rows.forward
     assert all(len(np.unique(rows.fold[rows.cluster == one])) == 1 for one in np.unique(rows.cluster))
+
+
+def test_the_sets_that_are_judged_on_one_test_part_are_of_the_probabilities_that_serve() -> None:
+    rng = np.random.default_rng(4)
+    z = rng.normal(0, 1, 1000)
+    y, too_high = (rng.uniform(size=1000) < 1 / (1 + np.exp(-z))).astype(float), 1 / (1 + np.exp(-z - 3))
+    made = toy("binary", 1000)
+    examples = replace(made.examples, Y=y[:, None])
+    experiment = Experiment(made.task, examples, plan_folds(examples, "binary", SplitRequest(test_rows=600)))
+    (fold,) = experiment.plan.folds
+    parts = (FoldPredictions(fold, too_high[fold.test]),)
+    calibration, _ = choose_calibration(collect_out_of_fold_scores(experiment, parts))
+    assert calibration.method == "none"
+    intervals = compute_prediction_intervals(experiment, build_evaluation(experiment, "linear", (), parts), calibration)
+    rows, sizes = collect_out_of_fold_predictions(experiment, parts), []
+    for teaching, judged in rows.iterate_splits():
+        sets = fit_sets(expand_binary(rows.response[teaching]), rows.y[teaching], np.ones(len(teaching)))
+        assert sets is not None
+        sizes.append(sets.contains(expand_binary(rows.response[judged])).sum(axis=1))
+    assert intervals.coverage is not None
+    assert intervals.coverage.overall.size.value == pytest.approx(np.concatenate(sizes).mean())

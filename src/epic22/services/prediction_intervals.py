@@ -42,7 +42,8 @@ def compute_prediction_intervals(experiment: Experiment, champion: Evaluation, c
         evaluated = evaluate_intervals(rows)
     else:
         intervals = PredictionIntervals(sets=fit_sets(compute_probabilities(rows.response, calibration), rows.y, rows.weight))
-        evaluated = evaluate_sets(rows)
+        # One test part has no other that could say which calibration is best, so none is chosen.
+        evaluated = evaluate_sets(rows, is_calibrated=len(champion.fold_predictions) > 1)
     if evaluated is None:
         return replace(intervals, note=NOT_EVALUATED)
     return replace(intervals, coverage=compute_coverage(experiment, evaluated, task.policy.coverage_by))

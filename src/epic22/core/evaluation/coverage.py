@@ -157,10 +157,14 @@ def evaluate_intervals(rows: OutOfFoldPredictions, coverage: float = COVERAGE) -
     return _evaluate_folds(first_repeat, evaluate_fold, first_repeat.response)
 
 
-def evaluate_sets(rows: OutOfFoldPredictions, coverage: float = COVERAGE) -> EvaluatedRows | None:
-    """Sets of each fold by thresholds (for two classes after a calibration) of the folds that calibrate it; None as above."""
+def evaluate_sets(rows: OutOfFoldPredictions, is_calibrated: bool, coverage: float = COVERAGE) -> EvaluatedRows | None:
+    """Sets of each fold by thresholds of the folds that calibrate it; None as above.
+
+    `is_calibrated`: of two classes after a calibration, as where the sets that serve are. Of one test part alone they are not,
+    though it is cut into pieces here.
+    """
     first_repeat = rows.first_repeat
-    calibrated = len(np.unique(first_repeat.fold)) > 1 and first_repeat.response.ndim == 1
+    calibrated = is_calibrated and first_repeat.response.ndim == 1
 
     def evaluate_fold(calibration_rows: Array, evaluation_rows: Array) -> tuple[Array, Array] | None:
         calibration_part = first_repeat.take(calibration_rows)
