@@ -149,3 +149,11 @@ def test_what_is_not_certain_is_called_provisional_by_the_gate_too() -> None:
         assert (decision.promote, decision.status) == (True, "provisional")
         assert "not certain" in decision.why
         assert decide_promotion(fairness, first_model=False, certain=True).status == "proven"
+
+
+@pytest.mark.parametrize("certain", [True, False])
+def test_a_model_with_protected_columns_that_were_not_measured_is_never_proven(certain: bool) -> None:
+    decision = decide_promotion(None, first_model=False, certain=certain, protected=("gender",))
+    assert (decision.promote, decision.status) == (True, "provisional")
+    assert "fairness was not measured: gender declared protected, but not measured" in decision.why
+    assert decide_promotion(verdict({"a": 0.9, "b": 0.9}, 1500), False, protected=("gender",)).status == "proven"

@@ -19,6 +19,7 @@ from epic22.core.evaluation.miscalibration import Miscalibration, measure_miscal
 from epic22.core.evaluation.savings import Saving, SavingDifference
 from epic22.core.evaluation.significance import Verdict
 from epic22.core.statistics import Interval
+from epic22.core.task import Column
 from epic22.services.gates.catalog import GATES, judge_gates
 from epic22.services.gates.gate import CoverageShare, Evidence
 
@@ -107,6 +108,14 @@ def test_a_first_model_is_asked_for_no_champion_and_serves_where_nothing_can_be_
     assert {name for name, outcome in found.items() if outcome == "inconclusive"} == {"constant", "rule of today", "calibrated"}
     assert {name for name, outcome in found.items() if outcome == "not applicable"} == {"champion", "adverse impact"}
     assert PROMOTED.meet_gates(judge_gates(unknown)).promote
+
+
+def test_nothing_is_known_of_protected_columns_that_were_not_measured_and_the_gate_names_them() -> None:
+    task = replace(TASK, columns=(*TASK.columns, Column("gender", "category", role="protected")))
+    unmeasured = replace(SOUND, task=task, fairness=None)
+    (finding,) = (one for one in judge_gates(unmeasured) if one.outcome != "passed")
+    assert (finding.gate, finding.outcome) == ("adverse impact", "inconclusive")
+    assert finding.why.startswith("gender declared protected, but not measured")
 
 
 @pytest.mark.parametrize(

@@ -325,6 +325,11 @@ class Task:
         return tuple(column for column in self.columns if column.role == "input")
 
     @property
+    def protected_columns(self) -> tuple[str, ...]:
+        """The columns that are declared to be protected: no input, and by whose groups fairness is of interest."""
+        return tuple(column.name for column in self.columns if column.role == "protected")
+
+    @property
     def has_sequence(self) -> bool:
         """Whether there are steps for families that read a sequence."""
         return self.sequence is not None or any(column.step is not None for column in self.input_columns)

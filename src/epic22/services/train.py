@@ -5,7 +5,7 @@ it gives the same, so that a training that was interrupted can go on behind the 
 """
 
 import tempfile
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -52,9 +52,12 @@ class PromotionGate:
     override: Override | None = None
     authorised: Container[str] = frozenset()
 
-    def decide(self, fairness: FairnessVerdict | None, first_model: bool, certain: bool) -> PromotionDecision:
-        """Whether the model may become champion; `certain`: it is certainly better than the constant."""
-        return decide_promotion(fairness, first_model, self.override, self.authorised, certain)
+    def decide(
+        self, fairness: FairnessVerdict | None, first_model: bool, certain: bool, protected: Sequence[str] = ()
+    ) -> PromotionDecision:
+        """Whether the model may become champion; `certain`: it is certainly better than the constant; `protected`: the columns
+        that are declared to be so."""
+        return decide_promotion(fairness, first_model, self.override, self.authorised, certain, protected)
 
 
 PlanT = TypeVar("PlanT")

@@ -213,6 +213,18 @@ class PromotionDecision:
         return replace(met, why="; ".join(filter(None, words)))
 
 
+def describe_missing_fairness(protected: Sequence[str]) -> str:
+    """Why there is no fairness verdict, in words: no class is stored, or the columns declared `protected` were not measured.
+
+    >>> describe_missing_fairness(["age", "gender"])
+    'age and gender declared protected, but not measured: adverse impact is measured for features on the stored tables alone'
+    """
+    if not protected:
+        return "no protected classes are stored"
+    names = " and ".join(filter(None, (", ".join(protected[:-1]), protected[-1])))
+    return f"{names} declared protected, but not measured: adverse impact is measured for features on the stored tables alone"
+
+
 PROMOTED = PromotionDecision(True, "promoted", "")
 """The decision where nothing stands against a model: no protected class is measured, and nothing serves yet."""
 
@@ -223,20 +235,23 @@ def decide_promotion(
     override: Override | None = None,
     authorised: Container[str] = frozenset(),
     certain: bool = True,
+    protected: Sequence[str] = (),
 ) -> PromotionDecision:
     """May this model be promoted, and as what?
 
     Refused and inconclusive need an override with a reason, by a key id among `authorised`. A task's first model that is merely
     inconclusive is promoted as provisional, and so is one that is not `certain` to be better than the constant. `fairness`
-    None: the company holds no protected classes.
+    None: the company holds no protected classes; or there are `protected` columns that were not measured, which no proven model
+    has.
     """
     finding = (
-        "fairness was not measured: no protected classes are stored"
+        f"fairness was not measured: {describe_missing_fairness(protected)}"
         if fairness is None
         else f"fairness {fairness.status}: {fairness.why}"
     )
     if fairness is None or fairness.status == "passed":
-        status: Literal["proven", "provisional"] = "proven" if certain else "provisional"
+        is_proven = certain and (fairness is not None or not protected)
+        status: Literal["proven", "provisional"] = "proven" if is_proven else "provisional"
         return PromotionDecision(True, status, finding if certain else f"{UNCERTAIN}; {finding}", fairness)
     fault = find_override_fault(override, authorised)
     if override is not None and fault is None:

@@ -1,6 +1,6 @@
 """Are the groups of every protected class treated alike?"""
 
-from epic22.core.evaluation.fairness import FOUR_FIFTHS
+from epic22.core.evaluation.fairness import FOUR_FIFTHS, describe_missing_fairness
 from epic22.core.evaluation.gate_finding import GateFinding
 from epic22.services.gates.gate import BY_KEY, Evidence, Gate
 
@@ -8,10 +8,11 @@ NAME = "adverse impact"
 
 
 def judge_adverse_impact(evidence: Evidence) -> GateFinding:
-    """As the fairness verdict says; nothing is asked where no protected class is stored."""
-    verdict = evidence.fairness
+    """As the fairness verdict says; nothing is asked where no protected class is stored, and nothing is known of those that are
+    declared and were not measured."""
+    verdict, protected = evidence.fairness, evidence.task.protected_columns
     if verdict is None:
-        return GateFinding(NAME, "not applicable", "no protected classes are stored")
+        return GateFinding(NAME, "inconclusive" if protected else "not applicable", describe_missing_fairness(protected))
     lowest = verdict.worst.worst
     value = None if lowest is None else lowest.interval
     return GateFinding(NAME, verdict.status, f"fairness {verdict.status}: {verdict.why}", value, FOUR_FIFTHS)

@@ -167,7 +167,8 @@ class BatchPipeline:
         """The fitted champion with calibration, intervals, costs and bands of the sample."""
         assessment = selection.sampled.assessment
         fairness = None if assessment is None else assessment.fairness
-        promotion = self.gate.decide(fairness, first_model, is_certainly_better(selection.sampled.verdicts, "constant"))
+        is_certain = is_certainly_better(selection.sampled.verdicts, "constant")
+        promotion = self.gate.decide(fairness, first_model, is_certain, plan.experiment.task.protected_columns)
         return pack_rows(plan.experiment, self.data.table.y, selection.sampled, fitted, promotion)
 
     def evaluate_version(self, plan: BatchPlan, selection: BatchSelection) -> tuple[VersionEvaluation, HeldOutPredictions]:

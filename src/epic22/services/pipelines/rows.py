@@ -145,7 +145,8 @@ class RowPipeline:
         """The fitted champion with calibration, intervals, costs and bands."""
         experiment = plan.preparation.experiment
         fairness = None if selection.assessment is None else selection.assessment.fairness
-        promotion = self.gate.decide(fairness, first_model, is_certainly_better(selection.verdicts, "constant"))
+        is_certain = is_certainly_better(selection.verdicts, "constant")
+        promotion = self.gate.decide(fairness, first_model, is_certain, experiment.task.protected_columns)
         return pack_rows(experiment, experiment.examples.y, selection, fitted, promotion)
 
     def evaluate_version(self, plan: RowPlan, selection: RowSelection) -> tuple[VersionEvaluation, HeldOutPredictions]:
