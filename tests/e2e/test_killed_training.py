@@ -1,5 +1,6 @@
 """kill -9 in any step of a training: the old champion answers, every version listed opens, and the next training goes on."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,16 @@ KILLS = (("evaluate", 0.7), ("fit", 0.5), ("record", 0.3))
 """Steps, and how far into them the training is killed; `make kills` does it 30 times, at random."""
 
 
+def kill_in_step(training: KilledTraining, step: str, share: float, seconds: Mapping[str, float]) -> str | None:
+    """The step that a kill hit, which is sooner after its beginning where the machine has become faster since it was measured."""
+    hit = None
+    for part in (share, share / 4, 0.0):
+        hit = training.kill(step, part, seconds)
+        if hit == step:
+            break
+    return hit
+
+
 @pytest.mark.slow
 def test_a_training_killed_in_any_step_ends_in_the_undisturbed_model_and_makes_no_fit_twice(tmp_path: Path) -> None:
     simulate_boilers(boilers=40, months=14).rows.write_csv(tmp_path / "boilers.csv")
@@ -21,7 +32,7 @@ def test_a_training_killed_in_any_step_ends_in_the_undisturbed_model_and_makes_n
     store, undisturbed = ModelStore(home / "models"), training.finish()
     seconds, steps = training.measure_steps(), []
     for step, share in KILLS:
-        steps.append(training.kill(step, share, seconds))
+        steps.append(kill_in_step(training, step, share, seconds))
         champion = store.champion("boilers")
         assert store.load("boilers").version == champion
         assert all(store.load("boilers", version.version) for version in store.list_versions("boilers"))
