@@ -48,10 +48,10 @@ class Settings:
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
         """The settings of this process. Raises UserError for a value that cannot be used."""
-        home = Path(environment.get("EPIC22_HOME") or Path.home() / ".epic22").expanduser().resolve()
+        home = _read_home(environment.get("EPIC22_HOME"))
         _refuse_file(home)
         text = environment.get("EPIC22_THREADS") or str(os.cpu_count() or 1)
-        if not text.isdigit() or not 1 <= int(text) <= 1024:
+        if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= 1024:
             raise UserError(f"EPIC22_THREADS is {text!r}; give a whole number from 1 to 1024.")
         keys = _read_digests(environment, "EPIC22_AUTHORISED_KEYS")
         event_keys = _read_digests(environment, "EPIC22_EVENT_KEYS")
@@ -121,11 +121,23 @@ def read_source_address(text: str, environment: Mapping[str, str] = os.environ) 
     return environment[name]
 
 
+def _read_home(text: str | None) -> Path:
+    """The folder that EPIC22_HOME names. Raises UserError for one that would be another than is meant."""
+    if not text:
+        return (Path.home() / ".epic22").resolve()
+    if text != text.strip():
+        raise UserError(f"EPIC22_HOME is {text!r}, with a blank at an end, which would be another folder; take it out.")
+    try:
+        return Path(text).expanduser().resolve()
+    except RuntimeError:
+        raise UserError(f"EPIC22_HOME is {text!r}: no user of that name has a home here; name the folder.") from None
+
+
 def check_database_url(url: str, option: str) -> None:
     """Raise UserError, which never shows the url, where it names neither a PostgreSQL database nor an SQLite file."""
     if not _is_database(url):
         example = "postgresql://user@localhost/epic22 or sqlite:////srv/epic22/metadata.sqlite"
-        raise UserError(f"{option} is no address of a database; give one such as {example}.")
+        raise UserError(f"{option} is no address of a database; give one such as {example} (an @ in a password is %40).")
 
 
 def _is_database(url: str) -> bool:
@@ -135,7 +147,8 @@ def _is_database(url: str) -> bool:
         port = urlsplit(url).port
     except ValueError:
         return False
-    return port != 0 and re.fullmatch(r"postgres(ql)?://[^\s/]*/[^/?\s]+(\?\S*)?", url) is not None
+    # A second @ is a password's: who splits at the first one would take the rest of it for the machine, and show it.
+    return port != 0 and re.fullmatch(r"postgres(ql)?://([^\s/@]*@)?[^\s/@]*/[^/?\s]+(\?\S*)?", url) is not None
 
 
 def check_redis_url(url: str, option: str) -> None:
@@ -164,9 +177,13 @@ def parse_memory(text: str, option: str) -> int:
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(%|[a-z]*)\s*", text.lower())
     unit = None if match is None else match[2]
-    if match is None or unit not in (*UNITS, "%") or not float(match[1]) > 0:
-        raise UserError(f"{option} is {text!r}; give an amount of memory such as 4GB or 512MiB, or a share such as 50%.")
-    return int(float(match[1]) * (read_machine_memory() / 100 if unit == "%" else UNITS[str(unit)]))
+    refusal = f"{option} is {text[:40]!r}; give an amount of memory such as 4GB or 512MiB, or a share such as 50%."
+    if match is None or unit not in (*UNITS, "%"):
+        raise UserError(refusal)
+    amount = float(match[1]) * (read_machine_memory() / 100 if unit == "%" else UNITS[str(unit)])
+    if not 1 <= amount < 2**63:
+        raise UserError(refusal)
+    return int(amount)
 
 
 def read_machine_memory() -> int:

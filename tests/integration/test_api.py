@@ -27,6 +27,7 @@ from epic22.api.requests import find_near_name, read_rows
 from epic22.api.responses import ExplanationAnswer, Predictions, ProblemAnswer
 from epic22.core.artifact.bundle import Schema
 from epic22.core.artifact.request_model import RequestModel, build_example_row, build_request_model
+from epic22.core.errors import StorageError
 from epic22.core.serialization import to_json
 from epic22.core.task import Column
 from epic22.reports.json import VIEWS, VersionedExplanation
@@ -362,6 +363,10 @@ def test_an_explanation_is_answered_as_described_and_its_lack_is_a_problem(copie
         (copied.folder("toy", champion.version) / "explanation.json").write_text("{")
         assert client.get("/v1/tasks/toy/explanation").status_code == 503
         assert client.get("/v1/tasks/nothing/explanation").status_code == 404
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ModelStore, "load_explanation", _say_that_it_is_away)
+            away = client.get("/v1/tasks/toy/explanation")
+        assert (away.status_code, "10.0.0.7" in away.text) == (503, False)
         described = client.get("/openapi.json").json()["paths"]["/v1/tasks/{task}/explanation"]["get"]
         assert set(described["responses"]) == {"200", "404", "503"}
 
@@ -379,6 +384,10 @@ def test_its_description_has_every_task_with_its_columns(client: TestClient) -> 
     example = operation["requestBody"]["content"]["application/json"]["example"]
     assert client.post(URL, json=example).status_code == 200
     assert set(operation["responses"]) == {"200", "400", "404", "413", "415", "422", "503"}
+
+
+def _say_that_it_is_away(*_: object) -> None:
+    raise StorageError("EPIC22_DATABASE_URL: no connection to db.internal/epic22: server at 10.0.0.7, port 5432 failed.")
 
 
 def references(node: Any) -> Iterator[str]:

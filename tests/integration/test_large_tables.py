@@ -49,6 +49,12 @@ def finished(file: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Resu
 
 
 @pytest.mark.slow
+def test_of_families_that_are_named_no_other_takes_part_in_batches(file: Path, tmp_path: Path) -> None:
+    run = trained(tmp_path, file, LITTLE, time="at", families=("linear",)).run
+    assert {one.family for one in run.leaderboard} == {"constant", "linear"}
+
+
+@pytest.mark.slow
 def test_a_capped_training_says_what_it_did_otherwise(finished: tuple[Result, Path]) -> None:
     run = finished[0].run
     told = " ".join(run.notes)

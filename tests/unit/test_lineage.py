@@ -6,7 +6,9 @@ import time
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from xml.dom import minidom
 
@@ -303,6 +305,25 @@ def test_a_journal_that_cannot_write_says_so_and_raises_nothing(tmp_path: Path) 
 
 def events(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_the_password_of_an_address_that_refuses_events_is_in_no_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    class Refusing(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(401)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Nothing on the terminal."""
+
+    with HTTPServer(("127.0.0.1", 0), Refusing) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        lineage = OpenLineageEvents(tmp_path / "events.jsonl", f"http://bot:s3cret@127.0.0.1:{server.server_port}")
+        lineage.start("train", [])
+        server.shutdown()
+    said = capsys.readouterr().err
+    assert "lineage event not written" in said
+    assert "s3cret" not in said
 
 
 def test_work_is_told_as_start_and_completion_with_what_it_read_and_wrote(tmp_path: Path) -> None:

@@ -12,7 +12,15 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from epic22.api.security_headers import SECURITY_HEADERS
-from epic22.core.errors import BundleError, RowError, UnknownTaskError, UserError
+from epic22.core.errors import (
+    BundleError,
+    NotInstalledError,
+    RowError,
+    StorageError,
+    UnavailableError,
+    UnknownTaskError,
+    UserError,
+)
 
 MEDIA_TYPE = "application/problem+json"
 TITLES: Mapping[int, tuple[str, str]] = {
@@ -100,6 +108,13 @@ def add_problem_handlers(app: FastAPI) -> None:
             (build_pointer("rows", row, *(() if column is None else (column,))), what) for row, column, what in error.problems
         ]
         return problem_response(422, str(error), request.url.path, errors)
+
+    @app.exception_handler(StorageError)
+    @app.exception_handler(UnavailableError)
+    @app.exception_handler(NotInstalledError)
+    async def _handle_absent_part(request: Request, error: UserError) -> Response:
+        structlog.get_logger().error("a part is away", path=request.url.path, reason=str(error))
+        return problem_response(503, "What answers this is away now; try again later.", request.url.path)
 
     @app.exception_handler(UserError)
     async def _handle_user_error(request: Request, error: UserError) -> Response:

@@ -52,7 +52,7 @@ def print_work(console: Any, event: ProgressEvent) -> None:
     """Print a line where a piece of work begins, or something is to be said of it."""
     match event:
         case WorkStarted(what, _, unit) if unit != "family":
-            console.print(f"{what} …", highlight=False, soft_wrap=True)
+            console.print(Text(f"{what} …"), soft_wrap=True)
         case Noted(text):
             console.print(Text(text), soft_wrap=True)
 

@@ -6,6 +6,7 @@ repository around it, and so send things where nobody asked for it.
 
 import fcntl
 import os
+import re
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -27,6 +28,8 @@ PRODUCER = f"urn:epic22:{__version__}"
 DATASET_TYPES = {"source": "FILE", "table": "TABLE", "model": "MODEL", "champion": "MODEL", "predictions": "JOB_OUTPUT"}
 HTTP_TIMEOUT_SECONDS = 5.0
 MAX_ERROR_CHARS = 2000
+USER = re.compile(r"://[^/\s]*@")
+"""A user and a password before the machine of an address."""
 
 
 class OpenLineageEvents:
@@ -67,7 +70,9 @@ class OpenLineageEvents:
                 _open_http_transport(self.url).emit(event)
         except (RuntimeError, OSError, ValueError, TypeError) as fault:
             log = structlog.wrap_logger(structlog.PrintLogger(sys.stderr))
-            log.warning("lineage event not written", job=job, state=state, reason=f"{type(fault).__name__}: {fault}")
+            # The library says the whole address, with a password.
+            reason = USER.sub("://", f"{type(fault).__name__}: {fault}")
+            log.warning("lineage event not written", job=job, state=state, reason=reason)
 
     def _write(self, event: "RunEvent") -> None:
         """Add the event's line to the file; one process at a time, and on a line of its own."""

@@ -103,7 +103,8 @@ def _place_midnight(value: datetime | None) -> datetime | None:
 
 def _check_name(value: Any) -> Any:
     is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= MAX_ID
-    if isinstance(value, str) and len(value) <= MAX_TEXT_LENGTH:
+    # No database takes a text with the character of number 0, as which a receipt would be written.
+    if isinstance(value, str) and len(value) <= MAX_TEXT_LENGTH and "\0" not in value:
         return strip_text_ends(value) or None
     if value is None or is_number:
         return value

@@ -110,7 +110,8 @@ class BatchPipeline:
 
         Raises SplitError where no honest split exists, UserError for what is only done in memory.
         """
-        data, task = self.data, replace(self.data.task, families=LARGE_FAMILIES)
+        families = tuple(name for name in LARGE_FAMILIES if name in self.data.task.families or get_family(name).is_baseline)
+        data, task = self.data, replace(self.data.task, families=families)
         check_groups(task.policy.coverage_by, data.examples.X)
         large_split = plan_large_folds(data.table, task.target.kind, self.split, data.group_column, data.group_repeats)
         folds = build_fold_plan(large_split, data.table, _find_clusters(large_split, data.table, data.examples))
