@@ -386,6 +386,7 @@ def hostile(folder: Path, form: str, n: int = 400) -> Path:
         {"label": "y", "drop": ["damaged"], "kind": "multiclass", "keep": ["leak"], "positive": "1"},
         {"label": "y", "time": ["when"], "horizon": 30.0, "gap": 2.0, "group": "site", "drop": ["damaged"], "group_by": "month"},
         {"label": "y", "id": ["who"], "drop": ["damaged", "note: # [x]"], "cost_miss": 5.0, "cost_false_alarm": 1.0},
+        {"label": "y", "loss": "poisson", "offset": "1.5", "drop": ["damaged"], "keep": ["leak"]},
         {"label": "size", "log": "auto", "loss": "absolute", "time": ["when"], "holdout_last": 2, "drop": ["damaged"]},
         {
             "label": "size",

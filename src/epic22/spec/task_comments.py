@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from epic22.core.column import ColumnOverride
+from epic22.core.data.column_overrides import find_own_role
 from epic22.core.data.leakage import Suspicion
 from epic22.core.data.time_format import name_offset
 from epic22.core.task import Column, Task
+from epic22.spec.task_request import build_roles
 from epic22.spec.training_spec import SECTION_KEYS, Origin, TrainingSpec
 
 MAX_LEVELS = 6
@@ -40,13 +42,14 @@ def add_inferred(spec: TrainingSpec, inferred: Inferred) -> TrainingSpec:
     Comments that stood above other keys stay; those above sections and columns are written anew.
     """
     overrides = {column.name: column for column in spec.columns}
-    offset_names = {name_offset(column.name) for column in inferred.task.columns}
+    offset_names = {name_offset(column.name) for column in inferred.task.columns} - overrides.keys()
     # Offsets follow from the times that state them, in every training anew.
     written = [column for column in inferred.task.columns if column.name not in offset_names]
     pairs = ((column, overrides.get(column.name, ColumnOverride(column.name))) for column in written)
     # What roles say of a column stands there; another's type is written down.
+    roles = build_roles(spec)
     columns = tuple(
-        override if column.role in ("label", "id", "group", "time") else replace(override, dtype=override.dtype or column.dtype)
+        replace(override, dtype=override.dtype or column.dtype) if find_own_role(column.name, roles) is None else override
         for column, override in pairs
     )
     comments: dict[tuple[str, ...], tuple[str, ...]] = {(): HEADER, ("version",): ("The version of this form.",)}

@@ -54,13 +54,10 @@ def infer_with_overrides(raw: RawTable, roles: Roles, overrides: Sequence[Column
 
 def refuse_unfit_overrides(names: Sequence[str], roles: Roles, overrides: Sequence[ColumnOverride]) -> None:
     """Raise ColumnError for a column that is not there, or that has a role which leaves no room for what is stated."""
-    roles_by_name = {roles.label: "label", roles.group: "group", roles.id: "id", roles.offset: "offset"} | dict.fromkeys(
-        roles.time[:1], "time"
-    )
     for one in overrides:
         if one.name not in names:
             raise ColumnError(f"columns.{one.name}: no such column{suggest_names(one.name, names)}")
-        role = roles_by_name.get(one.name)
+        role = find_own_role(one.name, roles)
         unfit = [key for key in ("dtype", "low", "high", "levels", "role") if getattr(one, key) not in (None, ())]
         unfit = [key for key in unfit if (role, key) != ("label", "levels")]
         if role is not None and unfit:
@@ -69,6 +66,12 @@ def refuse_unfit_overrides(names: Sequence[str], roles: Roles, overrides: Sequen
         if one.name in roles.drop and one.role == "input":
             raise ColumnError(f"columns.{one.name}.role: input, but roles.drop has it; leave one of them out.")
         _refuse_contradictions(one)
+
+
+def find_own_role(name: str, roles: Roles) -> str | None:
+    """The role of a column that says how its values are read, so that no type can be stated of it; None of any other."""
+    roles_by_name = {roles.label: "label", roles.group: "group", roles.id: "id", roles.offset: "offset"}
+    return (roles_by_name | dict.fromkeys(roles.time[:1], "time")).get(name)
 
 
 def _refuse_contradictions(one: ColumnOverride) -> None:
