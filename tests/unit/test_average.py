@@ -13,12 +13,20 @@ from epic22.adapters.model_store import ModelStore
 from epic22.core.data.examples import Examples
 from epic22.core.data.folds import SplitRequest
 from epic22.core.data.split import plan_folds
-from epic22.core.errors import ColumnError
-from epic22.core.evaluation.crossval import evaluate, make_candidate, make_default_recipe
+from epic22.core.errors import ColumnError, UnknownTaskError
+from epic22.core.evaluation.crossval import (
+    Candidate,
+    Evaluation,
+    evaluate,
+    make_candidate,
+    make_configured_candidate,
+    make_default_recipe,
+)
 from epic22.core.evaluation.metrics import ROC_AUC
 from epic22.core.evaluation.predictions import FittedFold, FoldPredictions
 from epic22.core.experiment import Experiment
 from epic22.core.models.catalog import AVERAGE, get_family, is_combination, refuse_unfit_families
+from epic22.core.models.configuration import Configuration, list_initial_configurations
 from epic22.core.models.ensemble import Ensemble
 from epic22.core.models.linear import Linear
 from epic22.core.models.xgboost import XGBoostEstimator
@@ -28,11 +36,11 @@ from epic22.core.selection.average import average_families, average_within_cost,
 from epic22.core.selection.budget import Budget, Deadline
 from epic22.core.targets import BinaryTarget, MulticlassTarget
 from epic22.core.task import Array, Kind, RowMetadata
-from epic22.services.candidates import evaluate_within
+from epic22.services.candidates import Clock, Pace, evaluate_configurations, evaluate_within
 from epic22.services.pipelines.rows import RowPipeline
 from epic22.services.train import train
 from epic22.services.training_run import RowRun
-from epic22.services.tune import NestedSearch, Tuning
+from epic22.services.tune import IncompleteSearchError, NestedSearch, Tuning
 from epic22.spec.flat_file import load_task_data
 from epic22.spec.training_spec import build_spec
 
@@ -234,6 +242,68 @@ def test_a_family_whose_first_fold_shows_that_the_time_is_too_short_is_given_up(
     evaluated = evaluate_within(Deadline(50.0, lambda: clock[0]), experiment, slow, Progress())
     assert evaluated is not None
     assert evaluated.scores == evaluate(experiment, family).scores
+
+
+def test_a_configuration_is_a_family_as_it_comes_or_with_a_point_that_a_search_begins_with() -> None:
+    boosting = get_family("boosting")
+    assert Configuration(boosting) == Configuration.parse("boosting")
+    assert Configuration.parse("boosting").params == {}
+    second = Configuration.parse("boosting 2")
+    assert (second.name, second.params) == ("boosting 2", boosting.initial_points[1])
+    with pytest.raises(UnknownTaskError, match="nothing"):
+        Configuration.parse("nothing 2")
+
+
+def test_first_configurations_begin_with_one_of_each_family_and_leave_out_what_is_as_it_comes() -> None:
+    families = [replace(get_family("boosting"), initial_points=({}, {"max_depth": 2})), get_family("linear")]
+    assert [one.name for one in list_initial_configurations(families)] == ["boosting 2", "linear 1", "linear 2"]
+
+
+def test_a_configuration_is_fitted_with_its_own_parameters() -> None:
+    experiment = build_experiment(np.arange(200) % 2)
+    depths = []
+    for name in ("boosting 1", "boosting 3"):
+        candidate = make_configured_candidate(experiment, Configuration.parse(name))
+        fitted = candidate.fit(experiment.examples, experiment.plan.folds[0].train)
+        assert isinstance(fitted.estimator, XGBoostEstimator)
+        depths.append(fitted.estimator.shape_["max_depth"])
+    assert depths == [3, 2]
+
+
+def test_configurations_are_evaluated_while_each_leaves_the_time_to_fit_all_on_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten seconds for the folds of each, one for its last fit: of 40 seconds three take 33, and a fourth does not fit."""
+    experiment, clock = build_experiment(np.arange(200) % 2), [0.0]
+    deadline = Deadline(40.0, lambda: clock[0])
+    search = NestedSearch(Tuning(Budget(seconds=40), deadline), experiment, make_default_recipe, last_is_scored=False)
+
+    def evaluate_slowly(share: Deadline, experiment: Experiment, candidate: Candidate, progress: Progress) -> Evaluation:
+        clock[0] += 10.0
+        return replace(evaluate(experiment, candidate, keep_models=True), fit_seconds=1.0)
+
+    monkeypatch.setattr("epic22.services.candidates.evaluate_within", evaluate_slowly)
+    configurations = [Configuration.parse(name) for name in ("linear", "linear 1", "linear 2", "boosting 1")]
+    clock_of_families = Clock(deadline, Pace({"linear": 10.0}))
+    evaluated = evaluate_configurations(search, experiment, configurations, clock_of_families, Progress())
+    assert [one.family for one in evaluated] == ["linear", "linear 1", "linear 2"]
+
+
+@pytest.mark.slow
+def test_where_no_search_fits_the_time_that_is_left_goes_to_first_configurations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def give_up(search: NestedSearch, examples: Examples, train: Array) -> FittedFold:
+        raise IncompleteSearchError
+
+    monkeypatch.setattr(NestedSearch, "__call__", give_up)
+    result = run(tmp_path, "binary", 1000.0)
+    assert "ensemble" not in {one.family for one in result.leaderboard}
+    names = {name for name, _ in result.average_weights}
+    assert any(" " in name for name in names), "a configuration adds something to families as they come"
+    assert "a number is the place" in result.average_note
+    assert any("too short for a search" in one for one in result.warnings)
+    if result.champion.family == "average":
+        assert isinstance(result.bundle.estimator, Ensemble)
+        assert {one.family for one in result.bundle.estimator.members} == {name.partition(" ")[0] for name in names}
 
 
 @pytest.mark.parametrize(

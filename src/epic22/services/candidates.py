@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from epic22.core.evaluation.crossval import (
     evaluate,
     fit_folds,
     make_candidate,
+    make_configured_candidate,
     make_default_recipe,
     summarise_folds,
 )
@@ -21,6 +22,7 @@ from epic22.core.evaluation.inner_folds import split_search_folds
 from epic22.core.experiment import Experiment
 from epic22.core.models.base import BaseEstimator
 from epic22.core.models.catalog import AVERAGE, DEFAULT_FAMILY, ENSEMBLE, get_family
+from epic22.core.models.configuration import Configuration, list_initial_configurations
 from epic22.core.progress import Progress
 from epic22.core.selection.average import FamilyAverage, average_families, average_within_cost, can_be_averaged, fit_average
 from epic22.core.selection.budget import Deadline
@@ -28,7 +30,7 @@ from epic22.core.selection.feature_selection import ColumnBudget as ColumnBudget
 from epic22.core.selection.feature_selection import ColumnPlanner
 from epic22.core.task import Array
 from epic22.services.prepare import Preparation
-from epic22.services.tune import AVERAGE_SHARE, NestedSearch, Tuning
+from epic22.services.tune import AVERAGE_SHARE, IncompleteSearchError, NestedSearch, Tuning
 
 
 @dataclass(frozen=True)
@@ -87,32 +89,82 @@ def prepare_candidates(preparation: Preparation, config: RunConfig, progress: Pr
 
 
 def _begin_with_average(candidates: Candidates, search: NestedSearch, experiment: Experiment, progress: Progress) -> Candidates:
-    """The candidates with what stands before the search begins: the families as they come, evaluated, and their average with
-    others that the search would try, as far as a share of the time goes. The search leaves the time to fit them on all rows."""
-    n_folds, families, seconds = len(experiment.plan.folds), [], 0.0
+    """The candidates evaluated: the families as they come, their average with others that the search would try, as far as a share
+    of the time goes, and the search, which leaves the time to fit the average on all rows.
+
+    Where the time turns out too short for the search, what is left of it goes to the average: the families that the share was
+    too short for, and the configurations that the search would have begun with.
+    """
+    n_folds, families, pace = len(experiment.plan.folds), [], Pace()
     evaluations: list[Evaluation] = []
     for candidate in (one for one in candidates.members if one.fit is not search):
         progress.begin(f"{candidate.name}: {n_folds} folds", n_folds, "fold")
         began = search.tuning.deadline.now()
         evaluated = evaluate(experiment, candidate, progress.step, keep_models=True)
-        seconds = max(seconds, search.tuning.deadline.now() - began)
+        pace.add(candidate.name, search.tuning.deadline.now() - began)
         evaluations.append(evaluated)
         families.append(replace(candidate, evaluation=evaluated.without_models()))
     evaluations = [one for one in evaluations if can_be_averaged(get_family(one.family))]
-    evaluations += _evaluate_others(search, experiment, evaluations, seconds, progress)
+    known = {one.family for one in evaluations}
+    others = tuple(Configuration(f) for f in search.tuning.list_families(experiment.task) if f.name not in known)
+    share = search.tuning.deadline.take_share(AVERAGE_SHARE)
+    evaluations += evaluate_configurations(search, experiment, others, Clock(share, pace), progress)
     average = average_evaluations(experiment, evaluations)
-    if average is None:
-        return replace(candidates, members=(*families, Candidate(ENSEMBLE.name, search)))
-    fit_seconds = sum(one.fit_seconds for one in evaluations if one.family in average.families)
-    fits = FoldFits(average.fold_predictions, (fit_seconds,))
-    member = Candidate(
+    seconds = 0.0 if average is None else _sum_fit_seconds(evaluations, average.families)
+    served = replace(search, tuning=replace(search.tuning, deadline=search.tuning.deadline.move_earlier(seconds)))
+    searched = _evaluate_search(served, experiment, progress)
+    if searched is None:
+        evaluations += evaluate_configurations(
+            search,
+            experiment,
+            _list_untried(search, experiment, evaluations),
+            _leave_time_to_fit(search, evaluations, pace),
+            progress,
+        )
+        average = average_evaluations(experiment, evaluations)
+    averaged = () if average is None else (_build_average_candidate(served, experiment, evaluations, average),)
+    ensemble = () if searched is None else (Candidate(ENSEMBLE.name, served, evaluation=searched),)
+    return replace(candidates, members=(*families, *averaged, *ensemble), search=served, average=average)
+
+
+def _evaluate_search(search: NestedSearch, experiment: Experiment, progress: Progress) -> Evaluation | None:
+    """The search's evaluation, None where the time was too short for one."""
+    n_folds = len(experiment.plan.folds)
+    progress.begin(f"{ENSEMBLE.name}: {n_folds} folds", n_folds, "fold")
+    try:
+        return evaluate(experiment, Candidate(ENSEMBLE.name, search), progress.step)
+    except IncompleteSearchError:
+        return None
+
+
+def _build_average_candidate(
+    search: NestedSearch, experiment: Experiment, evaluations: Sequence[Evaluation], average: FamilyAverage
+) -> Candidate:
+    """The average as a candidate that was evaluated."""
+    fits = FoldFits(average.fold_predictions, (_sum_fit_seconds(evaluations, average.families),))
+    return Candidate(
         AVERAGE.name,
         lambda known, train: fit_average(replace(experiment, examples=known), average, train, search.recipes(train)),
         evaluation=summarise_folds(experiment, AVERAGE.name, fits),
     )
-    tuning = replace(search.tuning, deadline=search.tuning.deadline.move_earlier(fit_seconds))
-    search = replace(search, tuning=tuning)
-    return replace(candidates, members=(*families, member, Candidate(ENSEMBLE.name, search)), search=search, average=average)
+
+
+def _sum_fit_seconds(evaluations: Sequence[Evaluation], names: Sequence[str]) -> float:
+    """What fitting these takes, one after the other."""
+    return sum(one.fit_seconds for one in evaluations if one.family in names)
+
+
+def _list_untried(search: NestedSearch, experiment: Experiment, evaluations: Sequence[Evaluation]) -> tuple[Configuration, ...]:
+    """The families that the search would try, as they come, and the configurations that it begins with, less those evaluated."""
+    families, known = search.tuning.list_families(experiment.task), {one.family for one in evaluations}
+    everything = (*map(Configuration, families), *list_initial_configurations(families))
+    return tuple(one for one in everything if one.name not in known)
+
+
+def _leave_time_to_fit(search: NestedSearch, evaluations: Sequence[Evaluation], pace: "Pace") -> "Clock":
+    """The time that is left beside fitting on all rows what was evaluated, which the average may be of."""
+    fits = sum(one.fit_seconds for one in evaluations)
+    return Clock(search.tuning.deadline.move_earlier(fits), pace)
 
 
 def average_evaluations(experiment: Experiment, evaluations: Sequence[Evaluation]) -> FamilyAverage | None:
@@ -126,9 +178,9 @@ def average_evaluations(experiment: Experiment, evaluations: Sequence[Evaluation
 def evaluate_average(
     experiment: Experiment, families: Sequence[str], search: NestedSearch, progress: Callable[[], None]
 ) -> Evaluation:
-    """The average of these families on the folds of an experiment, with weights of its own; `progress` is called after each fold
-    of each."""
-    members = [make_candidate(experiment, get_family(name), search.recipes) for name in families]
+    """The average of these families or configurations on the folds of an experiment, with weights of its own; `progress` is
+    called after each fold of each."""
+    members = [make_configured_candidate(experiment, Configuration.parse(name), search.recipes) for name in families]
     evaluations = [evaluate(experiment, one, progress) for one in members]
     average = average_families(experiment, {one.family: one.fold_predictions for one in evaluations})
     return summarise_folds(experiment, AVERAGE.name, FoldFits(average.fold_predictions))
@@ -139,25 +191,55 @@ def _get_model(evaluation: Evaluation) -> BaseEstimator:
     return next(part.fitted.estimator for part in evaluation.fold_predictions if part.fitted is not None)
 
 
-def _evaluate_others(
-    search: NestedSearch, experiment: Experiment, evaluations: Sequence[Evaluation], seconds: float, progress: Progress
+@dataclass
+class Pace:
+    """How many seconds the folds of each family have taken, by name; the longest of all where nothing is known of one.
+
+    >>> pace = Pace()
+    >>> pace.add("linear", 1.0)
+    >>> pace.add("boosting", 8.0)
+    >>> pace.expect("linear"), pace.expect("catboost")
+    (1.0, 8.0)
+    """
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def add(self, family: str, seconds: float) -> None:
+        """Note what a family's folds took."""
+        self.seconds[family] = max(seconds, self.seconds.get(family, 0.0))
+
+    def expect(self, family: str) -> float:
+        """What a family's folds may well take."""
+        return self.seconds.get(family, max(self.seconds.values(), default=0.0))
+
+
+@dataclass(frozen=True)
+class Clock:
+    """A deadline, and the pace by which it is known whether another evaluation ends before it."""
+
+    deadline: Deadline
+    pace: Pace
+
+
+def evaluate_configurations(
+    search: NestedSearch, experiment: Experiment, configurations: Sequence[Configuration], clock: Clock, progress: Progress
 ) -> list[Evaluation]:
-    """The families that the search would try beside those evaluated, as they come, with their models, while a share of the time
-    lasts: each is expected to take the `seconds` of the slowest so far, and after its first fold what that took for each."""
-    n_folds, known = len(experiment.plan.folds), {one.family for one in evaluations}
-    share, others = search.tuning.deadline.take_share(AVERAGE_SHARE), []
-    for family in search.tuning.list_families(experiment.task):
-        if family.name in known or not can_be_averaged(family) or share.remaining < seconds:
+    """The configurations that can be averaged, evaluated with their models, while the time lasts: each leaves the time to fit it
+    on all rows, is expected to take what its family took before, and after its first fold what that took for each."""
+    n_folds, others, deadline = len(experiment.plan.folds), [], clock.deadline
+    for one in configurations:
+        if not can_be_averaged(one.family) or deadline.remaining < clock.pace.expect(one.family.name):
             continue
-        progress.begin(f"{family.name}: {n_folds} folds", n_folds, "fold")
-        began = share.now()
-        candidate = make_candidate(experiment, family, search.recipes)
+        progress.begin(f"{one.name}: {n_folds} folds", n_folds, "fold")
+        began = deadline.now()
+        candidate = make_configured_candidate(experiment, one, search.recipes)
         if search.recipes is make_default_recipe:
-            candidate = replace(candidate, folds_at_once=count_folds_at_once(experiment, family))
-        evaluation = evaluate_within(share, experiment, candidate, progress)
+            candidate = replace(candidate, folds_at_once=count_folds_at_once(experiment, one.family))
+        evaluation = evaluate_within(deadline, experiment, candidate, progress)
         if evaluation is not None:
             others.append(evaluation)
-            seconds = max(seconds, share.now() - began)
+            clock.pace.add(one.family.name, deadline.now() - began)
+            deadline = deadline.move_earlier(evaluation.fit_seconds)
     return others
 
 

@@ -20,6 +20,7 @@ from epic22.core.evaluation.forecast_metrics import ForecastScore, Horizon, Scor
 from epic22.core.evaluation.significance import Verdict
 from epic22.core.lineage import DataVersion, ModelVersion
 from epic22.core.models.catalog import ENSEMBLE
+from epic22.core.models.configuration import Configuration
 from epic22.core.models.panel.catalog import get_panel_family
 from epic22.core.run_record import FamilyRecord, TrialRecord
 from epic22.core.selection.anomaly_choice import DetectorChoice
@@ -139,7 +140,11 @@ class RowRun(TrainingRun, RowSelection):
     def average_note(self) -> str:
         """What the average of the families as they come is of, in words; empty where there is none."""
         members = ", ".join(f"{name} {weight:.0%}" for name, weight in self.average_weights)
-        return f"The average of the families as they come: {members}." if members else ""
+        if not members:
+            return ""
+        has_configurations = any(Configuration.parse(name).number for name, _ in self.average_weights)
+        numbers = " (a number is the place among the configurations that a search begins with)" if has_configurations else ""
+        return f"The average of the families as they come{numbers}: {members}."
 
     @property
     def choice_note(self) -> str:

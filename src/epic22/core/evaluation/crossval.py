@@ -20,13 +20,15 @@ from epic22.core.evaluation.predictions import FittedFold, FoldPredictions
 from epic22.core.evaluation.survival import list_target_metrics
 from epic22.core.experiment import Experiment
 from epic22.core.fit_store import fit_once
-from epic22.core.models.base import BaseEstimator, Family, predict_response
+from epic22.core.models.base import BaseEstimator, Family, Hyperparameters, predict_response
+from epic22.core.models.configuration import Configuration
 from epic22.core.models.fit_request import FitRequest
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.trees.boosted import CELLS_PER_THREAD
 from epic22.core.statistics import Interval
 from epic22.core.task import Array, Metric, RowMetadata, Task
 
+NO_PARAMS: Hyperparameters = {}
 N_TIMED_ROWS = 20
 TARGET_ENCODING_FOLDS = 8
 
@@ -149,10 +151,12 @@ def fit_family(
     train: Array,
     recipe: FeatureRecipe = FeatureRecipe(),
     fit: Callable[[FitRequest], BaseEstimator] = FitRequest.fit,
+    params: Hyperparameters = NO_PARAMS,
 ) -> FittedFold:
     """Fit preprocessing, by the recipe, and estimator on these rows alone; the inner fold is cut out of them.
 
-    `fit` is where the estimator learns: in this process, unless another is given. Of a hazard the experiment's examples are those
+    `fit` is where the estimator learns: in this process, unless another is given. `params` are what differs from the family as it
+    comes. Of a hazard the experiment's examples are those
     known when the test part begins (`Experiment.censor_for`).
     """
     began = time.perf_counter()
@@ -165,7 +169,7 @@ def fit_family(
     position[train] = np.arange(len(train))
     within = Fold(position[inner.train], position[inner.test], follow_up_days=inner.follow_up_days)
     problem, inner_fold = LearningProblem.of(prepared.task), None if family.is_baseline else within
-    request = FitRequest(family, problem, prepared.X, part.y, inner_fold, experiment.seed, experiment.threads)
+    request = FitRequest(family, problem, prepared.X, part.y, inner_fold, experiment.seed, experiment.threads, params)
     if family.capabilities.reports_epochs:
         # A network's training keeps checkpoints of its own, which know how far it is.
         return FittedFold(prepared.preprocessor, fit(request))
@@ -200,6 +204,18 @@ def make_candidate(
     return Candidate(
         family.name, lambda known, train: fit_family(replace(experiment, examples=known), family, train, recipes(train), fit)
     )
+
+
+def make_configured_candidate(
+    experiment: Experiment, configuration: Configuration, recipes: Callable[[Array], FeatureRecipe] = make_default_recipe
+) -> Candidate:
+    """The configuration of a family; `recipes` gives each training part its planned columns."""
+
+    def fit(known: Examples, train: Array) -> FittedFold:
+        part = replace(experiment, examples=known)
+        return fit_family(part, configuration.family, train, recipes(train), params=configuration.params)
+
+    return Candidate(configuration.name, fit)
 
 
 def evaluate(

@@ -1,6 +1,7 @@
-"""The average of families as they come: what a time limit gives before any search, and a search has to beat.
+"""The average of families as they come: what a time limit gives before any search, and a search has to beat; where there is no
+time for one, of their first configurations too.
 
-Each family is fitted once a fold that judges. What the average says of a fold has weights that were chosen on the folds that may
+Each is fitted once a fold that judges. What the average says of a fold has weights that were chosen on the folds that may
 teach it, as calibration has, so its score is as honest as theirs, for a fifth of the fits that a nested search of as many
 configurations takes.
 """
@@ -15,7 +16,7 @@ from epic22.core.evaluation.crossval import fit_family
 from epic22.core.evaluation.predictions import FittedFold, FoldPredictions, collect_out_of_fold_predictions
 from epic22.core.experiment import Experiment
 from epic22.core.models.base import BaseEstimator, Family
-from epic22.core.models.catalog import get_family
+from epic22.core.models.configuration import Configuration
 from epic22.core.models.ensemble import Ensemble, Member
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.selection.answer_cost import MAX_NODE_VISITS, count_visits
@@ -28,8 +29,8 @@ N_PICKS = 10
 
 @dataclass(frozen=True)
 class FamilyAverage:
-    """Families as they come, averaged before the link: their `weights`, which sum to 1, and what the average says of the test
-    rows of each fold."""
+    """Families as they come, or configurations of them, by name, averaged before the link: their `weights`, which sum to 1, and
+    what the average says of the test rows of each fold."""
 
     weights: tuple[tuple[str, float], ...]
     fold_predictions: tuple[FoldPredictions, ...]
@@ -97,8 +98,10 @@ def average_families(experiment: Experiment, predictions: Mapping[str, tuple[Fol
 
 
 def fit_average(experiment: Experiment, average: FamilyAverage, train: Array, recipe: FeatureRecipe) -> FittedFold:
-    """The families fitted on these rows, each as it comes, and averaged."""
-    fits = [fit_family(experiment, get_family(name), train, recipe) for name in average.families]
-    members = tuple(Member(name, weight, one.estimator) for (name, weight), one in zip(average.weights, fits, strict=True))
+    """The members fitted on these rows, each as it comes or as its configuration says, and averaged."""
+    members, fits = [], []
+    for configuration, weight in ((Configuration.parse(name), weight) for name, weight in average.weights):
+        fits.append(fit_family(experiment, configuration.family, train, recipe, params=configuration.params))
+        members.append(Member(configuration.family.name, weight, fits[-1].estimator))
     seconds = sum(one.seconds or 0.0 for one in fits)
-    return FittedFold(fits[0].preprocessor, Ensemble(experiment.task.target.kind, members, experiment.threads), seconds)
+    return FittedFold(fits[0].preprocessor, Ensemble(experiment.task.target.kind, tuple(members), experiment.threads), seconds)
