@@ -36,7 +36,7 @@ from epic22.core.selection.average import average_families, average_within_cost,
 from epic22.core.selection.budget import Budget, Deadline
 from epic22.core.targets import BinaryTarget, MulticlassTarget
 from epic22.core.task import Array, Kind, RowMetadata
-from epic22.services.candidates import Clock, Pace, evaluate_configurations, evaluate_within
+from epic22.services.candidates import FamilyPace, PacedDeadline, evaluate_configurations, evaluate_within
 from epic22.services.pipelines.rows import RowPipeline
 from epic22.services.train import train
 from epic22.services.training_run import RowRun
@@ -282,7 +282,7 @@ def test_configurations_are_evaluated_while_each_leaves_the_time_to_fit_all_on_a
 
     monkeypatch.setattr("epic22.services.candidates.evaluate_within", evaluate_slowly)
     configurations = [Configuration.parse(name) for name in ("linear", "linear 1", "linear 2", "boosting 1")]
-    clock_of_families = Clock(deadline, Pace({"linear": 10.0}))
+    clock_of_families = PacedDeadline(deadline, FamilyPace({"linear": 10.0}))
     evaluated = evaluate_configurations(search, experiment, configurations, clock_of_families, Progress())
     assert [one.family for one in evaluated] == ["linear", "linear 1", "linear 2"]
 

@@ -95,7 +95,7 @@ def _begin_with_average(candidates: Candidates, search: NestedSearch, experiment
     Where the time turns out too short for the search, what is left of it goes to the average: the families that the share was
     too short for, and the configurations that the search would have begun with.
     """
-    n_folds, families, pace = len(experiment.plan.folds), [], Pace()
+    n_folds, families, pace = len(experiment.plan.folds), [], FamilyPace()
     evaluations: list[Evaluation] = []
     for candidate in (one for one in candidates.members if one.fit is not search):
         progress.begin(f"{candidate.name}: {n_folds} folds", n_folds, "fold")
@@ -108,7 +108,7 @@ def _begin_with_average(candidates: Candidates, search: NestedSearch, experiment
     known = {one.family for one in evaluations}
     others = tuple(Configuration(f) for f in search.tuning.list_families(experiment.task) if f.name not in known)
     share = search.tuning.deadline.take_share(AVERAGE_SHARE)
-    evaluations += evaluate_configurations(search, experiment, others, Clock(share, pace), progress)
+    evaluations += evaluate_configurations(search, experiment, others, PacedDeadline(share, pace), progress)
     average = average_evaluations(experiment, evaluations)
     seconds = 0.0 if average is None else _sum_fit_seconds(evaluations, average.families)
     served = replace(search, tuning=replace(search.tuning, deadline=search.tuning.deadline.move_earlier(seconds)))
@@ -161,10 +161,10 @@ def _list_untried(search: NestedSearch, experiment: Experiment, evaluations: Seq
     return tuple(one for one in everything if one.name not in known)
 
 
-def _leave_time_to_fit(search: NestedSearch, evaluations: Sequence[Evaluation], pace: "Pace") -> "Clock":
+def _leave_time_to_fit(search: NestedSearch, evaluations: Sequence[Evaluation], pace: "FamilyPace") -> "PacedDeadline":
     """The time that is left beside fitting on all rows what was evaluated, which the average may be of."""
     fits = sum(one.fit_seconds for one in evaluations)
-    return Clock(search.tuning.deadline.move_earlier(fits), pace)
+    return PacedDeadline(search.tuning.deadline.move_earlier(fits), pace)
 
 
 def average_evaluations(experiment: Experiment, evaluations: Sequence[Evaluation]) -> FamilyAverage | None:
@@ -192,10 +192,10 @@ def _get_model(evaluation: Evaluation) -> BaseEstimator:
 
 
 @dataclass
-class Pace:
+class FamilyPace:
     """How many seconds the folds of each family have taken, by name; the longest of all where nothing is known of one.
 
-    >>> pace = Pace()
+    >>> pace = FamilyPace()
     >>> pace.add("linear", 1.0)
     >>> pace.add("boosting", 8.0)
     >>> pace.expect("linear"), pace.expect("catboost")
@@ -214,15 +214,19 @@ class Pace:
 
 
 @dataclass(frozen=True)
-class Clock:
+class PacedDeadline:
     """A deadline, and the pace by which it is known whether another evaluation ends before it."""
 
     deadline: Deadline
-    pace: Pace
+    pace: FamilyPace
 
 
 def evaluate_configurations(
-    search: NestedSearch, experiment: Experiment, configurations: Sequence[Configuration], clock: Clock, progress: Progress
+    search: NestedSearch,
+    experiment: Experiment,
+    configurations: Sequence[Configuration],
+    clock: PacedDeadline,
+    progress: Progress,
 ) -> list[Evaluation]:
     """The configurations that can be averaged, evaluated with their models, while the time lasts: each leaves the time to fit it
     on all rows, is expected to take what its family took before, and after its first fold what that took for each."""
