@@ -1,8 +1,10 @@
 """One person erased: nothing of the person is left anywhere, and nothing of others is touched."""
 
+import bz2
 import gzip
 import io
 import json
+import lzma
 import shutil
 import zipfile
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from tests.erasures import LEASE, LONGER, TENANT, ingest_person, list_contents, list_naming, list_store_contents
@@ -291,6 +294,14 @@ def pack_file(kind: str, text: str) -> bytes:
     stream = io.BytesIO()
     if kind == "parquet":
         pl.DataFrame({"text": [text]}).write_parquet(stream)
+    elif kind == "fields":
+        pl.DataFrame({"lists": [[{"text": text}]]}).write_parquet(stream, statistics=False)
+    elif kind in ("bz2", "xz"):
+        stream.write({"bz2": bz2.compress, "xz": lzma.compress}[kind](text.encode()))
+    elif kind == "npz":
+        np.savez_compressed(stream, levels=np.array([text.encode()]))
+    elif kind == "twice":
+        stream.write(gzip.compress(gzip.compress(text.encode())))
     elif kind == "zip":
         with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("text", text)
@@ -309,7 +320,8 @@ def test_a_damaged_file_is_named_and_the_erasure_goes_on(home: Place, how: str) 
     kinds = ("parquet", "gz", "zip")
     damaged = {f"scratch/x.{kind}": damage_file(pack_file(kind, "some words " * 9), how) for kind in kinds}
     damaged["scratch/killed.parquet"] = b"PAR1xxxx"
-    whole = {f"scratch/whole.{kind}": pack_file(kind, f"call {TENANT}, today") for kind in kinds}
+    more = ("fields", "bz2", "xz", "npz", "twice")
+    whole = {f"scratch/whole.{kind}": pack_file(kind, f"call {TENANT}, today") for kind in (*kinds, *more)}
     for name, content in (damaged | whole).items():
         (home.shell.home / name).parent.mkdir(exist_ok=True)
         (home.shell.home / name).write_bytes(content)
@@ -318,7 +330,18 @@ def test_a_damaged_file_is_named_and_the_erasure_goes_on(home: Place, how: str) 
         named = [one for one in remaining if "is damaged, and what could not be unpacked of it was not searched" in one]
         assert len(named) == len(damaged)
         assert all(any(f"{home.shell.home}/{name} is" in one for one in named) for name in damaged)
-    assert [(home.shell.home / name).exists() for name in whole] == [False] * 3
+    assert [(home.shell.home / name).exists() for name in whole] == [False] * 8
+
+
+def test_a_file_that_is_named_after_the_person_goes_from_caches_and_is_said_elsewhere(home: Place) -> None:
+    for name in ("http/1", "reports"):
+        (home.shell.home / name).mkdir(parents=True)
+        (home.shell.home / name / f"{TENANT}.json").write_text("{}")
+    remaining = home.shell.json("data", "erase", "--tenant", TENANT, "--yes")["remaining"]
+    assert not (home.shell.home / f"http/1/{TENANT}.json").exists()
+    assert [one for one in remaining if "rename it" in one] == [
+        f"{home.shell.home}/reports/{TENANT}.json has the tenant in its name; rename it, or remove what it belongs to"
+    ]
 
 
 def test_a_damaged_table_stops_the_erasure_in_one_sentence_before_anything_is_changed(home: Place) -> None:

@@ -1,5 +1,7 @@
 """Redis beside a shared store, on a real server: bundles near by, notices of promotions, and all as before without it."""
 
+import gzip
+import io
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -7,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from structlog.testing import capture_logs
 from tests.contract.test_every_registry import put
@@ -248,15 +251,66 @@ def test_a_wrong_password_is_said_in_a_sentence_and_stops_nothing(
     assert "wrong-secret" not in printed.err + printed.out
 
 
+PERSON = TenantIdentity("tenant-1")
+
+
+def write_contents(redis: RedisProcess, *contents: bytes) -> RedisContents:
+    stored = RedisContents(RedisLink(RedisServer(redis.url, patience=PATIENCE), pause_seconds=0.0))
+    stored.write({sha256(one): one for one in contents})
+    return stored
+
+
 def test_contents_that_name_a_person_are_counted_and_go(redis: RedisProcess) -> None:
-    link, person = RedisLink(RedisServer(redis.url, patience=PATIENCE), pause_seconds=0.0), TenantIdentity("tenant-1")
-    contents, place = RedisContents(link), ContentPlace(link)
     naming, other = b'{"levels": ["tenant-1"]}', b'{"levels": ["tenant-10"]}'
-    contents.write({sha256(naming): naming, sha256(other): other})
-    assert place.count(person) == 1
-    place.erase(person)
-    assert (place.count(person), place.list_remaining(person, True)) == (0, ())
-    assert contents.read([sha256(naming), sha256(other)]) == {sha256(other): other}
+    packed, npz = gzip.compress(naming), io.BytesIO()
+    np.savez_compressed(npz, levels=np.array([b"a", b"tenant-1"]))
+    contents, place = write_contents(redis, naming, packed, npz.getvalue(), other), ContentPlace(RedisServer(redis.url))
+    assert place.count(PERSON) == 3
+    place.erase(PERSON)
+    assert (place.count(PERSON), place.list_remaining(PERSON, True)) == (0, ())
+    assert list(read_keys(redis).values()) == [other]
+    assert contents.read([sha256(naming), sha256(packed), sha256(other)]) == {sha256(other): other}
     redis.kill()
-    assert place.count(person) == 0
-    assert "could not be searched" in place.list_remaining(person, True)[0]
+    assert place.count(PERSON) == 0
+    place.erase(PERSON)
+    assert "could not all be searched" in place.list_remaining(PERSON, True)[0]
+
+
+def test_contents_that_cannot_be_unpacked_go_too(redis: RedisProcess) -> None:
+    write_contents(redis, gzip.compress(b"some words" * 9)[:-9], b"other")
+    place = ContentPlace(RedisServer(redis.url))
+    assert place.count(PERSON) == 0
+    place.erase(PERSON)
+    assert list(read_keys(redis).values()) == [b"other"]
+
+
+def test_contents_that_could_not_be_read_are_said_however_well_the_next_ones_are(redis: RedisProcess) -> None:
+    write_contents(redis, *(b"%d of tenant-1" % n for n in range(20)))
+    client = RedisServer(redis.url).client
+    client.rpush(f"{PREFIX}list", "tenant-1")
+    place = ContentPlace(RedisServer(redis.url))
+    assert place.count(PERSON) == 20
+    place.erase(PERSON)
+    remaining = place.list_remaining(PERSON, True)
+    assert len(remaining) == 1
+    assert "could not all be searched" in remaining[0]
+    assert "WRONGTYPE" in remaining[0]
+
+
+def test_what_may_not_be_removed_is_said(redis: RedisProcess) -> None:
+    write_contents(redis, b"of tenant-1")
+    RedisServer(redis.url).client.execute_command("ACL", "SETUSER", "reader", "on", ">word", "~*", "+@all", "-del")
+    place = ContentPlace(RedisServer(redis.url.replace(f":{redis.password}", "reader:word")))
+    place.erase(PERSON)
+    assert place.list_remaining(PERSON, True) == (
+        "contents in Redis: 1 name the tenant still or again, and last for at most a week",
+    )
+
+
+def test_neither_a_reader_nor_a_search_makes_contents_last_longer(redis: RedisProcess) -> None:
+    contents = write_contents(redis, b"small")
+    client = RedisServer(redis.url).client
+    client.expire(f"{PREFIX}{sha256(b'small')}", 100)
+    assert contents.read([sha256(b"small")])
+    ContentPlace(RedisServer(redis.url)).count(PERSON)
+    assert client.ttl(f"{PREFIX}{sha256(b'small')}") <= 100

@@ -1,20 +1,14 @@
 """Places beside the tables that may name a person: receipts, texts of the metadata database, files; each counts and erases."""
 
-import gzip
-import io
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Protocol
 
-import polars as pl
-
-from epic22.adapters.damaged_files import PARQUET_FAULTS
 from epic22.adapters.file_store import FileStore
+from epic22.adapters.packed_content import search_content
 from epic22.adapters.prediction_log import ReceiptStore
-from epic22.core.data.workbook import ARCHIVE_FAULTS
 from epic22.core.tables.erasure import TenantIdentity, is_statement_of
 
 CACHES = ("cache", "http", "errors", "scratch", "studies")
@@ -57,10 +51,11 @@ class ErasableQueue(Protocol):
 
 @dataclass(frozen=True)
 class EventPlace:
-    """The events that wait for a consumer."""
+    """The events that wait for a consumer; `keeper` is a server whose own files may keep what was removed for a while."""
 
     queue: ErasableQueue
     name: str = "events that wait"
+    keeper: str | None = None
 
     def count(self, person: TenantIdentity) -> int:
         """How many state something of the person."""
@@ -71,8 +66,10 @@ class EventPlace:
         self.queue.remove_events(partial(_is_event_about, person))
 
     def list_remaining(self, person: TenantIdentity, is_erased: bool) -> tuple[str, ...]:
-        """Nothing."""
-        return ()
+        """What the server keeps for a while of all that was removed."""
+        if self.keeper is None:
+            return ()
+        return (f"{self.keeper}: its append-only file, dumps and replicas have what was removed until they are written anew",)
 
 
 def _is_event_about(person: TenantIdentity, content: bytes) -> bool:
@@ -104,14 +101,18 @@ class FilePlace:
                 self.files.write(name, person.redact(text).encode("utf-8", errors="surrogateescape"))
 
     def list_remaining(self, person: TenantIdentity, is_erased: bool) -> tuple[str, ...]:
-        """The files that name the person and cannot be changed: a model that has the id as a category, a database of another;
-        and those that are damaged, so that only what could be read of them was searched."""
+        """The files that name the person and cannot be changed: a model that has the id as a category, a database of another,
+        one whose own name is the id; and those that are damaged, so that only what could be read of them was searched."""
         remaining = []
         for name, names_person in self._search_files(person):
             if names_person is None:
                 unread = "is damaged, and what could not be unpacked of it was not searched"
                 remaining.append(f"{self.files.place}/{name} {unread}; remove it where a run that was killed left it")
-            elif names_person and not (_is_below(name, self.caches) or _is_redacted(name)):
+            elif _is_below(name, self.caches):
+                continue
+            elif person.has_name_in(name):
+                remaining.append(f"{self.files.place}/{name} has the tenant in its name; rename it, or remove what it belongs to")
+            elif names_person and not _is_redacted(name):
                 remaining.append(f"{self.files.place}/{name} names the tenant and is not changed; remove what it belongs to")
         return tuple(remaining)
 
@@ -124,7 +125,8 @@ class FilePlace:
             return
         for name in self.files.list_files(""):
             if not _is_below(name, self.skipped):
-                yield name, _search_content(self.files.read(name) or b"", person)
+                is_named_after = _is_below(name, self.caches) and person.has_name_in(name)
+                yield name, is_named_after or search_content(self.files.read(name) or b"", person)
 
 
 @dataclass(frozen=True)
@@ -159,24 +161,3 @@ def _is_below(name: str, folders: tuple[str, ...]) -> bool:
 def _is_redacted(name: str) -> bool:
     path = PurePosixPath(name)
     return path.suffix in TEXTS and BUNDLE not in path.parts
-
-
-def _search_content(content: bytes, person: TenantIdentity) -> bool | None:
-    """Whether a file names the person; None where it is damaged, and what could be read of it does not."""
-    try:
-        return any(person.has_name_in_bytes(part) for part in _unpack(content))
-    except (*ARCHIVE_FAULTS, *PARQUET_FAULTS):
-        return None
-
-
-def _unpack(content: bytes) -> Iterator[bytes]:
-    """The bytes of a file, and what is packed in it; a fault of damaged bytes where that cannot be read."""
-    yield content
-    if content[:4] == b"PAR1":
-        for column in pl.read_parquet(content).select(pl.col(pl.String)).iter_columns():
-            yield "\n".join(column.drop_nulls().unique()).encode()
-    elif content[:2] == b"\x1f\x8b":
-        yield gzip.decompress(content)
-    elif content[:4] == b"PK\x03\x04":
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            yield from (archive.read(member) for member in archive.namelist())

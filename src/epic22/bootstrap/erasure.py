@@ -11,7 +11,7 @@ from epic22.adapters.lake_erasure import LakeErasure
 from epic22.adapters.prediction_erasure import ExportPlace, PredictionPlace
 from epic22.adapters.prediction_tables import FOLDER as PREDICTIONS
 from epic22.bootstrap.components import current_user
-from epic22.bootstrap.events import SPOOL, open_redis_queue, open_spool
+from epic22.bootstrap.events import SPOOL, open_redis_queue, open_redis_server, open_spool
 from epic22.bootstrap.stores import ARTIFACTS, Stores, get_artifacts, open_stores
 from epic22.config import Settings
 from epic22.core.tables.erasure import ErasureEntry
@@ -46,7 +46,7 @@ def _list_places(settings: Settings, stores: Stores) -> tuple[ErasurePlace, ...]
     places += [ReceiptPlace(stores.prediction_log, tables), EventPlace(open_spool(settings))]
     places.append(ExportPlace(settings.home, tables))
     if settings.redis_url is not None:
-        places.append(EventPlace(open_redis_queue(settings.redis_url), "events that wait in Redis"))
+        places.append(EventPlace(open_redis_queue(settings.redis_url), "events that wait in Redis", "Redis"))
     places.append(UnfinishedTrainings(FolderFiles(settings.home), (CHECKPOINTS, FITS)))
     places.append(FilePlace(FolderFiles(settings.home), "files below EPIC22_HOME", CACHES, _list_skipped(settings, stores)))
     if stores.database is not None:
@@ -55,10 +55,10 @@ def _list_places(settings: Settings, stores: Stores) -> tuple[ErasurePlace, ...]
 
         for folder, name in (("models", "model files"), (FOLDER, "tracking files")):
             places.append(FilePlace(open_file_store(f"{get_artifacts(settings)}/{folder}"), name))
-        if stores.link is not None:
+        if settings.redis_url is not None:
             from epic22.adapters.redis.contents import ContentPlace
 
-            places.append(ContentPlace(stores.link))
+            places.append(ContentPlace(open_redis_server(settings.redis_url)))
         if not stores.database.is_sqlite:
             places.append(LibraryTables(stores.database))
         # Last: it has the database's files forget what the others removed.

@@ -64,7 +64,14 @@ def open_redis_queue(url: str) -> "RedisEventQueue":
     """The stream in which events wait."""
     from epic22.adapters.streams.redis_stream import RedisEventQueue
 
-    return RedisEventQueue(_open_server(url))
+    return RedisEventQueue(open_redis_server(url))
+
+
+def open_redis_server(url: str) -> "RedisServer":
+    """The server of the setting, for work that cannot go on without it."""
+    from epic22.adapters.redis.server import SETTING, RedisServer
+
+    return RedisServer(url, SETTING, StorageError)
 
 
 def _open_stream(settings: Settings, options: StreamOptions, policy: BatchPolicy) -> EventStream:
@@ -89,7 +96,7 @@ def _open_redis_stream(settings: Settings, options: StreamOptions, policy: Batch
 
     if options.source is None:
         assert settings.redis_url is not None
-        server, is_own = _open_server(settings.redis_url), options.stream is None
+        server, is_own = open_redis_server(settings.redis_url), options.stream is None
     else:
         check_redis_url(options.source, "--source")
         server, is_own = RedisServer(options.source, "--source", SourceError), False
@@ -98,9 +105,3 @@ def _open_redis_stream(settings: Settings, options: StreamOptions, policy: Batch
     stream = RedisStream(server, *names, is_own, IDLE_SECONDS + 2 * policy.seconds)
     stream.open()
     return stream
-
-
-def _open_server(url: str) -> "RedisServer":
-    from epic22.adapters.redis.server import SETTING, RedisServer
-
-    return RedisServer(url, SETTING, StorageError)

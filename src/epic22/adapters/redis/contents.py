@@ -1,11 +1,15 @@
 """The bytes of opened bundles in Redis, by their SHA-256: what is altered there has another, and is never used."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from epic22.adapters.packed_content import search_content
 from epic22.adapters.prediction_log import get_logger
 from epic22.adapters.redis.link import RedisLink
+from epic22.adapters.redis.server import RedisServer
+from epic22.core.errors import StorageError, UnavailableError
 from epic22.core.lineage import sha256
 from epic22.core.tables.erasure import TenantIdentity
 
@@ -20,7 +24,7 @@ LIFETIME_SECONDS = 7 * 24 * 3600
 
 @dataclass(frozen=True)
 class RedisContents:
-    """Contents under `epic22:content:<sha256>` for a week after they were last written or read."""
+    """Contents under `epic22:content:<sha256>` for a week after they were written: reading one renews nothing."""
 
     link: RedisLink
 
@@ -29,7 +33,7 @@ class RedisContents:
         names = list(digests)
         if not names:
             return {}
-        stored = self.link.call(lambda client: _read_at_once(client, names)) or []
+        stored = self.link.call(lambda client: client.mget(map(_name_key, names))) or []
         contents = {one: content for one, content in zip(names, stored, strict=False) if isinstance(content, bytes)}
         altered = [one for one, content in contents.items() if sha256(content) != one]
         if altered:
@@ -44,14 +48,6 @@ class RedisContents:
             self.link.call(lambda client: _write_at_once(client, small))
 
 
-def _read_at_once(client: "Redis", digests: Sequence[str]) -> list[object]:
-    """The contents in the order of their digests, None for those that are not there, in one round trip."""
-    with client.pipeline(transaction=False) as commands:
-        for one in digests:
-            commands.getex(_name_key(one), ex=LIFETIME_SECONDS)
-        return list(commands.execute())
-
-
 def _write_at_once(client: "Redis", contents: Mapping[str, bytes]) -> None:
     with client.pipeline(transaction=False) as commands:
         for one, content in contents.items():
@@ -63,34 +59,70 @@ def _write_at_once(client: "Redis", contents: Mapping[str, bytes]) -> None:
 class ContentPlace:
     """The contents in Redis as a place that may name a person: those that do go, and are fetched again when asked for."""
 
-    link: RedisLink
+    server: RedisServer
     name: str = "contents in Redis"
 
     def count(self, person: TenantIdentity) -> int:
-        """How many contents name the person."""
-        return len(self._list_naming(person))
+        """How many contents name the person, of those that could be searched."""
+        return len(self._search(person).naming)
 
     def erase(self, person: TenantIdentity) -> None:
-        """Remove them."""
-        keys = self._list_naming(person)
-        if keys:
-            self.link.call(lambda client: client.delete(*keys))
+        """Remove them, and those that are damaged."""
+        found = self._search(person)
+        with suppress(UnavailableError, StorageError), self.server.translate_faults():
+            # What is not removed is there when it is looked for what remains.
+            for key in (*found.naming, *found.damaged):
+                self.server.client.delete(key)
 
     def list_remaining(self, person: TenantIdentity, is_erased: bool) -> tuple[str, ...]:
-        """What cannot be said, where the server does not answer."""
-        if self.link.fault is None:
-            return ()
-        return (f"{self.name} could not be searched, and last for at most a week: {self.link.fault}",)
+        """What names the person, is damaged or could not be searched, by one more search."""
+        found, remaining = self._search(person), []
+        if found.fault is not None:
+            remaining.append(f"{self.name} could not all be searched, and last for at most a week: {found.fault}")
+        if is_erased and found.naming:
+            remaining.append(f"{self.name}: {len(found.naming):,} name the tenant still or again, and last for at most a week")
+        if is_erased and found.damaged:
+            remaining.append(
+                f"{self.name}: {len(found.damaged):,} could not be unpacked and searched, and last for at most a week"
+            )
+        return tuple(remaining)
 
-    def _list_naming(self, person: TenantIdentity) -> list[bytes]:
+    def _search(self, person: TenantIdentity) -> "_FoundContents":
+        found = _FoundContents()
         if not person.is_searchable:
-            return []
-        keys = self.link.call(lambda client: list(client.scan_iter(match=f"{PREFIX}*"))) or []
-        return [key for key in keys if person.has_name_in_bytes(self._read(key))]
+            return found
+        client = self.server.client
+        try:
+            with self.server.translate_faults():
+                keys = list(client.scan_iter(match=f"{PREFIX}*"))
+            for key in keys:
+                self._search_key(key, person, found)
+        except (UnavailableError, StorageError) as error:
+            found.fault = str(error)
+        return found
 
-    def _read(self, key: bytes) -> bytes:
-        content = self.link.call(lambda client: client.get(key))
-        return content if isinstance(content, bytes) else b""
+    def _search_key(self, key: bytes, person: TenantIdentity, found: "_FoundContents") -> None:
+        try:
+            with self.server.translate_faults():
+                content = self.server.client.get(key)
+        except StorageError as error:
+            # That of one key is refused, as of one that is no content of ours; the others are searched all the same.
+            found.fault = str(error)
+            return
+        names_person = search_content(content if isinstance(content, bytes) else b"", person)
+        if names_person is None:
+            found.damaged.add(key)
+        elif names_person:
+            found.naming.add(key)
+
+
+@dataclass
+class _FoundContents:
+    """The keys of contents that name a person, and of those that could not be unpacked; a fault by which some were not searched."""
+
+    naming: set[bytes] = field(default_factory=set)
+    damaged: set[bytes] = field(default_factory=set)
+    fault: str | None = None
 
 
 def _name_key(digest: str) -> str:
