@@ -296,8 +296,10 @@ def pack_file(kind: str, text: str) -> bytes:
         pl.DataFrame({"text": [text]}).write_parquet(stream)
     elif kind == "fields":
         pl.DataFrame({"lists": [[{"text": text}]]}).write_parquet(stream, statistics=False)
-    elif kind in ("bz2", "xz"):
-        stream.write({"bz2": bz2.compress, "xz": lzma.compress}[kind](text.encode()))
+    elif kind == "bz2":
+        stream.write(bz2.compress(text.encode()))
+    elif kind == "xz":
+        stream.write(lzma.compress(text.encode()))
     elif kind == "npz":
         np.savez_compressed(stream, levels=np.array([text.encode()]))
     elif kind == "twice":

@@ -299,7 +299,8 @@ def test_contents_that_could_not_be_read_are_said_however_well_the_next_ones_are
 
 def test_what_may_not_be_removed_is_said(redis: RedisProcess) -> None:
     write_contents(redis, b"of tenant-1")
-    RedisServer(redis.url).client.execute_command("ACL", "SETUSER", "reader", "on", ">word", "~*", "+@all", "-del")
+    client: Any = RedisServer(redis.url).client
+    client.execute_command("ACL", "SETUSER", "reader", "on", ">word", "~*", "+@all", "-del")
     place = ContentPlace(RedisServer(redis.url.replace(f":{redis.password}", "reader:word")))
     place.erase(PERSON)
     assert place.list_remaining(PERSON, True) == (

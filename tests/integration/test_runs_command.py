@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -123,6 +124,16 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 Change = Callable[[dict[str, Any]], Any]
 
 
+def change_run(document: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    """The document with other values in the training's own run."""
+    tree = document["trees"][0]
+    return document | {"trees": [tree | {"runs": [tree["runs"][0] | fields, *tree["runs"][1:]]}]}
+
+
+def change_metric(document: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return change_run(document, metrics=[document["trees"][0]["runs"][0]["metrics"][0] | fields])
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -133,7 +144,17 @@ Change = Callable[[dict[str, Any]], Any]
         (lambda d: d | {"trees": [d["trees"][0] | {"runs": []}]}, "has no run"),
         (lambda d: d | {"trees": [d["trees"][0] | {"runs": d["trees"][0]["runs"][1:]}]}, "is in no place of the tree"),
         (lambda d: d | {"trees": d["trees"] * 2}, "it has a run twice"),
-        (lambda d: d | {"trees": [d["trees"][0] | {"runs": [d["trees"][0]["runs"][0] | {"status": "x"}]}]}, "no run has"),
+        (lambda d: change_run(d, status="x"), "'x' is no state of a run"),
+        (lambda d: change_run(d, start=10**17), r"1e\+17 is no time in milliseconds since 1970"),
+        (lambda d: change_run(d, start=-1), "-1 is no time"),
+        (lambda d: change_run(d, end=10**30), r"1e\+30 is no time"),
+        (lambda d: change_metric(d, at=10**20), r"1e\+20 is no time"),
+        (lambda d: change_metric(d, step=10**20), "a figure that is no number"),
+        (lambda d: change_run(d, name="a\0b"), "its name has 3 characters of at most 250, or the character 0"),
+        (lambda d: change_run(d, tags={"epic22.version": "1", "a\0": ""}), "its name of a value has 2 characters"),
+        (lambda d: change_run(d, tags={"a": "b"}), "has no tag epic22.version"),
+        (lambda d: change_run(d, datasets=d["trees"][0]["runs"][0]["datasets"] * 2), "names its data twice"),
+        (lambda d: change_run(d, datasets=[{**d["trees"][0]["runs"][0]["datasets"][0], "context": "x" * 501}]), "501 char"),
     ],
 )
 def test_a_document_that_is_not_ours_is_refused_in_a_sentence(
@@ -141,6 +162,15 @@ def test_a_document_that_is_not_ours_is_refused_in_a_sentence(
 ) -> None:
     with pytest.raises(FileError, match=reason):
         read_archive(write_entries(tmp_path / "runs.zip", change(document), {}))
+
+
+def test_a_run_of_another_program_that_began_at_no_time_is_listed(home: Path, shell: Shell) -> None:
+    shutil.copytree(home, shell.home)
+    with sqlite3.connect(MlflowStore(shell.home).database) as connection:
+        connection.execute("UPDATE runs SET start_time = ?", (10**17,))
+    code, out, err = shell("runs", "list")
+    assert (code, err) == (0, "")
+    assert out.count("no time (1e+17)") == 2
 
 
 @pytest.mark.parametrize(

@@ -96,4 +96,8 @@ def _list_figures(run: "StoredRun") -> Sequence[tuple[str, float]]:
 
 
 def _format_moment(milliseconds: int) -> str:
-    return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M}"
+    try:
+        return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M}"
+    except (ValueError, OverflowError, OSError):
+        # Another program that writes to the same store may have written any number.
+        return f"no time ({milliseconds:.3g})"

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import TypeAdapter, ValidationError
 
-from epic22.adapters.tracking.run_tree import MAX_NAME, MAX_TAG, MAX_VALUE
+from epic22.adapters.tracking.run_tree import MAX_DIGEST, MAX_NAME, MAX_TAG, MAX_VALUE, VERSION
 from epic22.adapters.tracking.stored_run import Content, RunTree, StoredRun, read_content
 from epic22.core.data.workbook import ARCHIVE_FAULTS
 from epic22.core.errors import FileError
@@ -27,6 +27,10 @@ MAX_FILE_BYTES = 1 << 30
 MAX_BYTES = 16 << 30
 SMALL_BYTES, MAX_RATIO = 64 << 20, 200
 """A file may swell to so many bytes whatever it has, and beyond that to so many times its own."""
+
+MAX_DATASET = 500
+LAST_MOMENT, MAX_STEP = 253_402_300_799_999, (1 << 63) - 1
+"""The end of the year 9999, in milliseconds since 1970; the largest number of the tables."""
 
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 TASK = re.compile(r"\w[\w.\- ]{0,199}")
@@ -130,20 +134,35 @@ def _check_tree(path: Path, tree: ArchivedTree) -> None:
     for number, run in enumerate(tree.runs):
         if not RUN_ID.fullmatch(run.id) or run.id in above or (run.parent in above) != (number > 0):
             raise FileError(f"{path}: run {run.id[:40]!r} of {tree.task} is in no place of the tree; nothing was imported.")
-        if not _fits(run):
-            raise FileError(f"{path}: run {run.id} of {tree.task} has a value that no run has; nothing of it was imported.")
+        if (fault := _find_fault(run)) is not None:
+            raise FileError(f"{path}: run {run.id} of {tree.task}: {fault}; nothing of it was imported.")
         above.add(run.id)
     if not above:
         raise FileError(f"{path}: {tree.task} has no run; nothing of it was imported.")
+    if VERSION not in tree.runs[0].tags:
+        raise FileError(f"{path}: run {tree.runs[0].id} of {tree.task} has no tag {VERSION}; nothing of it was imported.")
 
 
-def _fits(run: StoredRun) -> bool:
-    """Whether lengths, states and figures are such as the tables take."""
-    texts = [(run.parameters, MAX_VALUE), (run.tags, MAX_TAG)]
-    lengths = all(len(name) <= MAX_NAME and len(text) <= most for values, most in texts for name, text in values.items())
-    figures = all(math.isfinite(point.value) and len(point.name) <= MAX_NAME for point in run.metrics)
-    datasets = all(len(one.name) <= 500 and len(one.digest) <= 36 and len(one.source_type) <= 36 for one in run.datasets)
-    return lengths and figures and datasets and len(run.name) <= MAX_NAME and run.status in STATES
+def _find_fault(run: StoredRun) -> str | None:
+    """What of a run the tables do not take, or nobody could show afterwards; None where there is nothing."""
+    for moment in (run.start, run.end, *(point.at for point in run.metrics)):
+        if not 0 <= moment <= LAST_MOMENT:
+            return f"{moment:.6g} is no time in milliseconds since 1970"
+    texts: list[tuple[str, str, int]] = [("name", run.name, MAX_NAME)]
+    for values, most in ((run.parameters, MAX_VALUE), (run.tags, MAX_TAG)):
+        texts += [(f"text of {name[:40]!r}", text, most) for name, text in values.items()]
+    texts += [("name of a value", name, MAX_NAME) for name in (*run.parameters, *run.tags, *(one.name for one in run.metrics))]
+    for one in run.datasets:
+        sizes = ((one.name, MAX_DATASET), (one.digest, MAX_DIGEST), (one.source_type, MAX_DIGEST), (one.context, MAX_DATASET))
+        texts += [("description of its data", text, most) for text, most in (*sizes, (one.source + one.profile, MAX_FILE_BYTES))]
+    for what, text, most in texts:
+        if len(text) > most or "\0" in text:
+            return f"its {what} has {len(text):,} characters of at most {most:,}, or the character 0"
+    if any(not math.isfinite(point.value) or abs(point.step) > MAX_STEP for point in run.metrics):
+        return "it has a figure that is no number"
+    if len({(one.name, one.digest) for one in run.datasets}) < len(run.datasets):
+        return "it names its data twice"
+    return None if run.status in STATES else f"{run.status[:40]!r} is no state of a run"
 
 
 def _assign_files(path: Path, document: ArchiveDocument, names: Sequence[str]) -> dict[str, dict[str, Content]]:
