@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from epic22.core.errors import UserError
 from epic22.core.job import ATTEMPT_SETTING, AttemptId
@@ -151,19 +151,47 @@ def _is_database(url: str) -> bool:
     return port != 0 and re.fullmatch(r"postgres(ql)?://([^\s/@]*@)?[^\s/@]*/[^/?\s]+(\?\S*)?", url) is not None
 
 
+REDIS_OPTIONS = {
+    "client_name": r"[!-~]+",
+    "db": r"\d{1,5}",
+    "health_check_interval": r"\d{1,9}",
+    "password": ".*",
+    "username": ".*",
+}
+TLS_OPTIONS = {
+    "ssl_ca_certs": ".+",
+    "ssl_cert_reqs": "none|optional|required",
+    "ssl_certfile": ".+",
+    "ssl_check_hostname": "(?i:true|false)",
+    "ssl_keyfile": ".+",
+}
+"""What may stand behind the ? of an address of Redis, and the form of its value; the library raises for others once it is used, or
+answers otherwise."""
+
+
 def check_redis_url(url: str, option: str) -> None:
-    """Raise UserError, which never shows the url, where it does not name a Redis server."""
+    """Raise UserError, which never shows the url, where it does not name a Redis server, or has an option that is not known."""
     if not _is_redis(url):
         example = "redis://localhost:6379/0, rediss://user:password@host:6380/0 or unix:///run/redis.sock"
         raise UserError(f"{option} is no address of a Redis server; give one such as {example}.")
+    known = REDIS_OPTIONS | (TLS_OPTIONS if url.startswith("rediss:") else {})
+    for name, value in parse_qsl(urlsplit(url).query, keep_blank_values=True):
+        if re.fullmatch(known.get(name, "(?!)"), value) is None:
+            # Its name is not shown: behind the ? may stand a password that has one.
+            raise UserError(
+                f"{option}: the address has an option behind its ? that is not known, or a value that its option does not take; "
+                f"the options are {', '.join(known)} (a ? in a password is %3F)."
+            )
 
 
 def _is_redis(url: str) -> bool:
     try:
-        port = urlsplit(url).port
+        parts = urlsplit(url)
+        port = parts.port
+        unquote(parts.hostname or "").encode("idna")
     except ValueError:
         return False
-    return port != 0 and re.fullmatch(r"rediss?://[^\s/?#]+(/\d*)?(\?\S*)?|unix://(\S*@)?/[^\s?#]+(\?\S*)?", url) is not None
+    return port != 0 and re.fullmatch(r"rediss?://[^\s/?#]+(/\d{0,5})?(\?\S*)?|unix://(\S*@)?/[^\s?#]+(\?\S*)?", url) is not None
 
 
 UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 from tests.redis_server import RedisProcess, new_redis
+from tests.shell import Shell
 
 from epic22.adapters.redis.server import Patience, RedisServer
-from epic22.config import Settings
+from epic22.config import Settings, check_redis_url
 from epic22.core.errors import NotInstalledError, SourceError, StorageError, UnavailableError, UserError
 
 
@@ -83,12 +84,48 @@ def test_a_server_that_was_stopped_and_started_is_reached_again_by_the_same_clie
 
 
 @pytest.mark.parametrize(
-    "url", ["localhost:6379", "http://localhost", "redis://", "redis://host:0", "redis://host:port/0", "redis://h/x"]
+    "url",
+    [
+        *("localhost:6379", "http://localhost", "redis://", "redis://host:0", "redis://host:port/0", "redis://h/x"),
+        *(f"redis://{'a' * 64}:6379/0", "redis://a..b/0", "redis://h/999999"),
+    ],
 )
 def test_what_is_no_address_of_a_server_is_refused_without_showing_it(url: str) -> None:
     with pytest.raises(UserError, match="EPIC22_REDIS_URL is no address of a Redis server") as error:
         Settings.read({"EPIC22_HOME": "home", "EPIC22_REDIS_URL": url})
     assert url not in str(error.value).partition(";")[0]
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        *("colour=secret", "db=secret", "socket_timeout=secret", "retry=1", "max_connections=-1", "decode_responses=true"),
+        *("protocol=9", "ssl_cert_reqs=none", "ss@secret:6379/0", "secret", "db=1&colour=secret"),
+    ],
+)
+def test_an_option_that_the_library_would_raise_for_once_it_is_used_is_refused_at_the_start(
+    option: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shell = Shell(tmp_path, capsys, monkeypatch)
+    url = f"redis://:secret@127.0.0.1:1/0?{option}"
+    monkeypatch.setenv("EPIC22_REDIS_URL", url)
+    for words in (("promote", "toy", "1", "--reason", "x"), ("consume", "--once", "--source", "env:EPIC22_REDIS_URL")):
+        code, out, err = shell(*words)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert "the address has an option behind its ? that is not known" in err
+        assert "secret" not in err
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        *("redis://h?db=2&client_name=epic22", "unix:///run/r.sock?db=1&password=p%20q", "redis://h/0?health_check_interval=30"),
+        *("rediss://h/0?ssl_cert_reqs=none&ssl_check_hostname=false&ssl_ca_certs=/etc/ca.pem", "redis://h/0?"),
+    ],
+)
+def test_options_that_are_known_are_taken(option: str) -> None:
+    check_redis_url(option, "--source")
+    assert RedisServer(option).client.connection_pool.make_connection() is not None
 
 
 @pytest.mark.parametrize("url", ["redis://h", "redis://h:1/2", "rediss://user:p%40ss@h:6380/0", "unix:///run/redis.sock"])

@@ -118,7 +118,7 @@ class ContentPlace:
 
 @dataclass
 class _FoundContents:
-    """The keys of contents that name a person, and of those that could not be unpacked; a fault by which some stayed unsearched."""
+    """The keys of contents that name a person, and of those that could not be unpacked; a fault that kept some unsearched."""
 
     naming: set[bytes] = field(default_factory=set)
     damaged: set[bytes] = field(default_factory=set)
