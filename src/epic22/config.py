@@ -165,8 +165,8 @@ TLS_OPTIONS = {
     "ssl_check_hostname": "(?i:true|false)",
     "ssl_keyfile": ".+",
 }
-"""What may stand behind the ? of an address of Redis, and the form of its value; the library raises for others once it is used, or
-answers otherwise."""
+"""What may stand behind the ? of an address of Redis, and the form of its value; the library raises for others once it is
+used, or answers otherwise."""
 
 
 def check_redis_url(url: str, option: str) -> None:

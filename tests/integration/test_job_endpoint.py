@@ -16,6 +16,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from tests.shell import Shell
 from tests.waiting import wait_until
 
 from epic22.adapters.metadata.database import Database
@@ -23,7 +24,7 @@ from epic22.adapters.metadata.job_events import JobEventTable
 from epic22.adapters.metadata.jobs import JobTable
 from epic22.adapters.model_store import ModelStore
 from epic22.api.app import create_app
-from epic22.api.job_answers import hide_places
+from epic22.api.job_answers import answer_event
 from epic22.api.job_stream import Listeners, StreamPace
 from epic22.api.jobs import add_job_routes
 from epic22.bootstrap.job_feed import DatabaseFeed
@@ -31,6 +32,7 @@ from epic22.core.errors import StorageError
 from epic22.core.job import AttemptId, JobRecord, JobRequest, NextStep
 from epic22.core.job_event import JobEvent
 from epic22.core.progress import (
+    PROGRESS_SETTING,
     AttemptStarted,
     DeviceUsed,
     EpochFinished,
@@ -41,6 +43,7 @@ from epic22.core.progress import (
     WorkAdvanced,
     WorkStarted,
 )
+from epic22.core.progress_lines import read_event
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 EVENTS: tuple[ProgressEvent, ...] = (
@@ -55,6 +58,14 @@ EVENTS: tuple[ProgressEvent, ...] = (
     ProcessSample(0.5, 123_000_000, 2),
 )
 SECRET = "/srv/secret/place"
+WORKS = tuple(
+    WorkStarted("reading and auditing …", 1, about=name)
+    for name in (
+        *(f"{SECRET}/churn.csv", "secret data/churn.csv file", "C:\\secret data\\churn.csv", "'secret' \"churn.csv\"", "secret"),
+        *("https://secret@host/churn.csv", "~/secret churn.csv", "…secret"),
+    )
+)
+"""Work on files that nobody's pattern would all recognise."""
 
 
 @dataclass
@@ -134,19 +145,42 @@ def test_jobs_are_listed_newest_first_and_one_that_waits_has_no_progress(place: 
 
 def test_no_answer_names_a_place_of_the_server_or_why_a_job_failed(place: Place, client: TestClient) -> None:
     attempt = place.begin("--csv", SECRET, "--label", "y")
-    place.happen(attempt, *EVENTS, WorkStarted(f"reading and auditing {SECRET}/churn.csv", 1))
+    place.happen(attempt, *EVENTS, *WORKS)
     place.settle(attempt)
     answers = [client.get(f"/v1/jobs{path}") for path in ("", f"/{attempt.job}", f"/{attempt.job}/events")]
     for answer in answers:
         assert answer.status_code == 200
         for inner in (SECRET, "secret", "churn.csv", str(place.folder), "worker-of-host", "reason", "noted"):
             assert inner not in answer.text
-    assert "reading and auditing …" in answers[1].json()["progress"]["works"][0]["what"]
+    assert answers[1].json()["progress"]["works"][0]["what"] == "reading and auditing …"
+    assert answers[2].text.count('"what":"reading and auditing …"') == len(WORKS)
 
 
-@pytest.mark.parametrize("text", ["fetching https://user@host/x", "reading a.csv", "at ~/x", "from C:\\data", "host:80 away"])
-def test_words_that_may_name_a_place_are_hidden(text: str) -> None:
-    assert "…" in hide_places(text)
+def test_what_an_older_version_wrote_among_its_words_is_kept_from_clients_too(place: Place, client: TestClient) -> None:
+    event = read_event(json.dumps({"event": "work_started", "what": f"reading {SECRET}/our data.csv", "steps": 1}))
+    assert isinstance(event, WorkStarted)
+    assert event.text == f"reading {SECRET}/our data.csv"
+    place.happen(attempt := place.begin(), event)
+    assert client.get(f"/v1/jobs/{attempt.job}").json()["progress"]["works"][0]["what"] == "…"
+
+
+def test_work_on_a_file_is_said_in_words_that_do_not_name_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell, lines = Shell(tmp_path, capsys, monkeypatch), tmp_path / "events"
+    folder = tmp_path / "our data"
+    folder.mkdir()
+    rows = "".join(f"{n},{n % 7},{n % 2}\n" for n in range(120))
+    (folder / "churn file.csv").write_text(f"n,seven,churned\n{rows}")
+    monkeypatch.setenv(PROGRESS_SETTING, str(lines))
+    file = ("--csv", str(folder / "churn file.csv"), "--label", "churned")
+    assert shell("audit", *file)[0] == 0
+    assert shell("train", *file, "--task", "toy", "--families", "constant,linear", "--folds", "2")[0] == 0
+    assert shell("predict", "toy", file[1])[0] == 0
+    events = [event for line in lines.read_text().splitlines() if isinstance(event := read_event(line), WorkStarted)]
+    assert {event.text for event in events} >= {"reading and auditing churn file.csv", "predicting churn file.csv"}
+    answers = [answer_event(JobEvent(1, START, event)) for event in events]
+    assert [one for one in answers if one is None or "file" in str(one) or "data" in str(one)] == []
 
 
 @pytest.mark.parametrize("job", ["999", "0", "-1", "x", "1e3", "9" * 40, "1%00", "%2e%2e"])

@@ -14,8 +14,8 @@ from epic22.core.progress_lines import write_event
 from epic22.core.progress_state import ProgressState
 
 SUBJECT = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
-PLACE = re.compile(r"\S*[^\s/\\.:@][/\\.:@]+[^\s/\\.:@]\S*|\S*[/\\~]\S*")
-"""A word that may name a file, a folder or an address."""
+OWN = "about"
+"""The field of an event with what is somebody's own: a file's name, an address, a column."""
 
 
 class WorkAnswer(BaseModel):
@@ -129,7 +129,7 @@ def answer_progress(state: ProgressState, now: float) -> ProgressAnswer:
     sample, epoch = state.sample, state.epoch
     works = [
         WorkAnswer(
-            what=hide_places(work.what),
+            what=work.what,
             unit=work.unit,
             done=work.done,
             steps=work.steps or None,
@@ -156,14 +156,5 @@ def answer_event(one: JobEvent) -> Mapping[str, Any] | None:
 
     if isinstance(one.event, Noted):
         return None
-    content: dict[str, Any] = {"at": one.at.isoformat(timespec="milliseconds"), **orjson.loads(write_event(one.event))}
-    return content | {"what": hide_places(content["what"])} if "what" in content else content
-
-
-def hide_places(text: str) -> str:
-    """What a piece of work is, without words that may name a file or an address.
-
-    >>> hide_places("reading and auditing /srv/data/churn.csv"), hide_places("tenant_churn: 5 folds")
-    ('reading and auditing …', 'tenant_churn: 5 folds')
-    """
-    return PLACE.sub("…", text)
+    fields = {name: value for name, value in orjson.loads(write_event(one.event)).items() if name != OWN}
+    return {"at": one.at.isoformat(timespec="milliseconds"), **fields}

@@ -90,8 +90,8 @@ def _write_batches(
     source = None if request.path is None else RequestFile(request.path, progress.note)
     n_rows = None if source is None else source.count_rows()
     if request.path is not None or model.capabilities.needs_sequences:
-        what = ALL_SERIES if request.path is None else f"predicting {request.path.name}"
-        progress.begin(what, 0 if n_rows is None else -(-n_rows // n_at_once))
+        what, about = (ALL_SERIES, "") if request.path is None else ("predicting …", request.path.name)
+        progress.begin(what, 0 if n_rows is None else -(-n_rows // n_at_once), about=about)
     settings = BatchSettings(components.settings.threads, request.with_reasons)
     with open_answer_file(out) as add_answers:
         for answers in answer_batches(model, model.read_requests(source, n_at_once), settings):

@@ -148,7 +148,7 @@ def _load_file_rows(components: Components, spec: TrainingSpec, progress: Progre
         raise UserError(
             f"{spec.path.name}: families are compared on rows that fit under the memory cap; raise --memory-cap, or give fewer."
         )
-    progress.begin(f"reading and auditing {spec.path.name}", 1)
+    progress.begin("reading and auditing …", 1, about=spec.path.name)
     data, search = load_task_data(spec), spec.search
     progress.step()
     if search.is_requested or search.engineer:

@@ -82,7 +82,7 @@ def ingest_objects(
 
     Raises StorageError where the storage refuses, else as `ingest_folder`; a mapping is drafted in the working folder.
     """
-    progress.begin(f"fetching {address}", 1)
+    progress.begin("fetching …", 1, about=address)
     with fetch_objects(address, components.settings.home / SCRATCH) as folder:
         name = options.source_name or (None if mapping is not None else address.rstrip("/"))
         sources = list_sources(folder, name, mapping)
@@ -124,7 +124,7 @@ def ingest_sources(
     request = IngestRequest(current_user(), datetime.now(UTC).replace(tzinfo=None), as_of, gate)
     storage = translate_storage_faults(components.settings.home)
     with storage, emit_lineage(components.lineage, "ingest", _list_inputs(sources)) as work:
-        result = ingest(sources, components.table_store, request, progress.begin)
+        result = ingest(sources, components.table_store, request, progress)
         work.inputs[:] = _list_inputs(sources)
         work.outputs += list_table_datasets(result.version) if result.version else ()
     return result
@@ -179,7 +179,7 @@ def audit_file(spec: TrainingSpec, progress: Progress = Progress()) -> tuple[Tas
 def _audit_table(spec: TrainingSpec, progress: Progress) -> tuple[TaskData, tuple[Suspicion, ...]]:
     refuse_contradictions(spec)
     request = build_split_request(spec)
-    progress.begin(f"reading and auditing {spec.path.name}", 1)
+    progress.begin("reading and auditing …", 1, about=spec.path.name)
     data = load_task_data(spec)
     examples = data.examples()
     request = replace(request, repeats=1, test_rows=data.test_rows, classes=data.task.target.classes)

@@ -52,7 +52,7 @@ def ingest_panel(
     request = SourceRequest(SourceAddress(address) if address else None, declared, {}, home / "http", os.environ)
     if address is not None and SourceAddress(address).scheme not in ("http", "https"):
         raise SourceError("--source: a panel is asked for over HTTP; give an address of http or https.")
-    progress.begin(f"fetching {declared.source}", 1)
+    progress.begin("fetching …", 1, about=declared.source)
     with translate_storage_faults(home), connect_sources(request) as sources:
         inputs = list_source_datasets([(one.name, one.sha256) for one in sources if one.sha256 is not None])
         with emit_lineage(components.lineage, "ingest", inputs) as work:

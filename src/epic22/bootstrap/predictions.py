@@ -62,7 +62,7 @@ def predict_file(
     """
     with emit_lineage(components.lineage, f"predict.{task}", ()) as work:
         if path is not None:
-            progress.begin(f"predicting {path.name}", 1)
+            progress.begin("predicting …", 1, about=path.name)
         model = components.registry.load(task, version)
         request = model.read_request(None if path is None else RequestFile(path, progress.note))
         if path is None:

@@ -118,7 +118,7 @@ def _open_file_pipeline(
     is_table, gate = is_delta(spec.path), _build_gate(components)
     needed_bytes = 0 if is_table else estimate_file_memory(spec.path)
     if not is_table and needed_bytes <= settings.memory_cap:
-        progress.begin(f"reading and auditing {spec.path.name}", 1)
+        progress.begin("reading and auditing …", 1, about=spec.path.name)
         data = load_task_data(spec)
         progress.step()
         yield RowPipeline(data, replace(split, test_rows=data.test_rows), settings.threads, gate, engineer, tuning)
@@ -130,7 +130,7 @@ def _open_file_pipeline(
     refuse_unbatchable(spec)
     batches = ParquetBatches(list_delta_files(spec.path)) if is_table else open_batches(spec.path)
     with scratch_folder(settings.home / SCRATCH) as scratch:
-        progress.begin(f"reading and auditing {spec.path.name} in batches", 1)
+        progress.begin("reading and auditing … in batches", 1, about=spec.path.name)
         batched = load_batched_task_data(spec, batches, scratch)
         progress.step()
         memory = MemoryEstimate(needed_bytes, settings.memory_cap)
@@ -166,7 +166,7 @@ def train_panel_file(components: Components, spec: TrainingSpec, progress: Progr
     config = ForecastConfig(spec.split.holdout_last, spec.forecast.trend_horizon, spec.split.seed, spec.forecast.detectors)
     with translate_storage_faults(components.settings.home):
         prepare_home(components, file.path)
-        progress.begin(f"reading {file.path.name}", 1)
+        progress.begin("reading …", 1, about=file.path.name)
         data = load_panel_task_data(file)
         refuse_long_season(file, data)
         progress.step()

@@ -50,9 +50,9 @@ class ProgressBars(RichProgress):
         """Show what an event changes; `at` is its moment on the clock, now where it is not given."""
         self.state = self.state.advance(event, self.clock() if at is None else at)
         match event:
-            case WorkStarted(what, steps, _, depth):
+            case WorkStarted(_, steps, _, depth) as work:
                 self._finish_from(depth)
-                self.open_tasks[depth] = self.add_task(f"{'  ' * depth}{what}", total=steps or None)
+                self.open_tasks[depth] = self.add_task(f"{'  ' * depth}{work.text}", total=steps or None)
             case WorkAdvanced(depth):
                 self._finish_from(depth + 1)
                 if depth in self.open_tasks:

@@ -51,8 +51,8 @@ def show_progress() -> Iterator[Progress]:
 def print_work(console: Any, event: ProgressEvent) -> None:
     """Print a line where a piece of work begins, or something is to be said of it."""
     match event:
-        case WorkStarted(what, _, unit) if unit != "family":
-            console.print(Text(f"{what} …"), soft_wrap=True)
+        case WorkStarted(unit=unit) as work if unit != "family":
+            console.print(Text(f"{work.text} …"), soft_wrap=True)
         case Noted(text):
             console.print(Text(text), soft_wrap=True)
 

@@ -16,6 +16,10 @@ Unit = Literal["step", "family", "fold", "trial"]
 """What the steps of a piece of work are. Families take times so unlike that none says how long the next one takes."""
 
 
+BLANK = "…"
+"""Where in what a piece of work is there stands what it is about."""
+
+
 @dataclass(frozen=True)
 class StageStarted:
     """A step of a training begins."""
@@ -32,12 +36,26 @@ class StageFinished:
 
 @dataclass(frozen=True)
 class WorkStarted:
-    """A piece of work begins, of this many steps (0: not known), each a `unit`; of `depth` 1 inside a step of one of depth 0."""
+    """A piece of work begins, of this many steps (0: not known), each a `unit`; of `depth` 1 inside a step of one of depth 0.
+
+    `what` is in words of this program alone, which any client may read; what it is about and is somebody's own, such as a file's
+    name, an address or a column, is `about`, and stands where `what` has "…".
+    """
 
     what: str
     steps: int
     unit: Unit = "step"
     depth: int = 0
+    about: str = ""
+
+    @property
+    def text(self) -> str:
+        """What it is with what it is about, for who may see both.
+
+        >>> WorkStarted("reading … in batches", 1, about="churn file.csv").text
+        'reading churn file.csv in batches'
+        """
+        return self.what.replace(BLANK, self.about, 1) if self.about else self.what
 
 
 @dataclass(frozen=True)
@@ -126,9 +144,9 @@ class Progress:
         """The progress of work inside a step of this one's."""
         return replace(self, depth=self.depth + 1)
 
-    def begin(self, what: str, steps: int, unit: Unit = "step") -> None:
-        """Say that a piece of work begins."""
-        self.emit(WorkStarted(what, steps, unit, self.depth))
+    def begin(self, what: str, steps: int, unit: Unit = "step", about: str = "") -> None:
+        """Say that a piece of work begins: "…" in `what` stands for what it is about, such as a file's name."""
+        self.emit(WorkStarted(what, steps, unit, self.depth, about))
 
     def note(self, text: str) -> None:
         """Say what the user should know."""

@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from epic22.core.progress import (
+    BLANK,
     AttemptStarted,
     DeviceUsed,
     EpochFinished,
@@ -71,6 +72,9 @@ def read_event(line: str | bytes) -> ProgressEvent | None:
 def _build_event(event_type: type[ProgressEvent], values: Mapping[str, Any]) -> ProgressEvent | None:
     from pydantic import TypeAdapter, ValidationError
 
+    if event_type is WorkStarted and "about" not in values:
+        # Of a version that wrote what the work is about among its words.
+        values = {**values, "what": BLANK, "about": values.get("what")}
     names = {one.name for one in fields(event_type)}
     try:
         return TypeAdapter(event_type).validate_python({name: value for name, value in values.items() if name in names})

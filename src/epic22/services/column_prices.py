@@ -39,13 +39,13 @@ def price_doubtful_columns(
     experiment, family = experiment.take_repeats(1), learners[0].family
     with_columns = restrict_evaluation(experiment, learners[0])
     if is_planned:
-        with_columns = _evaluate(experiment, family, f"{family} on the columns as they come", progress)
+        with_columns = _evaluate(experiment, family, f"{family} on the columns as they come", "", progress)
     return tuple(_price_column(experiment, with_columns, name, progress) for name in names)
 
 
-def _evaluate(experiment: Experiment, family: str, what: str, progress: Progress) -> Evaluation:
+def _evaluate(experiment: Experiment, family: str, what: str, about: str, progress: Progress) -> Evaluation:
     """A family on the experiment's folds, with its default recipe."""
-    progress.begin(f"{what}: {len(experiment.plan.folds)} folds", len(experiment.plan.folds), "fold")
+    progress.begin(f"{what}: {len(experiment.plan.folds)} folds", len(experiment.plan.folds), "fold", about)
     return evaluate(experiment, make_candidate(experiment, get_family(family)), progress.step)
 
 
@@ -79,7 +79,7 @@ def _list_learners(leaderboard: Sequence[Evaluation]) -> list[Evaluation]:
 
 def _price_column(experiment: Experiment, with_column: Evaluation, name: str, progress: Progress) -> ColumnPrice:
     family, metric = with_column.family, experiment.task.target.metric
-    evaluation = _evaluate(remove_column(experiment, name), family, f"{family} without {name}", progress)
+    evaluation = _evaluate(remove_column(experiment, name), family, f"{family} without …", name, progress)
     verdict = compare(experiment, with_column, evaluation, metric)
     return ColumnPrice(
         name,

@@ -5,7 +5,7 @@ what is stored, and all are committed together.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
@@ -14,6 +14,7 @@ import polars as pl
 
 from epic22.core.errors import ColumnError, FileError, InternalError
 from epic22.core.ports import LakeTransaction, Source, TableStore
+from epic22.core.progress import Progress
 from epic22.core.tables.canonical import CANONICAL, KNOWN_AT, CanonicalTable
 from epic22.core.tables.decimal_commas import convert_comma_columns, list_comma_columns
 from epic22.core.tables.parsing import convert_percent_columns, parse_column, strip_text
@@ -64,16 +65,16 @@ def ingest(
     sources: Sequence[Source],
     table_store: TableStore,
     request: IngestRequest,
-    begin: Callable[[str, int], None] = lambda what, steps: None,
+    progress: Progress = Progress(),
 ) -> IngestResult:
-    """Take the rows of all sources in as one version; `begin` is told of every source (what, steps).
+    """Take the rows of all sources in as one version; each source is a piece of work.
 
     Raises QualityError where the gate refuses it, ColumnError where a table lacks a column, FileError or SourceError where
     a source cannot be read, LakeError where another ingest is running; then nothing is stored.
     """
     counts: dict[str, IngestCounts] = {}
     with table_store.begin_transaction() as transaction:
-        ingestion = _Ingestion(transaction, request.as_of or request.now, begin)
+        ingestion = _Ingestion(transaction, request.as_of or request.now, progress)
         for table in CANONICAL:
             table_sources = [source for source in sources if source.table.name == table.name]
             if table_sources:
@@ -81,11 +82,11 @@ def ingest(
         if request.gate is not None:
             ingestion.add_notes(*check_sources(transaction, request.gate, request.who))
         if request.gate is not None and has_arrivals(transaction, counts):
-            begin("comparing with what is stored", 1)
+            progress.begin("comparing with what is stored", 1)
             checked = check_arrivals(transaction, request.gate, counts, request.as_of, request.who)
             counts = dict(checked.counts)
             ingestion.add_notes(*checked.notes)
-        begin("storing", 1)
+        progress.begin("storing", 1)
         version = transaction.commit(request.who, request.as_of, tuple(ingestion.notes))
     quarantined: Counter[str] = Counter()
     for file in version.sources if version else ():
@@ -107,7 +108,7 @@ class _Ingestion:
 
     transaction: LakeTransaction
     moment: datetime
-    begin: Callable[[str, int], None]
+    progress: Progress
     notes: dict[str, None] = field(default_factory=dict)
 
     def ingest_table(self, table: CanonicalTable, sources: Sequence[Source]) -> IngestCounts:
@@ -138,7 +139,7 @@ class _Ingestion:
 
     def _stage_source(self, source: Source, references: Mapping[str, pl.DataFrame]) -> KnownAtOrigin | None:
         """Check and stage a source batch by batch; says where its rows' `known_at` comes from, None where it has no rows."""
-        self.begin(f"{source.table.name}: {source.name}", 1)
+        self.progress.begin(f"{source.table.name}: …", 1, about=source.name)
         self.add_notes(*(f"{source.name}: {note}" for note in source.notes))
         number = self.transaction.add_source(source.name, source.table)
         origin: KnownAtOrigin | None = None
