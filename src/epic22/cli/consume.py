@@ -1,6 +1,5 @@
 """`epic22 consume`: events of a stream become data versions, batch by batch, as they come."""
 
-import json as json_text
 import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -9,10 +8,9 @@ import typer
 
 from epic22 import bootstrap
 from epic22.cli.options import Json
-from epic22.cli.terminal import print_line
+from epic22.cli.terminal import print_json_line, print_line
 from epic22.config import Settings, read_source_address
 from epic22.core.errors import UserError
-from epic22.core.serialization import to_json
 
 if TYPE_CHECKING:
     from epic22.services.consume import BatchStored, Waiting
@@ -79,6 +77,4 @@ def _print_json(progress: "BatchStored | Waiting") -> None:
     result = progress.result
     number = None if result.version is None else result.version.number
     counts = {name: getattr(result, name) for name in ("arrived", "stored", "repeated", "rejected")}
-    content = {"version": number, **counts, "seconds": round(progress.seconds, 4), "lag": to_json(progress.lag)}
-    sys.stdout.write(json_text.dumps(content) + "\n")
-    sys.stdout.flush()
+    print_json_line({"version": number, **counts, "seconds": round(progress.seconds, 4), "lag": progress.lag})

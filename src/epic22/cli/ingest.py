@@ -1,6 +1,5 @@
 """`epic22 ingest`: canonical tables from files or a server become the next data version."""
 
-import json as json_text
 import shlex
 import sys
 from pathlib import Path
@@ -20,10 +19,9 @@ from epic22.cli.ingest_order import (
     Source,
 )
 from epic22.cli.options import Json
-from epic22.cli.terminal import print_json, print_line, print_table, show_progress
+from epic22.cli.terminal import print_json, print_json_line, print_line, print_table, show_progress
 from epic22.config import Settings
 from epic22.core.errors import UserError
-from epic22.core.serialization import to_json
 
 if TYPE_CHECKING:
     from epic22.services.follow import Outcome
@@ -111,8 +109,7 @@ def _print_outcome(outcome: "Outcome") -> None:
 
 
 def _print_json_line(outcome: "Outcome") -> None:
-    sys.stdout.write(json_text.dumps(to_json(outcome, bootstrap.VIEWS), ensure_ascii=False) + "\n")
-    sys.stdout.flush()
+    print_json_line(outcome, bootstrap.VIEWS)
 
 
 def _ingest_panel(request: IngestOrder, to: Path | None, json: bool) -> None:

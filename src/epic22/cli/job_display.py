@@ -6,10 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from epic22.cli.progress_bars import ProgressBars
-from epic22.cli.terminal import print_work
+from epic22.cli.terminal import TerminalConsole, print_work
 from epic22.core.job import JobRecord
 from epic22.core.progress import AttemptStarted
 from epic22.core.serialization import collect_views, view
@@ -48,7 +46,7 @@ def follow_progress(feed: "JobFeed", job: int, on_change: Callable[[JobRecord], 
 
 @contextmanager
 def _open_display() -> "Iterator[Callable[[JobEvent], None]]":
-    console = Console(stderr=True)
+    console = TerminalConsole(stderr=True)
     if not console.is_terminal:
 
         def print_event(one: "JobEvent") -> None:

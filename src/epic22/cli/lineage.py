@@ -4,13 +4,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
 from epic22 import bootstrap
 from epic22.cli.options import Json
-from epic22.cli.terminal import print_json, print_line
+from epic22.cli.terminal import TerminalConsole, print_json, print_line
 from epic22.config import Settings
 from epic22.core.errors import UserError
 from epic22.core.lineage import Node, Trace
@@ -58,7 +57,7 @@ def print_trace(trace: Trace) -> None:
     for title, direction in (("comes from", "causes"), ("led to", "effects")):
         tree = _build_tree(trace, title, "causes" if direction == "causes" else "effects")
         if tree.children:
-            Console().print(tree, soft_wrap=True)
+            TerminalConsole().print(tree, soft_wrap=True)
         else:
             print_line(f"{title}: nothing known", "dim")
     for note in trace.notes:

@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperCommand
 
 from epic22 import __version__
+from epic22.cli.masked_output import mask_output
 from epic22.core.errors import PASSING_FAULTS, StorageError, UserError, describe_storage_fault
 from epic22.core.job import ATTEMPT_SETTING, MAY_PASS_EXIT_CODE
 
@@ -113,6 +114,11 @@ def run() -> None:
     """Run the command line: a mistake in the input ends in one sentence, one of ours in a file with the traceback."""
     # Two trainings on the same cores otherwise spend their time spinning for each other: minutes instead of seconds.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    with mask_output():
+        _run_masked()
+
+
+def _run_masked() -> None:
     try:
         app()
     except UserError as error:

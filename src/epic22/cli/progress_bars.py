@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, T
 from rich.progress import Progress as RichProgress
 from rich.text import Text
 
+from epic22.core.controls import mask_controls
 from epic22.core.progress import AttemptStarted, EpochFinished, Noted, ProcessSample, ProgressEvent, WorkAdvanced, WorkStarted
 from epic22.core.progress_state import ProgressState
 from epic22.core.text import format_memory, format_percent
@@ -52,7 +53,8 @@ class ProgressBars(RichProgress):
         match event:
             case WorkStarted(_, steps, _, depth) as work:
                 self._finish_from(depth)
-                self.open_tasks[depth] = self.add_task(f"{'  ' * depth}{work.text}", total=steps or None)
+                text = mask_controls(" ".join(work.text.split()))
+                self.open_tasks[depth] = self.add_task(f"{'  ' * depth}{text}", total=steps or None)
             case WorkAdvanced(depth):
                 self._finish_from(depth + 1)
                 if depth in self.open_tasks:
@@ -60,7 +62,7 @@ class ProgressBars(RichProgress):
             case AttemptStarted():
                 self._finish_from(0)
             case Noted(text):
-                self.console.print(Text(text), soft_wrap=True)
+                self.console.print(Text(mask_controls(text)), soft_wrap=True)
 
     def _finish_from(self, depth: int) -> None:
         """Complete the bars of work that has given way to other work, and remove those that are too deep to stay."""

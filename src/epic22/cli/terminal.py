@@ -3,18 +3,21 @@
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from epic22.adapters.progress_file import open_progress_lines
+from epic22.cli.masked_output import get_terminal
 from epic22.cli.progress_bars import ProgressBars
+from epic22.core.controls import escape_controls, mask_controls
 from epic22.core.progress import PROGRESS_SETTING, Noted, Progress, ProgressEvent, WorkStarted
 from epic22.core.serialization import NO_VIEWS, Views, to_json
 from epic22.core.statistics import Interval
@@ -24,9 +27,32 @@ MAX_NAME_WIDTH, MIN_CELL_WIDTH = 24, 10
 """Names in a table's first column are kept in one line up to so many letters, where the other columns keep so much each."""
 
 
+class TerminalConsole(Console):
+    """A console that masks the texts that it lays out: colours and the movements of bars are its own. There is no other."""
+
+    def __init__(self, stderr: bool = False) -> None:
+        super().__init__(file=get_terminal(sys.stderr if stderr else sys.stdout))
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The pieces of what is printed, their texts masked."""
+        for piece in super().render(renderable, options):
+            yield piece if piece.is_control else Segment(mask_controls(piece.text), piece.style)
+
+
+def mask_text(text: str, style: str = "") -> Text:
+    """Plain text, never markup; masked before its width is counted."""
+    return Text(mask_controls(text), style=style)
+
+
 def print_json(value: object, views: Views = NO_VIEWS) -> None:
     """Print the value as JSON, records by their views."""
-    sys.stdout.write(json.dumps(to_json(value, views), ensure_ascii=False, allow_nan=False, indent=2) + "\n")
+    sys.stdout.write(escape_controls(json.dumps(to_json(value, views), ensure_ascii=False, allow_nan=False, indent=2)) + "\n")
+
+
+def print_json_line(value: object, views: Views = NO_VIEWS) -> None:
+    """Print the value as JSON in one line, at once."""
+    sys.stdout.write(escape_controls(json.dumps(to_json(value, views), ensure_ascii=False, allow_nan=False)) + "\n")
+    sys.stdout.flush()
 
 
 @contextmanager
@@ -40,7 +66,7 @@ def show_progress() -> Iterator[Progress]:
         with open_progress_lines(Path(place)) as progress:
             yield progress
         return
-    console = Console(stderr=True)
+    console = TerminalConsole(stderr=True)
     if not console.is_terminal:
         yield Progress(partial(print_work, console))
         return
@@ -52,27 +78,28 @@ def print_work(console: Any, event: ProgressEvent) -> None:
     """Print a line where a piece of work begins, or something is to be said of it."""
     match event:
         case WorkStarted(unit=unit) as work if unit != "family":
-            console.print(Text(f"{work.text} …"), soft_wrap=True)
+            console.print(mask_text(f"{work.text} …"), soft_wrap=True)
         case Noted(text):
-            console.print(Text(text), soft_wrap=True)
+            console.print(mask_text(text), soft_wrap=True)
 
 
 def print_table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table; its cells are plain text, never markup."""
-    grid, console = Table(title=title, title_justify="left", title_style="bold", header_style="bold"), Console()
+    grid = Table(title=mask_controls(title), title_justify="left", title_style="bold", header_style="bold")
+    console = TerminalConsole()
     name_width = max(map(len, [headers[0], *(row[0] for row in rows)]))
     keeps_names = name_width <= MAX_NAME_WIDTH and console.width - name_width >= MIN_CELL_WIDTH * (len(headers) - 1)
     for number, header in enumerate(headers):
-        grid.add_column(Text(header), overflow="fold", justify="left" if number == 0 else "default")
+        grid.add_column(mask_text(header), overflow="fold", justify="left" if number == 0 else "default")
     grid.columns[0].no_wrap = keeps_names
     for row in rows:
-        grid.add_row(*(Text(cell) for cell in row))
+        grid.add_row(*(mask_text(cell) for cell in row))
     console.print(grid)
 
 
 def print_line(text: str, style: str = "") -> None:
     """Print a line of plain text, never markup."""
-    Console().print(Text(text, style=style), soft_wrap=True)
+    TerminalConsole().print(mask_text(text, style), soft_wrap=True)
 
 
 def format_interval(interval: Interval | None) -> str:
