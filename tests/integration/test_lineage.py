@@ -165,3 +165,19 @@ def test_a_full_or_broken_journal_changes_no_answer(tmp_path: Path) -> None:
                 answers.append(client.post("/v1/tasks/toy/predictions", json={"rows": [ROW]}).content)
     assert len(set(answers)) == 1
     assert {line["event"] for line in logs} == {"receipts not written", "receipts dropped"}
+
+
+def test_health_says_that_receipts_are_lost_until_they_are_written_again(tmp_path: Path) -> None:
+    store, folder = trained(tmp_path)[1], tmp_path / "receipts"
+    folder.write_text("a file where the folder should be")
+    journal = BufferedPredictionLog(FilePredictionLog(folder), flush_seconds=60)
+    with capture_logs(), TestClient(create_app(store, journal)) as client:
+        states = [client.get("/health").json()]
+        for is_mended in (False, True):
+            if is_mended:
+                folder.unlink()
+            client.post("/v1/tasks/toy/predictions", json={"rows": [ROW]})
+            journal.flush()
+            states.append(client.get("/health").json())
+    assert [(state["status"], state.get("receipts")) for state in states] == [("ok", None), ("degraded", "lost"), ("ok", None)]
+    assert str(tmp_path) not in str(states)

@@ -1,9 +1,11 @@
 """Tracing, the receipts journal, the events and the picture, each without the rest of the program."""
 
+import io
 import json
 import re
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -21,6 +23,7 @@ from tests.folders import folder_of_process
 from tests.lakes import take_in
 from tests.openlineage import assert_fulfils_the_specification
 from tests.small_tables import small_tables, write_tables
+from tests.waiting import wait_until
 
 from epic22.adapters.lake import Lake
 from epic22.adapters.model_store import ModelStore
@@ -301,6 +304,52 @@ def test_a_journal_that_cannot_write_says_so_and_raises_nothing(tmp_path: Path) 
         queue.log_predictions(MODEL, [prediction("1" * 64)])
         queue.close()
     assert [line["event"] for line in logs] == ["receipts not written"]
+
+
+class MistakenLog(FilePredictionLog):
+    """A log that fails by a mistake of ours on the receipts of one entity."""
+
+    def add_receipts(self, receipts: Sequence[PredictionRecord]) -> None:
+        if any(receipt.entity == "odd" for receipt in receipts):
+            raise KeyError("of the odd one")
+        super().add_receipts(receipts)
+
+
+def test_a_mistake_of_ours_costs_the_receipts_that_it_is_in_and_ends_no_thread(tmp_path: Path) -> None:
+    queue = BufferedPredictionLog(MistakenLog(tmp_path / "receipts"), flush_seconds=0.02)
+    with capture_logs() as logs:
+        for entity in ("a", "b", "odd"):
+            queue.log_predictions(MODEL, [prediction("1" * 64, entity)])
+        wait_until(lambda: queue.fault is not None)
+        assert queue.fault == "our mistake, KeyError: 'of the odd one'"
+        wait_until(lambda: len(queue.store.find_receipts("1")) == 2)
+        queue.log_predictions(MODEL, [prediction("2" * 64, "c")])
+        wait_until(lambda: bool(queue.store.find_receipts("2")))
+        wait_until(lambda: queue.fault is None)
+    queue.close()
+    assert [(line["event"], line["count"]) for line in logs] == [("receipts not written", 1)]
+
+
+def test_the_receipts_of_others_in_the_same_second_are_written(tmp_path: Path) -> None:
+    queue = BufferedPredictionLog(MistakenLog(tmp_path / "receipts"), flush_seconds=60)
+    for entity in ("a", "odd", "b"):
+        queue.log_predictions(MODEL, [prediction("1" * 64, entity)])
+    with capture_logs():
+        queue.flush()
+    assert [one.entity for one in queue.store.find_receipts("1")] == ["a", "b"]
+
+
+def test_receipts_are_written_after_standard_error_was_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = io.StringIO()
+    closed.close()
+    queue = BufferedPredictionLog(MistakenLog(tmp_path / "receipts"), flush_seconds=60)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", closed)
+        queue.log_predictions(MODEL, [prediction("1" * 64, "odd")])
+        queue.flush()
+        queue.log_predictions(MODEL, [prediction("2" * 64)])
+        queue.close()
+    assert len(queue.store.find_receipts("2")) == 1
 
 
 def events(path: Path) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -158,13 +159,18 @@ class FilePredictionLog:
                 yield from stream
 
 
+_Batch = tuple[ModelVersion, list[tuple[str, str]], datetime, Node | None]
+"""The receipts and entities of a request's answers, by which model, when, and what their rows were read from."""
+
+
 class BufferedPredictionLog:
     """A prediction log that writes in a thread of its own, once a second and at the end; see the module for what may be lost."""
 
     def __init__(self, store: ReceiptStore, max_pending: int = MAX_PENDING, flush_seconds: float = FLUSH_SECONDS) -> None:
         self.store, self.max_pending, self.flush_seconds = store, max_pending, flush_seconds
         self.dropped = 0
-        self._pending: list[tuple[ModelVersion, list[tuple[str, str]], datetime, Node | None]] = []
+        self._pending: list[_Batch] = []
+        self._fault: str | None = None
         self._n_pending = 0
         self._n_reported = 0
         self._lock, self._stop = Lock(), Event()
@@ -194,18 +200,50 @@ class BufferedPredictionLog:
             thread.join()
         self.flush()
 
+    @property
+    def fault(self) -> str | None:
+        """Why receipts were lost when some were last to be written; None where all were written."""
+        return self._fault
+
     def flush(self) -> None:
-        """Write down what waits now, and say what was dropped since the last time."""
+        """Write down what waits now, and say what was dropped since the last time, or could not be written. Never raises."""
         with self._lock:
             batches, self._pending, self._n_pending = self._pending, [], 0
             lost, self._n_reported = self.dropped - self._n_reported, self.dropped
+        faults = []
         if lost:
-            get_logger().warning("receipts dropped", count=lost, since_start=self.dropped, most_waiting=self.max_pending)
-        self.store.write(
+            faults.append(f"more than {self.max_pending:,} waited")
+            self._warn("receipts dropped", count=lost, since_start=self.dropped, most_waiting=self.max_pending)
+        if batches:
+            faults += self._write(batches)
+        if batches or lost:
+            self._fault = "; ".join(dict.fromkeys(faults)) or None
+
+    def _write(self, batches: Sequence[_Batch]) -> list[str]:
+        """Write batches, together or, where something unforeseen is wrong with them, each by itself; gives what was wrong."""
+        receipts = [
             PredictionRecord(receipt, v.task, v.version, v.model_hash, entity, at, row_from)
             for v, pairs, at, row_from in batches
             for receipt, entity in pairs
-        )
+        ]
+        try:
+            self.store.add_receipts(receipts)
+        except StorageError as error:
+            self._warn("receipts not written", count=len(receipts), reason=str(error))
+            return [str(error)]
+        except Exception as error:  # noqa: BLE001  whatever is wrong with one answer's receipts, those of others are written
+            if len(batches) > 1:
+                return [fault for batch in batches for fault in self._write([batch])]
+            # Its first line: what a database adds below it are the receipts themselves.
+            reason = f"our mistake, {type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
+            self._warn("receipts not written", count=len(receipts), reason=reason)
+            return [reason]
+        return []
+
+    def _warn(self, event: str, **facts: object) -> None:
+        # Where standard error is closed there is nobody to say it to, and receipts are written all the same.
+        with suppress(OSError, ValueError):
+            get_logger().warning(event, **facts)
 
     def _flush_until(self, stop: Event) -> None:
         while not stop.wait(self.flush_seconds):

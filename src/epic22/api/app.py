@@ -23,12 +23,12 @@ from epic22.api.model_cache import CachedModel, ModelCache
 from epic22.api.openapi import build_openapi, list_task_bodies
 from epic22.api.problems import Problem, add_problem_handlers
 from epic22.api.requests import read_rows
-from epic22.api.responses import ExplanationAnswer, Health, Predictions, TaskAnswer, Tasks
+from epic22.api.responses import ExplanationAnswer, Health, HealthWithoutReceipts, Predictions, TaskAnswer, Tasks
 from epic22.api.security_headers import SecurityHeaders
 from epic22.core.artifact.prediction_request import RowsRequest
 from epic22.core.job_event import JobFeed
 from epic22.core.models.panel.estimation import estimate_apart
-from epic22.core.ports import CacheLink, PredictionLog, Registry
+from epic22.core.ports import CacheLink, Registry, ServedPredictionLog
 from epic22.core.prediction import PREDICTION_VIEWS
 from epic22.core.serialization import to_json
 from epic22.reports.html.page import render_page
@@ -45,13 +45,13 @@ START_SECONDS = 60.0
 
 def create_app(
     registry: Registry,
-    prediction_log: PredictionLog | None = None,
+    prediction_log: ServedPredictionLog | None = None,
     intake: EventIntake | None = None,
     cache: CacheLink | None = None,
     jobs: JobFeed | None = None,
 ) -> FastAPI:
     """The API over a registry; nothing else is needed to answer. Answers are written to the prediction log where there is one;
-    `/health` says whether a cache that is set can be reached.
+    `/health` says whether a cache that is set can be reached, and where receipts are lost.
 
     Events are taken in where there is an intake, jobs are shown where there is a feed of them.
     """
@@ -79,7 +79,7 @@ def create_app(
 
 
 def _build_lifespan(
-    models: ModelCache, prediction_log: PredictionLog | None
+    models: ModelCache, prediction_log: ServedPredictionLog | None
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     """The lifespan of the application, which opens the models at its start and closes the prediction log at its end."""
 
@@ -95,15 +95,20 @@ def _build_lifespan(
     return lifespan
 
 
-def _add_routes(app: FastAPI, models: ModelCache, prediction_log: PredictionLog | None, cache: CacheLink | None) -> None:
+def _add_routes(app: FastAPI, models: ModelCache, prediction_log: ServedPredictionLog | None, cache: CacheLink | None) -> None:
     # Limits of their own: whatever else waits for a thread, health is answered, and one task's requests keep no other's waiting.
     health_checks, workers = CapacityLimiter(1), defaultdict[str, CapacityLimiter](lambda: CapacityLimiter(MAX_WORKERS))
 
     # Monitors and load balancers ask so.
     @app.head("/health", include_in_schema=False)
-    @app.get("/health", summary="Whether the process answers, and which tasks' champions do not answer")
-    async def health() -> Health:
-        return await run_sync(_check_health, models, cache, limiter=health_checks)
+    @app.get(
+        "/health",
+        summary="Whether the process answers, and which tasks' champions do not answer",
+        responses={200: {"model": Health}},
+    )
+    async def health() -> Response:
+        state = await run_sync(_check_health, models, cache, prediction_log, limiter=health_checks)
+        return Response(state.model_dump_json(), media_type="application/json")
 
     @app.get("/v1/tasks", summary="The tasks that can be predicted")
     def tasks() -> Tasks:
@@ -148,22 +153,24 @@ def _add_routes(app: FastAPI, models: ModelCache, prediction_log: PredictionLog 
         return HTMLResponse(render_page("api.html", document=document, tasks=list_task_bodies(document)))
 
 
-def _check_health(models: ModelCache, cache: CacheLink | None) -> Health:
+def _check_health(models: ModelCache, cache: CacheLink | None, prediction_log: ServedPredictionLog | None) -> Health:
     degraded = models.list_degraded(HEALTH_SECONDS)
-    return Health(
-        status="degraded" if degraded or not models.can_list_tasks() else "ok",
+    loses_receipts = prediction_log is not None and prediction_log.fault is not None
+    health = Health(
+        status="degraded" if degraded or loses_receipts or not models.can_list_tasks() else "ok",
         tasks=len(models.list_tasks()),
         version=__version__,
         degraded=list(degraded),
         cache=None if cache is None else "ok" if cache.fault is None else "away",
     )
+    return HealthWithoutReceipts(**health.model_dump()) if loses_receipts else health
 
 
-def _answer_body(champion: CachedModel, content: bytes, prediction_log: PredictionLog | None) -> Response:
+def _answer_body(champion: CachedModel, content: bytes, prediction_log: ServedPredictionLog | None) -> Response:
     return _answer_rows(champion, read_rows(champion.request_model, content), prediction_log)
 
 
-def _answer_rows(champion: CachedModel, rows: list[dict[str, Any]], prediction_log: PredictionLog | None) -> Response:
+def _answer_rows(champion: CachedModel, rows: list[dict[str, Any]], prediction_log: ServedPredictionLog | None) -> Response:
     model = champion.model
     with estimate_apart():
         predictions = model.predict(RowsRequest(rows))

@@ -1,5 +1,7 @@
 """The models of what the API answers."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -220,6 +222,12 @@ class Health(BaseModel):
     version: str
     degraded: list[DegradedTask] = []
     cache: str | None = None
+
+
+class HealthWithoutReceipts(Health):
+    """The same of a process whose answers' receipts could not be written when some last were to be: the log has the reason."""
+
+    receipts: Literal["lost"] = "lost"
 
 
 class FaultAnswer(BaseModel):

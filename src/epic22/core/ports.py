@@ -339,6 +339,14 @@ class PredictionLog(Protocol):
         """Write down what still waits."""
 
 
+class ServedPredictionLog(PredictionLog, Protocol):
+    """A prediction log of a server, which writes beside the answers."""
+
+    @property
+    def fault(self) -> str | None:
+        """Why receipts were lost when some were last to be written, in a sentence; None where they were written."""
+
+
 class CacheLink(Protocol):
     """A server that makes answers quicker, and that they do not depend on."""
 
