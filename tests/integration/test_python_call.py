@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from tests.trained import table, trained
 
@@ -241,6 +242,43 @@ def test_of_categories_only_those_with_digits_for_levels_need_to_be_declared() -
     assert list_categories(frame) == ("zip",)
     assert list_categories(pd.DataFrame({"flag": pd.Categorical(["yes", "no"]), "n": [1, 2]})) == ()
     assert list_categories(pd.DataFrame({"empty": pd.Categorical([None, None])})) == ()
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame({"zip": pd.Series(["10001", "20002"], dtype=pd.ArrowDtype(pa.dictionary(pa.int32(), pa.string())))}),
+        pl.DataFrame({"zip": ["10001"]}, schema={"zip": pl.Enum(["10001", "20002"])}),
+    ],
+)
+def test_a_dictionary_of_arrow_and_an_enum_are_categories_too(frame: Any) -> None:
+    assert list_categories(frame) == ("zip",)
+
+
+@pytest.mark.slow
+def test_a_frame_declares_its_categories_beside_a_task_file_too(tmp_path: Path) -> None:
+    """The call dropped them in silence where a task file was named: the zip code was a number again."""
+    n, codes = 120, ["94110", "10001", "60601", "73301"]
+    frame = pl.DataFrame(
+        {
+            "zip": [codes[i % 4] for i in range(n)],
+            "stated": [codes[i % 3] for i in range(n)],
+            "bounded": [codes[i % 4] for i in range(n)],
+            "tenant": [codes[i % 4] + str(i // 2) for i in range(n)],
+            "x": [float(i * 37 % 101) for i in range(n)],
+            "y": [i * 7 % 5 % 2 for i in range(n)],
+        }
+    ).cast(dict.fromkeys(("zip", "stated", "bounded", "tenant"), pl.Categorical))
+    file = tmp_path / "task.yaml"
+    roles = "roles: {label: y, id: [tenant]}\n"
+    file.write_text(f"version: 1\n{roles}columns: {{stated: {{dtype: int}}, bounded: {{low: 1}}, zip: {{about: where it is}}}}\n")
+    options = {"folds": 2, "repeats": 1, "families": ["linear"], "task": "toy"}
+    run = epic22.train(frame, home=tmp_path, task_file=file, **options)
+    columns = {column.name: column for column in run.result.run.task.columns}
+    assert [columns[name].dtype for name in ("zip", "stated", "bounded")] == ["category", "int", "int"]
+    assert columns["zip"].about == "where it is"
+    again = epic22.train(task_file=run.result.task_file, home=tmp_path / "again")
+    assert again.version.model_hash == run.version.model_hash
 
 
 @pytest.mark.parametrize(

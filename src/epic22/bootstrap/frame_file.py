@@ -58,12 +58,19 @@ def list_categories(frame: Any) -> tuple[str, ...]:
     A zip code that its user made a category is a name, whatever its digits say.
     """
     if is_pandas(frame):
-        names = [name for name, dtype in frame.dtypes.items() if hasattr(dtype, "categories") and not dtype.ordered]
+        names = [name for name, dtype in frame.dtypes.items() if _declares_categories(dtype)]
         used = {str(name): frame[name].dropna().unique() for name in names}
         levels = {name: pl.Series([str(level) for level in values], dtype=pl.String) for name, values in used.items()}
     else:
-        levels = {column.name: column.unique().cast(pl.String) for column in frame if column.dtype == pl.Categorical}
+        categories = (column for column in frame if column.dtype in (pl.Categorical, pl.Enum))
+        levels = {column.name: column.unique().cast(pl.String) for column in categories}
     return tuple(name for name, texts in levels.items() if _is_read_otherwise(texts.drop_nulls()))
+
+
+def _declares_categories(dtype: Any) -> bool:
+    """Whether a type of pandas is one of categories without an order: its own, or a dictionary of Arrow."""
+    own = getattr(dtype, "pyarrow_dtype", dtype)
+    return (hasattr(own, "categories") or hasattr(own, "index_type")) and not own.ordered
 
 
 def _is_read_otherwise(levels: pl.Series) -> bool:

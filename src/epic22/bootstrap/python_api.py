@@ -24,6 +24,7 @@ from epic22.bootstrap.stores import SCRATCH
 from epic22.bootstrap.training import TrainingResult, train_file, train_panel_file
 from epic22.config import Settings, parse_memory
 from epic22.core.artifact.model import Model
+from epic22.core.column import ColumnOverride
 from epic22.core.data.leakage import Suspicion
 from epic22.core.errors import UserError
 from epic22.core.evaluation.challenge import Challenge
@@ -249,30 +250,23 @@ def _read_options(
     stored_frame = store_frame(table, settings.home) if is_frame(table) else None
     if table is not None:
         options["csv"] = stored_frame or table
-    if stored_frame is not None and job == "table" and options.get("task_file") is None:
-        options["columns"] = _declare_categories(table, options)
     if stored_frame is not None and "task_file" not in options and isinstance(options.get("label"), str):
         options.setdefault("task", options["label"])
     with reword_errors(stored_frame):
-        yield _build_spec(job, options), assemble(settings)
+        spec = _build_spec(job, options)
+        yield _declare_categories(spec, table) if stored_frame is not None and job == "table" else spec, assemble(settings)
 
 
-def _declare_categories(frame: Any, options: Mapping[str, Any]) -> Any:
-    """What is stated of columns, and that those which the frame declares to be categories are; not of the label, time and id."""
-    overrides = options.get("columns") or {}
-    if not isinstance(overrides, Mapping) or not all(isinstance(record, Mapping) for record in overrides.values()):
-        return overrides
+def _declare_categories(spec: TrainingSpec, frame: Any) -> TrainingSpec:
+    """The specification, in which the columns that the frame declares to be categories are; not label, time and id."""
+    roles, overrides = spec.roles, {column.name: column for column in spec.columns}
     # What has a role, or is of another kind by what is stated of it, is no category.
-    aside = {name for role in ("label", "time", "id", "group", "offset", "drop") for name in _list_names(options.get(role))}
-    aside |= {name for name, record in overrides.items() if record.keys() & {"dtype", "low", "high"}}
-    aside |= {name for name, record in overrides.items() if record.get("role") == "never"}
-    names = [name for name in list_categories(frame) if name not in aside]
-    return {**overrides, **{name: {"dtype": "category", **overrides.get(name, {})} for name in names}}
-
-
-def _list_names(option: Any) -> tuple[str, ...]:
-    """The columns that a keyword names, one or several."""
-    return tuple(option) if isinstance(option, list | tuple) else (option,)
+    aside = {roles.label, roles.group, roles.offset, *roles.time, *roles.id, *roles.drop}
+    aside |= {one.name for one in spec.columns if one.role == "never" or (one.dtype, one.low, one.high) != (None, None, None)}
+    for name in list_categories(frame):
+        if name not in aside:
+            overrides[name] = replace(overrides.get(name, ColumnOverride(name)), dtype="category")
+    return spec.model_copy(update={"columns": tuple(overrides.values())})
 
 
 def _build_spec(job: Job, options: Mapping[str, Any]) -> TrainingSpec:
