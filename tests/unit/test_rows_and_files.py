@@ -74,6 +74,22 @@ def test_a_row_of_json_has_the_values_of_a_files_row(tmp_path: Path, changes: di
     assert (later["at"] is None) == ("at" in expected)
 
 
+@pytest.mark.parametrize("moment", ["0001-01-01", "0999-12-31T23:59:59", "1000-01-01T00:30:00+01:00"])
+def test_a_year_that_no_file_has_is_refused_in_a_request_too(tmp_path: Path, moment: str) -> None:
+    task = read_task(tmp_path)
+    values = {"at": moment, "age": 40, "colour": "red", "who": "7"}
+    with pytest.raises(RowError, match="is not a time"):
+        read_rows(write_rows(tmp_path / "later.csv", **{name: [value] for name, value in values.items()}), task.columns)
+    with pytest.raises(ValidationError, match="before the first year"):
+        build_request_model(Schema.of(task)).row.model_validate(values)
+
+
+def test_a_column_of_percentages_is_said_to_be_one_to_clients(tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "t.csv", share=[f"{i % 40} %" for i in range(60)], y=[Random(i).choice("ab") for i in range(60)])
+    row = build_request_model(Schema.of(load_task_data(build_spec(csv=path, label="y", keep=["share"])).task)).row
+    assert "in percent: 45 for 45 %, and never 0.45" in str(row.model_fields["c0"].description)
+
+
 def test_an_offset_that_a_row_states_stays_and_null_does_too(tmp_path: Path) -> None:
     row = build_request_model(Schema.of(read_task(tmp_path))).row
     stated: list[float | None] = [None, 3.5]

@@ -1,5 +1,7 @@
 """What columns hold: types by values, roles by what the user said, damage refused by name and row."""
 
+import json
+import re
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -8,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from epic22.core.column import ColumnOverride, Dtype
+from epic22.core.data.column_overrides import infer_with_overrides
 from epic22.core.data.column_reading import MAX_NUMBER
 from epic22.core.data.files import RawTable, read_table
 from epic22.core.data.schema_inference import Roles, TypedTable, conform_frame, infer_schema, infer_text_dtype
@@ -382,3 +386,70 @@ def test_whole_numbers_as_the_rows_time_are_read_by_their_size(written: list[str
     assert table.times is not None
     assert table.times.to_list() == [datetime(2024, 1, 1), datetime(2024, 2, 1)]
     assert any(said in note for note in table.notes)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["1.5", "-2", "1,234.5", "NA", "None", " 3 "], [1.5, -2.0, 1234.5, None, None, 3.0]),
+        (["2024-03-01", "2024-03-01T13:00+02:00", ""], [datetime(2024, 3, 1), datetime(2024, 3, 1, 11), None]),
+        (["true", "FALSE", "None"], [True, False, None]),
+        (["red", "None", "NA", "7"], ["red", None, None, "7"]),
+    ],
+)
+def test_text_of_a_column_without_a_stored_reading_is_read_alike_in_every_batch(
+    values: list[str | None], expected: list[object]
+) -> None:
+    dtype: Dtype = {float: "float", datetime: "time", bool: "bool", str: "category"}[type(expected[0])]  # type: ignore[assignment]
+    column = Column("x", dtype)
+    assert conform_frame(raw(x=values), (column,))["x"].to_list() == expected
+    batches: list[list[str | None]] = [[value] for value in values]
+    assert [conform_frame(raw(x=batch), (column,))["x"][0] for batch in batches] == expected
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "beside"),
+    [("float", "1.234,50", "2.345,75"), ("float", "$5", "$7"), ("time", "03/04/2024", "13/04/2024")],
+)
+def test_no_neighbours_say_how_text_without_a_stored_reading_is_written(dtype: Dtype, value: str, beside: str) -> None:
+    """The columns of features have no reading: a batch with 13/04/2024 in it made 3 April of what was 4 March in another."""
+    alone: list[str | None] = [value]
+    for values in (alone, [beside] * 50 + alone):
+        with pytest.raises(RowError, match=re.escape(f"'{values[0]}' is not")):
+            conform_frame(raw(x=values), (Column("x", dtype),))
+
+
+def test_what_json_has_as_numbers_are_numbers_whatever_their_points_look_like(tmp_path: Path) -> None:
+    """As text 609 beside 1.103 is 609 beside 1103, and 2019.03 is a month."""
+    path = tmp_path / "t.json"
+    rents = [609, 1.103, 777, 1.205, 800, 1.311]
+    rows = [{"rent": rents[i % 6], "month": 2019 + i % 9 / 100, "who": 10 + i % 3, "y": i % 2} for i in range(40)]
+    path.write_text(json.dumps(rows))
+    table = read_table(path)
+    assert table.numbers == {"rent", "month", "who", "y"}
+    found = infer_schema(table, Roles("y", id="who"))
+    assert found.frame["rent"].to_list() == [row["rent"] for row in rows]
+    assert found.frame["month"].to_list() == [row["month"] for row in rows]
+    overrides = [ColumnOverride("rent", "category"), ColumnOverride("who", "category"), ColumnOverride("month", "float")]
+    stated = infer_with_overrides(table, Roles("y"), overrides).frame
+    assert stated["rent"].to_list() == [str(row["rent"]) for row in rows]
+    assert stated["month"].to_list() == [row["month"] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("values", "are_numbers"),
+    [
+        ("[1, 2.5, null]", True),
+        ("[-999, 1e3]", True),
+        ('["1", 2]', False),
+        ("[true, 1]", False),
+        ("[null, null]", False),
+        (f"[1, {10**19}]", False),
+        ("[0.1234567890123456789]", True),
+    ],
+)
+def test_a_column_of_json_is_of_numbers_where_all_of_its_values_are(tmp_path: Path, values: str, are_numbers: bool) -> None:
+    path = tmp_path / "t.json"
+    rows = [f'{{"x": {value}}}' for value in values.strip("[]").split(", ")]
+    path.write_text(f"[{', '.join(rows)}]")
+    assert ("x" in read_table(path).numbers) == are_numbers

@@ -4,7 +4,7 @@ A row is known at its own time (else all rows are timeless); its cutoff is that 
 label is withheld in a table of its own until after the cutoff.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ from epic22.core.data.leakage_tests import audit_single_columns, find_late_dates
 from epic22.core.data.magnitude import audit_magnitudes
 from epic22.core.data.names import fold_name, merge_variants, null_unlabelled
 from epic22.core.data.point_in_time import TIMELESS, Table, Tables
-from epic22.core.data.preprocess import add_formula_columns, describe_rarity
+from epic22.core.data.preprocess import add_formula_columns
 from epic22.core.data.row_times import read_row_times
 from epic22.core.data.schema_inference import (
     MAX_INTEGER_CLASSES,
@@ -33,7 +33,7 @@ from epic22.core.data.schema_inference import (
 )
 from epic22.core.data.sequence_columns import mark_steps, require_steps
 from epic22.core.data.task_data import TaskData
-from epic22.core.data.time_format import find_offsets, name_offset, read_offsets
+from epic22.core.data.time_format import name_offset
 from epic22.core.errors import ColumnError
 from epic22.core.evaluation.metrics import METRICS, choose_metric
 from epic22.core.lineage import DataVersion
@@ -42,12 +42,13 @@ from epic22.core.models.loss import SQUARED
 from epic22.core.targets import KINDS
 from epic22.core.task import Column, EvaluationPolicy, Formula, Kind, Metric, Target, Task
 from epic22.spec.classes import MAX_CLASSES, format_class, leave_out_rare_classes, refuse_variants
+from epic22.spec.row_notes import RowNotes
 from epic22.spec.task_name import build_task_name
 from epic22.spec.task_request import build_loss, build_roles, refuse_contradictions
 from epic22.spec.training_spec import TrainingSpec
 
 ROWS, LABELS = "rows", "labels"
-MAX_SHOWN_LEVELS, MAX_SHOWN_REASONS = 5, 5
+MAX_SHOWN_REASONS = 5
 
 
 def load_task_data(spec: TrainingSpec) -> TaskData:
@@ -159,42 +160,13 @@ def list_excluded_columns(spec: TrainingSpec) -> set[str]:
 
 def read_rows(path: Path, columns: tuple[Column, ...], note: Callable[[str], None] = lambda text: None) -> pl.DataFrame:
     """A file's rows in the types of a trained task's columns, for prediction; `note` hears of lines that are no rows, and of
-    categories that training never saw."""
-    raw = read_table(path)
+    categories that training never saw, and of times with and without an offset."""
+    raw, notes = read_table(path), RowNotes(columns)
     frame = conform_frame(raw, columns)
-    for text in (*raw.notes, *_describe_unseen_levels(frame, columns), *_describe_other_offsets(raw, frame, columns)):
+    notes.add(raw.frame, frame)
+    for text in (*raw.notes, *notes.describe()):
         note(f"{path.name}: {text}")
     return frame
-
-
-def _describe_unseen_levels(frame: pl.DataFrame, columns: tuple[Column, ...]) -> Iterator[str]:
-    for column in columns:
-        if column.role == "input" and column.dtype == "category" and column.levels and column.name in frame.columns:
-            values = frame[column.name].drop_nulls()
-            unseen = values.filter(~values.is_in(list(column.levels)))
-            if len(unseen):
-                shown = ", ".join(repr(value[:100]) for value in unseen.unique(maintain_order=True).head(MAX_SHOWN_LEVELS))
-                yield describe_unseen_levels(column, len(unseen), shown)
-
-
-def describe_unseen_levels(column: Column, n_rows: int, shown: str) -> str:
-    """The note on so many rows whose category is none of the column's levels, some of which are shown."""
-    rarity = describe_rarity(column.levels)
-    return f"{column.name}: {n_rows:,} rows hold what training {rarity} saw, treated as missing: {shown}."
-
-
-def _describe_other_offsets(raw: RawTable, frame: pl.DataFrame, columns: tuple[Column, ...]) -> Iterator[str]:
-    """The notes on times that state an offset from UTC where those of training stated none, or the other way round."""
-    names = {column.name for column in columns}
-    for column in columns:
-        if column.dtype != "time" or column.name not in raw.frame.columns or raw.frame[column.name].dtype != pl.String:
-            continue
-        has_offset = find_offsets(raw.frame[column.name])
-        offsets = read_offsets(raw.frame[column.name], frame[column.name]) if has_offset.any() else has_offset.cast(pl.Float64)
-        if name_offset(column.name) in names and not has_offset.any() and frame[column.name].count():
-            yield f"{column.name}: no time states its offset from UTC, as in training; all are taken for UTC."
-        elif column.role == "input" and name_offset(column.name) not in names and (offsets != 0).any():
-            yield f"{column.name}: times state an offset from UTC, unlike those of training, and are converted to UTC."
 
 
 def _parse_formulas(table: TypedTable, spec: TrainingSpec) -> tuple[Formula, ...]:

@@ -1,6 +1,5 @@
 """The rows of a file for a trained task a batch at a time: of Parquet no more than a batch is in memory."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +10,8 @@ from epic22.core.data.files import PARQUET, RawTable
 from epic22.core.data.schema_inference import conform_frame
 from epic22.core.errors import FileError
 from epic22.core.task import Column
-from epic22.spec.flat_file import MAX_SHOWN_LEVELS, describe_unseen_levels, read_rows
+from epic22.spec.flat_file import read_rows
+from epic22.spec.row_notes import RowNotes
 
 
 def read_row_batches(
@@ -19,45 +19,22 @@ def read_row_batches(
 ) -> Iterator[pl.DataFrame]:
     """A file's rows in the types of these columns, so many at a time; another format than Parquet is read whole.
 
-    `note` hears at the end of categories that training never saw. Raises FileError, ColumnError, RowError, which names the row of
-    the file.
+    `note` hears at the end what `read_rows` tells of a whole file. Raises FileError, ColumnError, and RowError, which names the
+    row of the file.
     """
     if not _is_parquet(path):
         yield from read_rows(path, columns, note).iter_slices(n_at_once)
         return
-    unseen, n_rows = UnseenLevels(columns), 0
-    for batch in ParquetBatches((path,), n_at_once):
+    notes, n_rows = RowNotes(columns), 0
+    for batch in ParquetBatches((path,), n_at_once, in_one_schema=False):
         frame = conform_frame(RawTable(str(path), batch.frame, "", "parquet", None, None, first=batch.first), columns)
-        unseen.add(frame)
+        notes.add(batch.frame, frame)
         n_rows += frame.height
         yield frame
     if not n_rows:
         raise FileError(f"{path} has no rows; there is nothing to predict.")
-    for text in unseen.describe():
+    for text in notes.describe():
         note(f"{path.name}: {text}")
-
-
-class UnseenLevels:
-    """Categories that training never saw, counted as rows come."""
-
-    def __init__(self, columns: tuple[Column, ...]) -> None:
-        self._columns = {one.name: one for one in columns if one.role == "input" and one.dtype == "category" and one.levels}
-        self._counts: dict[str, Counter[str]] = {}
-
-    def add(self, frame: pl.DataFrame) -> None:
-        """Count those of some rows."""
-        for name, column in self._columns.items():
-            if name in frame.columns:
-                values = frame[name].drop_nulls()
-                odd = values.filter(~values.is_in(list(column.levels)))
-                if len(odd):
-                    self._counts.setdefault(name, Counter()).update(dict(odd.value_counts().iter_rows()))
-
-    def describe(self) -> Iterator[str]:
-        """A sentence for each column that has some."""
-        for name, counts in self._counts.items():
-            shown = ", ".join(repr(level[:100]) for level in list(counts)[:MAX_SHOWN_LEVELS])
-            yield describe_unseen_levels(self._columns[name], counts.total(), shown)
 
 
 def count_parquet_rows(path: Path) -> int | None:

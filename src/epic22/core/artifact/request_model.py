@@ -31,7 +31,7 @@ from epic22.core.data.column_reading import MAX_NUMBER, build_name_reader
 from epic22.core.data.compound_numbers import describe_example
 from epic22.core.data.names import strip_text_ends
 from epic22.core.data.period_times import NOON
-from epic22.core.data.time_format import name_offset
+from epic22.core.data.time_format import FIRST_YEAR, name_offset
 from epic22.core.task import CellValue, Column
 from epic22.core.time_series import DAY
 
@@ -79,12 +79,15 @@ def _check_time(value: Any) -> Any:
 
 
 def _convert_to_utc(value: datetime | None) -> datetime | None:
-    if value is None or value.tzinfo is None:
+    if value is None:
         return value
     try:
-        return value.astimezone(UTC).replace(tzinfo=None)
+        moment = value if value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)
     except OverflowError:
         raise PydanticCustomError("datetime_type", "before year 1 or after 9999 in UTC") from None
+    if moment.year < FIRST_YEAR:
+        raise PydanticCustomError("datetime_type", "before the first year that files have")
+    return moment
 
 
 def _drop_offset(value: datetime | None) -> datetime | None:
@@ -218,6 +221,8 @@ def _describe_column(column: Column) -> str:
         phrases.append("ISO 8601, UTC where no zone is given")
     if column.reading is not None and column.reading.number.notation is not None:
         phrases.append(f"a number: {describe_example(column.reading.number.notation)}")
+    if column.reading is not None and "%" in column.reading.number.affixes:
+        phrases.append("in percent: 45 for 45 %, and never 0.45")
     if column.dtype == "category" and column.role == "input":
         levels = ", ".join(column.levels[:20]) + (", …" if len(column.levels) > 20 else "")
         phrases.append(f"one of {levels}; any other is treated as missing, and said in the answer's warnings")

@@ -126,12 +126,15 @@ def _read_head(path: Path) -> bytes:
 
 
 class ParquetBatches:
-    """The row groups of Parquet files of one schema."""
+    """The row groups of Parquet files of one schema.
+
+    Without `in_one_schema` whole decimals are integers or text as each batch has them, for those who read the one as the other.
+    """
 
     notes: tuple[str, ...] = ()
 
-    def __init__(self, paths: tuple[Path, ...], rows: int = BATCH_ROWS) -> None:
-        self.paths, self.rows = paths, rows
+    def __init__(self, paths: tuple[Path, ...], rows: int = BATCH_ROWS, in_one_schema: bool = True) -> None:
+        self.paths, self.rows, self.in_one_schema = paths, rows, in_one_schema
         schema = self._open(paths[0]).schema_arrow
         self.names = tuple(clean_column_names(paths[0], list(schema.names)))
         self.schema = cast_to_plain_types(paths[0], self._rename_columns(schema.empty_table())).schema
@@ -154,7 +157,7 @@ class ParquetBatches:
             for arrow in opened.iter_batches(batch_size=self.rows, use_threads=False):
                 frame = cast_to_plain_types(path, self._rename_columns(arrow))
                 row += frame.height
-                yield frame.cast(self.schema)
+                yield frame.cast(self.schema) if self.in_one_schema else frame
         except (pa.ArrowInvalid, OSError, ValueError, pl.exceptions.PolarsError) as error:
             raise FileError(
                 f"{path}, after row {row:,}: damaged, truncated, or of another schema than {self.paths[0].name} "

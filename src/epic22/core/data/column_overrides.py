@@ -21,6 +21,7 @@ from epic22.core.data.schema_inference import (
     infer_schema,
     infer_types,
     refuse_unfit_roles,
+    select_values,
     suggest_names,
 )
 from epic22.core.errors import ColumnError
@@ -43,7 +44,8 @@ def infer_with_overrides(raw: RawTable, roles: Roles, overrides: Sequence[Column
     by_name = {one.name: one for one in overrides}
     typed = infer_types(raw, roles, notes, by_name)
     for one in overrides:
-        typed = _apply_override(raw.frame[one.name], typed, one, build_rules(one.name, roles, one))
+        series = raw.frame[one.name] if one.dtype is None else select_values(raw, one.name, one.dtype)
+        typed = _apply_override(series, typed, one, build_rules(one.name, roles, one))
         if one.name == roles.label and one.levels:
             typed = _merge_classes(typed, one, notes)
         _refuse_out_of_bounds(typed.frame[one.name], one)

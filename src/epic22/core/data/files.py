@@ -15,13 +15,14 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from epic22.core.data.names import strip_ends
+from epic22.core.data.number_format import MAX_WHOLE_DIGITS
 from epic22.core.data.table_lines import are_values, count_footer_lines, describe_left_out, find_header, is_unit_line
 from epic22.core.data.workbook import is_archive, unwrap_archive
 from epic22.core.errors import FileError
@@ -57,7 +58,7 @@ class RawTable:
 
     `format` is csv, json, jsonl or parquet; `separator` is None for all but CSV, `encoding` for Parquet. `content` is what ids
     of data versions are made of: the hash of the length and the bytes. `notes` say which lines of the file are none of the table;
-    the rows begin with number `first` of the file's, from 0.
+    the rows begin with number `first` of the file's, from 0. `numbers` are the columns that JSON has as numbers, not as texts.
     """
 
     path: str
@@ -69,6 +70,7 @@ class RawTable:
     content: str = ""
     notes: tuple[str, ...] = ()
     first: int = 0
+    numbers: frozenset[str] = frozenset()
 
 
 def read_table(path: Path) -> RawTable:
@@ -84,8 +86,8 @@ def read_table(path: Path) -> RawTable:
     # The csv module refuses fields over 128 KB unless told, for the whole process.
     csv.field_size_limit(MAX_LINE_BYTES)
     if is_json(path, text):
-        frame, kind = _parse_json(path, text)
-        return RawTable(str(path), frame, digest, kind, None, encoding, framed)
+        records, kind = _parse_json(path, text)
+        return _build_json_table(RawTable(str(path), pl.DataFrame(), digest, kind, None, encoding, framed), records)
     _refuse_long_lines(path, text)
     separator = detect_separator(text)
     frame, notes = _parse_csv(path, text, separator)
@@ -301,14 +303,14 @@ def is_json(path: Path, text: str) -> bool:
     return text.lstrip()[:1] in ("[", "{") and BARE_NAME.match(text) is None
 
 
-def _parse_json(path: Path, text: str) -> tuple[pl.DataFrame, str]:
-    """An array of flat records, or a record a line; a key absent from a record is missing there."""
+def _parse_json(path: Path, text: str) -> tuple[list[Any], str]:
+    """The records, and json for an array or jsonl for a record a line."""
     start = len(text) - len(text.lstrip())
     first, end = _decode_json(path, text, start)
     if not text[end:].strip():
-        return _build_frame(path, first if isinstance(first, list) else [first]), "json" if isinstance(first, list) else "jsonl"
+        return first if isinstance(first, list) else [first], "json" if isinstance(first, list) else "jsonl"
     _refuse_long_lines(path, text)
-    return _build_frame(path, list(_iterate_json_lines(path, text))), "jsonl"
+    return list(_iterate_json_lines(path, text)), "jsonl"
 
 
 def _iterate_json_lines(path: Path, text: str) -> Iterator[Any]:
@@ -342,10 +344,18 @@ def _build_record(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return record
 
 
-JSON = json.JSONDecoder(object_pairs_hook=_build_record, parse_int=str, parse_float=str, parse_constant=str)
+class _Number(str):
+    """A number as JSON writes it."""
+
+    __slots__ = ()
 
 
-def _build_frame(path: Path, records: list[Any]) -> pl.DataFrame:
+JSON = json.JSONDecoder(object_pairs_hook=_build_record, parse_int=_Number, parse_float=_Number, parse_constant=_Number)
+
+
+def _build_json_table(table: RawTable, records: list[Any]) -> RawTable:
+    """The table with the flat records as its rows, as text; a key absent from a record is missing there. Raises FileError."""
+    path = Path(table.path)
     if not records:
         raise FileError(f"{path}: expected an array of records with at least one in it.")
     names: dict[str, None] = {}
@@ -355,12 +365,22 @@ def _build_frame(path: Path, records: list[Any]) -> pl.DataFrame:
         names.update(dict.fromkeys(record))
     if not names:
         raise FileError(f"{path}: its records are empty; expected names and values.")
-    stripped = clean_column_names(path, list(names))
-    values = ([_to_text(record.get(name)) for record in records] for name in names)
+    values = {to: [one.get(name) for one in records] for to, name in zip(clean_column_names(path, [*names]), names, strict=True)}
     try:
-        return pl.DataFrame([pl.Series(to, v, dtype=pl.String) for to, v in zip(stripped, values, strict=True)])
+        frame = pl.DataFrame([pl.Series(to, [_to_text(one) for one in column], dtype=pl.String) for to, column in values.items()])
     except UnicodeEncodeError:
         raise FileError(f"{path} holds half a character (a lone \\ud800 to \\udfff); write such characters whole.") from None
+    return replace(table, frame=frame, numbers=frozenset(to for to, column in values.items() if _are_numbers(column)))
+
+
+def _are_numbers(values: Sequence[Any]) -> bool:
+    """Whether all that is there are numbers, and none a whole one that may be too long for 64 bits, as names are."""
+    present = [value for value in values if value is not None]
+    if not all(isinstance(one, _Number) for one in present):
+        return False
+    return bool(present) and not any(
+        one.isdigit() and len(one) > MAX_WHOLE_DIGITS for one in (value.lstrip("-") for value in present)
+    )
 
 
 def _to_text(value: Any) -> str | None:

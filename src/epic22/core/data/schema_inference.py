@@ -19,19 +19,18 @@ from epic22.core.data.column_reading import (
     describe_infinite,
     describe_problems,
     gather_remarks,
-    infer_reading_as,
     infer_text_column,
     is_too_large,
     mixes_truth_words,
     null_missing_words,
     null_sentinels,
     parse_text,
-    read_text,
     strip_text,
 )
 from epic22.core.data.compound_numbers import COMPOUNDS
 from epic22.core.data.files import RawTable
 from epic22.core.data.names import describe_unlabelled, keeps_names_apart, null_unlabelled, strip_ends, strip_name
+from epic22.core.data.number_format import parse_plain_numbers
 from epic22.core.data.row_times import (
     infer_whole_times,
     read_row_times,
@@ -46,6 +45,8 @@ MAX_REPEATED_LEVELS, MIN_MEAN_REPEATS = 10_000, 1.5
 """More levels than MOST_LEVELS, up to these, are a category where they come REPEATS times each on average: most of them count as
 unseen for trees, but label means and shares can be told of all."""
 
+NUMBERS: tuple[Dtype, ...] = ("int", "float", "money")
+
 MAX_PROBLEMS = 20
 MAX_INTEGER_CLASSES = 10
 """An integer label with at most this many values is taken for classes, unless the kind is stated."""
@@ -53,6 +54,10 @@ MAX_INTEGER_CLASSES = 10
 THOUSANDS = r"^-?[1-9]\d{0,2}(,\d{3})+(\.\d+)?$"
 
 UNGROUPED = " with '.' as the decimal mark; ',' before three digits was not in training"
+
+NO_READING = ColumnReading(missing=(ALWAYS_TYPED,))
+"""How the text of a column is read of which none was stored, as the columns of features have none: plain numbers and times of
+ISO 8601. What a row says must not depend on the rows beside it."""
 
 NO_OVERRIDES: Mapping[str, ColumnOverride] = {}
 
@@ -116,7 +121,7 @@ def infer_types(
     # Names of things may mix numbers and letters (C123 beside 124); only what is learned from must be whole.
     lenient = [name for name, one in overrides.items() if one.dtype is not None or one.role == "never"]
     aside = {*lenient, *roles.drop, roles.id, roles.group}
-    read = {name: _read_column(raw.frame[name], roles, overrides.get(name)) for name in raw.frame.columns}
+    read = {name: _read_column(raw, name, roles, overrides.get(name)) for name in raw.frame.columns}
     problems = [one.problem for name, one in read.items() if one.problem is not None and name not in aside]
     if problems:
         raise ColumnError(describe_problems(problems))
@@ -125,11 +130,12 @@ def infer_types(
     return TypedFrame(pl.DataFrame([one.values for one in read.values()]), {name: one.reading for name, one in read.items()})
 
 
-def _read_column(series: pl.Series, roles: Roles, override: ColumnOverride | None) -> ReadColumn:
-    """The series in the narrowest type that its values and its role allow: a name stays the text that it was."""
-    own = series if series.dtype == pl.String else normalize_type(series)
-    if series.name in (roles.id, roles.group):
-        return _read_names(series, own)
+def _read_column(raw: RawTable, name: str, roles: Roles, override: ColumnOverride | None) -> ReadColumn:
+    """The column in the narrowest type that its values and its role allow: a name stays the text that it was."""
+    if name in (roles.id, roles.group):
+        return _read_names(raw.frame[name], normalize_type(raw.frame[name]))
+    series = select_values(raw, name, "float")
+    own = normalize_type(series)
     rules = build_rules(series.name, roles, override)
     if own.dtype != pl.String:
         problem = describe_infinite(own, series.name)
@@ -241,13 +247,19 @@ def conform_frame(raw: RawTable, columns: tuple[Column, ...]) -> pl.DataFrame:
         if column.role == "input" and not column.optional and column.name not in raw.frame.columns:
             raise ColumnError(f"{raw.path}: no column {column.name!r}{suggest_names(column.name, raw.frame.columns)}")
     problems: list[tuple[int, str | None, str]] = []
-    series = [cast_column(raw.frame[column.name], column, problems) for column in present_columns]
+    series = [cast_column(select_values(raw, column.name, column.dtype), column, problems) for column in present_columns]
     if problems:
         row, name, what = problems[0]
         raise RowError(f"{raw.path}, row {raw.first + row + 1}, column {name!r}: {what}.", tuple(problems[:MAX_PROBLEMS]))
     read, names = {one.name: one for one in series}, [c.name for c in columns]
     offsets = [read_offsets(raw.frame[name], read[name]) for name in read if name_offset(name) in names]
     return pl.DataFrame([*series, *(one for one in offsets if one.name not in read)])
+
+
+def select_values(raw: RawTable, name: str, dtype: Dtype) -> pl.Series:
+    """A column's values for a type: where JSON has them as numbers they are so, however the numbers of text are written."""
+    series = raw.frame[name]
+    return parse_plain_numbers(null_missing_words(series)) if name in raw.numbers and dtype in NUMBERS else series
 
 
 def suggest_names(name: str, names: Sequence[str]) -> str:
@@ -391,15 +403,15 @@ def cast_column(series: pl.Series, column: Column, problems: list[tuple[int, str
     if column.role in ("group", "id") and series.dtype == pl.String:
         return strip_name(series)
     dtype: Dtype = "text" if column.role in ("group", "id") else column.dtype
-    if series.dtype == pl.String and column.reading is not None:
-        own = strip_text(series, dtype, column.reading)
-        typed = parse_text(own, dtype, column.reading)
+    own, reading = normalize_type(series), column.reading or NO_READING
+    if own.dtype == pl.String:
+        own = strip_text(own, dtype, reading)
+        typed = parse_text(own, dtype, reading)
     else:
-        own = strip_blanks(series) if series.dtype == pl.String else normalize_type(series)
         typed = _write_as_levels(own, column.levels) if dtype in ("category", "text") else _cast(own, dtype)
     missing = own.is_null()
-    if column.reading is not None and column.reading.sentinels:
-        missing = missing | are_sentinels(typed, column.reading.sentinels)
+    if reading.sentinels:
+        missing = missing | are_sentinels(typed, reading.sentinels)
         typed = typed.set(missing, None)
     odd = typed.is_null() & ~missing
     if typed.dtype == pl.Float64:
@@ -426,7 +438,7 @@ def _write_as_levels(own: pl.Series, levels: Sequence[str]) -> pl.Series:
     A gap in a column makes floats of whole numbers, so that 1.0 is the level 1.
     """
     text = own.cast(pl.String)
-    if own.dtype == pl.String or not levels:
+    if not levels:
         return text
     ways = (text.str.replace(r"\.0$", ""), text + ".0", text.str.to_titlecase(), text.str.to_uppercase())
     for way in ways if own.dtype.is_numeric() or own.dtype == pl.Boolean else ():
@@ -455,10 +467,7 @@ def _describe_expected(column: Column, value: str) -> str:
 
 
 def _cast(own: pl.Series, dtype: Dtype) -> pl.Series:
-    """The values of a file with types, or of text whose reading is not known, as numbers, times or truth values; null where they
-    are none."""
-    if own.dtype == pl.String:
-        return read_text(own, dtype, infer_reading_as(own, dtype))
+    """The values of a file with types as numbers, times or truth values; null where they are none."""
     if dtype == "time":
         return own if own.dtype == pl.Datetime("us") else pl.Series(own.name, [None] * len(own), dtype=pl.Datetime("us"))
     if own.dtype.is_temporal():

@@ -138,7 +138,8 @@ class TimeReading:
 def parse_times_as(text: pl.Series, form: str) -> pl.Series:
     """The values as times (naive UTC) in one format; null where they do not fit."""
     if form in ZONED_FORMATS:
-        return text.str.to_datetime(form, strict=False, time_unit="us", time_zone="UTC").dt.replace_time_zone(None)
+        utc = text.str.to_datetime(form, strict=False, time_unit="us", time_zone="UTC").dt.replace_time_zone(None)
+        return utc.set(utc.dt.year() < FIRST_YEAR, None)
     zones, text = split_zones(simplify_stamps(text))
     offsets, text = split_offsets(text.str.replace(r"(Z| UTC| GMT)$", ""))
     ends_day, text = split_midnights(text)
