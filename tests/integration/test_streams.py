@@ -4,6 +4,9 @@ import io
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -440,6 +443,29 @@ def test_a_redis_that_is_stopped_is_waited_for_and_each_event_counts_once(lake: 
     assert waits[1] is None
     assert read_readings(lake).height == 20
     assert stream.measure_lag().events == 0
+    redis.remove()
+
+
+def test_a_redis_that_is_away_at_the_start_is_waited_for_by_the_command(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redis = new_redis()
+    add_entries(redis, "shop", write_events(build_reading(n) for n in range(3)))
+    redis.stop()
+    monkeypatch.setenv("SHOP", redis.url)
+    monkeypatch.setenv("EPIC22_HOME", str(tmp_path / "home"))
+    command = [sys.executable, "-m", "epic22", "consume", "--source", "env:SHOP", "--stream", "shop", "--batch", "3"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as consumer:
+        assert consumer.stdout is not None
+        assert consumer.stderr is not None
+        line = consumer.stderr.readline()
+        assert line.startswith("epic22: waiting: --source: no connection to the Redis server (connection refused)")
+        redis.start()
+        assert "3 stored, 0 again, 0 quarantined" in consumer.stdout.readline()
+        assert consumer.stderr.readline() == "epic22: it answers again\n"
+        consumer.send_signal(signal.SIGINT)
+        assert consumer.communicate()[1] == "epic22: stopped; nothing half-written was left.\n"
+    assert consumer.returncode == 130
     redis.remove()
 
 

@@ -42,7 +42,7 @@ class StreamOptions:
 def consume_stream(components: Components, options: StreamOptions, policy: BatchPolicy, report: Report) -> None:
     """Take events into data versions, batch by batch, until the stream is finished or this is interrupted.
 
-    Raises UserError where the stream cannot be opened, or refuses.
+    Raises UserError where the stream refuses, or there is none, and with `is_once` where its server is away at the start.
     """
     stream = _open_stream(components.settings, options, policy)
     request = EventRequest(current_user(), stream.name, options.horizon)
@@ -103,5 +103,7 @@ def _open_redis_stream(settings: Settings, options: StreamOptions, policy: Batch
     consumer = options.consumer or socket.gethostname() or "consumer"
     names = (options.stream or STREAM, options.group or GROUP, consumer)
     stream = RedisStream(server, *names, is_own, IDLE_SECONDS + 2 * policy.seconds)
-    stream.open()
+    if policy.is_once:
+        # Who wants an end is told that there was no server; who wants to follow waits for it, as for one that goes away later.
+        stream.open()
     return stream

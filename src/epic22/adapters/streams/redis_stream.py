@@ -56,6 +56,7 @@ class RedisStream:
         self._claimed_at = time.monotonic()
         self._n_at_once = min(FIRST_ENTRIES, ENTRIES_AT_ONCE)
         self._last_moment = 0
+        self._is_open = False
 
     @property
     def name(self) -> str:
@@ -68,7 +69,8 @@ class RedisStream:
         return False
 
     def open(self) -> None:
-        """Make the group where there is none. Raises SourceError where there is no such stream, else as `read` does."""
+        """Make the group where there is none; the first `read` does it otherwise. Raises SourceError where there is no such
+        stream, else as `read` does."""
         client: Any = self._server.client
         with self._server.translate_faults():
             kind = bytes(client.type(self._stream))
@@ -79,6 +81,7 @@ class RedisStream:
                 f"{self._server.option}: {self._stream!r} is a {kind.decode()} and no stream; name one with --stream."
             )
         self._make_group()
+        self._is_open = True
 
     def _make_group(self) -> None:
         from redis.exceptions import ResponseError
@@ -97,6 +100,8 @@ class RedisStream:
     def read(self, n: int, seconds: float) -> Sequence[ArrivedEvent]:
         """The next entries, few at once: those given out before, then new ones, from time to time those of consumers that have
         ended."""
+        if not self._is_open:
+            self.open()
         n = min(n, self._n_at_once)
         if self._from != ">":
             entries = self._read_group(n, self._from, 0.0)
