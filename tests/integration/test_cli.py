@@ -70,6 +70,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     return Trained(folder, json.loads(out), told)
 
 
+def test_an_argument_that_is_no_text_is_refused_in_a_sentence(shell: Shell) -> None:
+    for words in (("audit", "--csv", "b\udcffd.csv", "--label", "y"), ("promote", "toy", "1", "--reason", "\udcff")):
+        code, out, err = shell(*words)
+        assert (code, out) == (2, "")
+        assert "no text in UTF-8; rename the file, or write it in UTF-8." in err
+        assert "\\udcff" in err
+
+
 @pytest.mark.slow
 def test_the_whole_way_from_a_file_to_predictions(trained: Trained, shell: Shell, boilers: Path) -> None:
     result = trained.result

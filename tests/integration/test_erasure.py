@@ -301,7 +301,7 @@ def pack_file(kind: str, text: str) -> bytes:
     elif kind == "xz":
         stream.write(lzma.compress(text.encode()))
     elif kind == "npz":
-        np.savez_compressed(stream, levels=np.array([text.encode()]))
+        np.savez_compressed(stream, levels=np.array([[text]]))
     elif kind == "twice":
         stream.write(gzip.compress(gzip.compress(text.encode())))
     elif kind == "zip":

@@ -185,6 +185,20 @@ def test_a_false_notice_changes_no_answer(redis: RedisProcess, tmp_path: Path) -
     served.stop()
 
 
+def test_a_mistake_of_ours_ends_no_listening(redis: RedisProcess) -> None:
+    link = RedisLink(RedisServer(redis.url, patience=PATIENCE), pause_seconds=0.02)
+    notices, heard = PromotionNotices(link), list[int]()
+
+    def hear() -> None:
+        heard.append(len(heard))
+        if len(heard) == 1:
+            raise KeyError("nobody foresaw it")
+
+    notices.listen(hear)
+    wait_until(lambda: len(heard) > 1)
+    notices.stop()
+
+
 def test_after_a_failure_the_server_is_left_alone_for_a_while_and_then_one_call_tries() -> None:
     now, calls = [100.0], list[str]()
     link = RedisLink(RedisServer("redis://127.0.0.1:1", patience=PATIENCE), 5.0, lambda: now[0])

@@ -12,6 +12,7 @@ import time
 import urllib.request
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,14 @@ def test_a_document_that_is_not_ours_is_refused_in_a_sentence(
 ) -> None:
     with pytest.raises(FileError, match=reason):
         read_archive(write_entries(tmp_path / "runs.zip", change(document), {}))
+
+
+def test_a_training_on_a_column_with_the_character_0_can_be_carried(tmp_path: Path) -> None:
+    record = build_run(tmp_path, "1")
+    record = replace(record, parameters={**record.parameters, "label": "a\0b"})
+    write_archive(tmp_path / "runs.zip", [build_run_tree(record)])
+    (tree,) = read_archive(tmp_path / "runs.zip")
+    assert tree.runs[0].parameters["label"] == "a\ufffdb"
 
 
 def test_a_run_of_another_program_that_began_at_no_time_is_listed(home: Path, shell: Shell) -> None:

@@ -1,8 +1,11 @@
 """A server keeps the champions in memory: they stay while the database is away, and follow it once it is back."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 from structlog.testing import capture_logs
 from tests.contract.test_every_registry import put
 from tests.waiting import wait_until
@@ -43,6 +46,33 @@ def test_champions_stay_while_the_database_is_away_and_follow_it_afterwards(
         served.stop()
     assert [line["event"] for line in logs] == ["champions not read", "champions read again"]
     assert "secret" not in str(logs)
+
+
+class MistakenDatabase(Database):
+    """A database that fails by a mistake of ours."""
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        raise KeyError("nobody foresaw it")
+        yield
+
+
+def test_a_mistake_of_ours_ends_no_looking_for_champions(tmp_path: Path) -> None:
+    database, artifacts = Database(f"sqlite:///{tmp_path}/data.sqlite"), ArtifactFolder(tmp_path / "models")
+    store = SharedModelStore(database, artifacts)
+    put(store, tmp_path / "a")
+    store.promote("toy", "1", ())
+    served = ServedModelStore(database, artifacts, seconds=0.01)
+    served.champion("toy")
+    with capture_logs() as logs:
+        served.database = MistakenDatabase(f"sqlite:///{tmp_path}/data.sqlite")
+        wait_until(lambda: bool(logs))
+        second = put(store, tmp_path / "b", seed=1)
+        store.promote("toy", "2", ())
+        served.database = database
+        wait_until(lambda: served.champion("toy") == second)
+        served.stop()
+    assert logs[0]["reason"] == "our mistake, KeyError: 'nobody foresaw it'"
 
 
 def test_a_database_that_is_away_from_the_first_is_said(tmp_path: Path) -> None:

@@ -21,6 +21,13 @@ STALE_SECONDS = 5.0
 """So long the database may be away before `list_tasks` says so; champions are answered from memory all the same."""
 
 
+def _describe(error: Exception) -> str:
+    """Why the champions were not read; of what nobody foresaw its kind and its first line."""
+    if isinstance(error, StorageError):
+        return str(error)
+    return f"our mistake, {type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
+
+
 class ServedModelStore(SharedModelStore):
     """A registry whose champions are at most `seconds` old, and the last known ones while the database does not answer."""
 
@@ -84,9 +91,9 @@ class ServedModelStore(SharedModelStore):
         while not self._is_stopped():
             try:
                 self._champions = self._ask()
-            except StorageError as error:
+            except Exception as error:  # noqa: BLE001  whatever it is, it may pass, and without this thread no promotion is seen
                 if not is_away:
-                    structlog.get_logger().error("champions not read", reason=str(error))
+                    structlog.get_logger().error("champions not read", reason=_describe(error))
                 is_away = True
             else:
                 if is_away:

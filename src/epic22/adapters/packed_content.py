@@ -7,6 +7,7 @@ import lzma
 import zipfile
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import polars as pl
 
 from epic22.adapters.damaged_files import PARQUET_FAULTS
@@ -63,9 +64,17 @@ def _unpack_archive(content: bytes) -> Iterator[bytes]:
         yield from (archive.read(member) for member in archive.namelist())
 
 
+def _unpack_array(content: bytes) -> Iterator[bytes]:
+    """The texts of an array of NumPy, which has four bytes a letter; nothing of numbers. ValueError for one of objects."""
+    array = np.load(io.BytesIO(content), allow_pickle=False)
+    if array.dtype.kind == "U":
+        yield "\n".join(array.ravel().tolist()).encode("utf-8", "replace")
+
+
 FORMATS: dict[bytes, Callable[[bytes], Iterator[bytes]]] = {
     b"PAR1": _unpack_parquet,
     b"PK\x03\x04": _unpack_archive,
+    b"\x93NUMPY": _unpack_array,
     b"\x1f\x8b": lambda content: iter((gzip.decompress(content),)),
     b"BZh": lambda content: iter((bz2.decompress(content),)),
     b"\xfd7zXZ": lambda content: iter((lzma.decompress(content),)),

@@ -5,6 +5,7 @@ import sys
 import tempfile
 import traceback
 import uuid
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -120,6 +121,7 @@ def run() -> None:
 
 def _run_masked() -> None:
     try:
+        _refuse_undecoded(sys.argv)
         app()
     except UserError as error:
         sys.stderr.write(f"epic22: {error}\n")
@@ -138,6 +140,15 @@ def _run_masked() -> None:
             sys.exit(_choose_exit_code(StorageError(fault)))
         sys.stderr.write(f"epic22: our mistake ({type(error).__name__}); please report it with {_write_traceback()}\n")
         sys.exit(EXIT_INTERNAL_ERROR)
+
+
+def _refuse_undecoded(arguments: Sequence[str]) -> None:
+    """Raise UserError for an argument that is no text, as a file's name on a disk may be: no record could name it."""
+    for one in arguments:
+        try:
+            one.encode()
+        except UnicodeEncodeError:
+            raise UserError(f"{one!r}: no text in UTF-8; rename the file, or write it in UTF-8.") from None
 
 
 def _is_interrupted(end: SystemExit) -> bool:

@@ -17,6 +17,7 @@ from weakref import finalize
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
 from epic22.core.errors import NotInstalledError, StorageError
@@ -99,6 +100,8 @@ class Database:
         except DBAPIError as error:
             reason = str(error.orig).strip().partition("\n")[0] or type(error.orig).__name__
             raise StorageError(f"{self._setting}: {self._describe_fault(error, reason)}") from error
+        except PoolTimeout as error:
+            raise StorageError(f"{self._setting}: all connections to {self.place} are in use; try again later.") from error
 
     def _describe_fault(self, error: DBAPIError, reason: str) -> str:
         """What a database refused, and the way out: a file is no server that could be away."""

@@ -40,8 +40,9 @@ class PromotionNotices:
             try:
                 with self.link.server.translate_faults():
                     self._follow(client, on_notice)
-            except (UnavailableError, StorageError) as error:
-                self.link.record_failure(str(error))
+            except Exception as error:  # noqa: BLE001  whatever it is, it may pass, and without this thread no notice is heard
+                known = isinstance(error, UnavailableError | StorageError)
+                self.link.record_failure(str(error) if known else f"our mistake, {type(error).__name__}")
                 self._stop.wait(self.link.pause_seconds)
 
     def _follow(self, client: "Redis", on_notice: Callable[[], None]) -> None:

@@ -82,7 +82,8 @@ def _build_trial_run(trial: TrialRecord, parent: str, now: int) -> StoredRun:
 
 
 def _cut(texts: Mapping[str, str], length: int) -> dict[str, str]:
-    return {name: text[:length] for name, text in texts.items()}
+    """The texts as the tables take them: no longer than that, and without the character 0, which a column's name may have."""
+    return {name: text[:length].replace("\0", "\ufffd") for name, text in texts.items()}
 
 
 def _list_figures(family: FamilyRecord, more: Mapping[str, float]) -> list[tuple[str, float, int]]:
