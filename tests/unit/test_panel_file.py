@@ -1,5 +1,7 @@
 """The user's own panel: wide and long are one, and what is broken is said in one sentence."""
 
+import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -140,3 +142,41 @@ def test_another_byte_is_another_data_version(tmp_path: Path) -> None:
     values[2, 7] += 0.01
     assert load_panel_task_data(wide(wide_file(tmp_path, values, "b.csv"))).data_version.id != one
     assert get_frequency("m") is MONTHLY
+
+
+@pytest.mark.parametrize("layout", ["wide", "long"])
+@pytest.mark.parametrize("suffix", ["json", "parquet"])
+def test_numbers_of_a_later_panel_are_numbers_however_those_of_training_were_written(
+    tmp_path: Path, layout: str, suffix: str
+) -> None:
+    """A model of rents like 1.234,50 took 1.234 in Parquet, where it is a number, for 1234."""
+    months = [f"2020-{month:02}" for month in range(1, 13)]
+    texts = [[f"1.{234 + month + 10 * zip_code},50" for month in range(12)] for zip_code in range(4)]
+    rents = [[(609 if month % 3 else 1.234) + zip_code for month in range(12)] for zip_code in range(4)]
+    trained, later = (
+        _write_panel(tmp_path / name, layout, months, rows) for name, rows in (("t.csv", texts), (f"l.{suffix}", rents))
+    )
+    make = wide if layout == "wide" else long
+    first = load_panel_task_data(make(trained))
+    reading = first.reading
+    assert reading is not None
+    assert reading.values is not None
+    assert reading.values.number.decimal == ","
+    data = load_panel_task_data(replace(make(later), reading=reading))
+    assert data.latest_histories().lines.tolist() == rents
+
+
+def _write_panel(path: Path, layout: str, months: list[str], rows: Sequence[Sequence[object]]) -> Path:
+    if layout == "wide":
+        records = [{"zip": f"z{i}", **dict(zip(months, row, strict=True))} for i, row in enumerate(rows)]
+    else:
+        pairs = ((i, month, value) for i, row in enumerate(rows) for month, value in zip(months, row, strict=True))
+        records = [{"zip": f"z{i}", "month": month, "rent": value} for i, month, value in pairs]
+    frame = pl.DataFrame(records, strict=False)
+    if path.suffix == ".json":
+        path.write_text(json.dumps(frame.to_dicts()))
+    elif path.suffix == ".parquet":
+        frame.write_parquet(path)
+    else:
+        frame.write_csv(path, separator=";")
+    return path

@@ -45,7 +45,7 @@ from epic22.core.data.period_times import (
     read_period_times,
 )
 from epic22.core.data.point_in_time import Table, Tables
-from epic22.core.data.schema_inference import is_missing
+from epic22.core.data.schema_inference import is_missing, select_values
 from epic22.core.data.sentinels import are_sentinels
 from epic22.core.data.task_data import PanelTaskData
 from epic22.core.errors import ColumnError, UserError
@@ -161,13 +161,14 @@ def _read_long(raw: RawTable, file: PanelFile, notes: list[str]) -> LongTable:
             raise ColumnError(f"{option} {name}: no such column; there are {', '.join(frame.columns[:20])}.")
     _refuse_types([frame[name] for _, name in named], file)
     if file.layout == "wide":
-        return _unpivot(frame, file, notes)
+        return _unpivot(raw, file, notes)
     if len({*file.id, file.time, file.label}) < len(file.id) + 2:
         raise ColumnError("--id, --time and --label must be different columns.")
     others = [name for name in frame.columns if name not in (*file.id, file.time, file.label)]
     if others:
         notes.append(f"not used: {', '.join(others[:10])}{' …' if len(others) > 10 else ''}.")
-    return LongTable(frame.select(*file.id, file.time, file.label), file.known_reading)
+    values = select_values(raw, file.label, "float")
+    return LongTable(frame.select(*file.id, file.time).with_columns(values), file.known_reading)
 
 
 def _refuse_types(columns: Sequence[pl.Series], file: PanelFile) -> None:
@@ -179,7 +180,8 @@ def _refuse_types(columns: Sequence[pl.Series], file: PanelFile) -> None:
             raise ColumnError(f"column {column.name!r} holds {column.dtype}, expected {expected}; write it so, or name another.")
 
 
-def _unpivot(frame: pl.DataFrame, file: PanelFile, notes: list[str]) -> LongTable:
+def _unpivot(raw: RawTable, file: PanelFile, notes: list[str]) -> LongTable:
+    frame = raw.frame
     headers = pl.Series("header", [name for name in frame.columns if name not in file.id])
     times = read_headers(headers, file.frequency, file.known_reading)
     is_time = times.moments.is_not_null()
@@ -196,10 +198,13 @@ def _unpivot(frame: pl.DataFrame, file: PanelFile, notes: list[str]) -> LongTabl
     if clash or file.time == file.label:
         raise ColumnError("in a wide file --time and --label name new columns: give them names that --id does not use.")
     _refuse_types([frame[name] for name in headers.filter(is_time)], file)
-    text = frame.select(*file.id, *(pl.col(name).cast(pl.String) for name in headers.filter(is_time)))
     notes += describe_times(times, file.time)
     names = headers.filter(is_time).to_list()
-    rows = text.unpivot(names, index=list(file.id), variable_name=file.time, value_name=file.label)
+    values = [select_values(raw, name, "float") for name in names]
+    # Numbers stay numbers: as text they would be read by the format of the text that was trained on.
+    are_numbers = all(one.dtype.is_numeric() or one.null_count() == len(one) for one in values)
+    columns = frame.select(file.id).with_columns(one.cast(pl.Float64 if are_numbers else pl.String) for one in values)
+    rows = columns.unpivot(names, index=list(file.id), variable_name=file.time, value_name=file.label)
     return LongTable(rows, times.reading)
 
 
