@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from tests.workbooks import Cell, write_workbook
 
 from epic22.adapters.sources.file_reader import list_files, read_batches
+from epic22.core.column import Column, ColumnReading, NumberFormat
 from epic22.core.data import workbook
 from epic22.core.data.files import read_table
+from epic22.core.data.schema_inference import Roles, conform_frame, infer_schema
 from epic22.core.errors import FileError
 from epic22.core.tables.row_contract import LINE_COLUMN
 
@@ -47,6 +49,19 @@ def test_a_sheet_is_read_with_its_texts_numbers_days_and_truth_values(tmp_path: 
     raw = read_table(put(tmp_path, write_workbook({"Sheet1": ROWS, "Empty": []})))
     assert raw.frame.columns == ROWS[0]
     assert raw.frame.rows() == AS_TEXT
+
+
+def test_numbers_of_a_sheet_are_numbers_whatever_their_points_look_like(tmp_path: Path) -> None:
+    """As text 609 beside 1.103 is 609 beside 1103, and 1.234 was 1234 to a model of amounts like 1.234,50."""
+    rents = [609.0, 1.103, 777.0, 1.205, 800.0, 1.311]
+    sheet: list[list[Cell]] = [["Rents of 2024"], ["who", "rent", "note", "y"]]
+    sheet += [[7.0, rents[i % 6] if i else None, i if i % 2 else "-", i % 2] for i in range(30)]
+    raw = read_table(put(tmp_path, write_workbook({"Sheet1": sheet})))
+    assert raw.numbers == {"who", "rent", "y"}
+    assert raw.frame["who"][0] == "7"
+    assert infer_schema(raw, Roles("y", id="who")).frame["rent"].to_list() == [None, *(rents[i % 6] for i in range(1, 30))]
+    column = Column("rent", "float", reading=ColumnReading(NumberFormat(",", ".")))
+    assert conform_frame(raw, (column,))["rent"].to_list()[:4] == [None, 1.103, 777.0, 1.205]
 
 
 def test_of_several_sheets_the_one_named_as_the_file_is_read(tmp_path: Path) -> None:

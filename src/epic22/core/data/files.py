@@ -13,7 +13,7 @@ import json
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,9 +22,9 @@ from typing import Any
 import polars as pl
 
 from epic22.core.data.names import strip_ends
-from epic22.core.data.number_format import MAX_WHOLE_DIGITS
+from epic22.core.data.number_format import MAX_WHOLE_DIGITS, NumberText
 from epic22.core.data.table_lines import are_values, count_footer_lines, describe_left_out, find_header, is_unit_line
-from epic22.core.data.workbook import is_archive, unwrap_archive
+from epic22.core.data.workbook import is_archive, read_workbook, unwrap_archive
 from epic22.core.errors import FileError
 from epic22.core.lineage import file_sha256, sha256
 
@@ -58,7 +58,7 @@ class RawTable:
 
     `format` is csv, json, jsonl or parquet; `separator` is None for all but CSV, `encoding` for Parquet. `content` is what ids
     of data versions are made of: the hash of the length and the bytes. `notes` say which lines of the file are none of the table;
-    the rows begin with number `first` of the file's, from 0. `numbers` are the columns that JSON has as numbers, not as texts.
+    the rows begin with number `first` of the file's, from 0. `numbers` are the columns that JSON or a workbook has as numbers.
     """
 
     path: str
@@ -79,7 +79,12 @@ def read_table(path: Path) -> RawTable:
     Raises FileError, in one sentence, for a file that is absent, empty, damaged, ragged, binary, or of doubtful encoding.
     """
     stored = _read_bytes(path)
-    digest, framed, content = hashlib.sha256(stored).hexdigest(), sha256(stored), _decompress(path, stored)
+    digest, framed = hashlib.sha256(stored).hexdigest(), sha256(stored)
+    rows = read_workbook(path, stored) if is_archive(stored) else None
+    if rows is not None:
+        table = RawTable(str(path), pl.DataFrame(), digest, "csv", ",", "utf-8", framed)
+        return _unwrap_formulas(_build_table(table, enumerate(rows, start=1)))
+    content = _decompress(path, stored)
     if content[:4] == PARQUET:
         return RawTable(str(path), _read_parquet(path, content), digest, "parquet", None, None, framed)
     text, encoding = _decode(path, content)
@@ -90,9 +95,9 @@ def read_table(path: Path) -> RawTable:
         return _build_json_table(RawTable(str(path), pl.DataFrame(), digest, kind, None, encoding, framed), records)
     _refuse_long_lines(path, text)
     separator = detect_separator(text)
-    frame, notes = _parse_csv(path, text, separator)
-    notes += (describe_windows_1252(text),) if encoding == "cp1252" else ()
-    return RawTable(str(path), frame, digest, "csv", separator, encoding, framed, notes)
+    table = _parse_csv(RawTable(str(path), pl.DataFrame(), digest, "csv", separator, encoding, framed), text, separator)
+    notes = (describe_windows_1252(text),) if encoding == "cp1252" else ()
+    return replace(table, notes=table.notes + notes)
 
 
 def read_text(path: Path) -> tuple[str, str]:
@@ -235,22 +240,34 @@ def detect_quote(lines: Sequence[str], separator: str) -> str:
     return "'" if len({len(row) for row in rows if row}) == 1 else '"'
 
 
-def _parse_csv(path: Path, text: str, separator: str) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """The table in a text, and the notes on lines that are none of it."""
+def _parse_csv(table: RawTable, text: str, separator: str) -> RawTable:
+    """The table with the rows of a text, and notes on lines that are none of it. Raises FileError."""
     quote = detect_quote(list_first_lines(text), separator)
     # A quote behind a blank, as in 1, "x, y", is one too.
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, quotechar=quote, skipinitialspace=True, strict=True)
+    try:
+        table = _build_table(table, ((reader.line_num, row) for row in reader if row))
+    except csv.Error as error:
+        raise FileError(f"{table.path}, line {reader.line_num}: {error}; mend the quotes there.") from None
+    return _unwrap_formulas(table) if '="' in text else table
+
+
+def _build_table(table: RawTable, numbered: Iterator[tuple[int, list[str]]]) -> RawTable:
+    """The table with the rows below the header, and notes on lines that are none of it; each comes with the number of its line.
+
+    Raises FileError.
+    """
+    path = Path(table.path)
     rows: list[list[str]] = []
     # The place among the rows, and the message, of the first line that has another number of fields than the header.
     ragged: tuple[int, str] | None = None
     try:
-        head = [(reader.line_num, row) for row in itertools.islice(filter(None, reader), SNIFFED_LINES)]
+        head = list(itertools.islice(numbered, SNIFFED_LINES))
         title = [row for _, row in head[: find_header([row for _, row in head])]]
         header = head[len(title)][1]
         names = clean_column_names(path, header)
         n_headers = 0
-        rest = ((reader.line_num, row) for row in reader if row)
-        for line, row in itertools.chain(head[len(title) + 1 :], rest):
+        for line, row in itertools.chain(head[len(title) + 1 :], numbered):
             # A separator at the end of each row, which the header lacks, parts nothing.
             while len(row) > len(names) and not row[-1].strip():
                 row.pop()
@@ -260,8 +277,6 @@ def _parse_csv(path: Path, text: str, separator: str) -> tuple[pl.DataFrame, tup
             if len(row) != len(names) and ragged is None:
                 ragged = len(rows), f"line {line}: {len(row)} fields where the header has {len(names)}"
             rows.append(row)
-    except csv.Error as error:
-        raise FileError(f"{path}, line {reader.line_num}: {error}; mend the quotes there.") from None
     except IndexError:
         raise FileError(f"{path} holds blank lines only; expected a header line and rows.") from None
     units = rows[:1] if rows and ragged is None and is_unit_line(rows[0], rows[1:]) else []
@@ -276,10 +291,17 @@ def _parse_csv(path: Path, text: str, separator: str) -> tuple[pl.DataFrame, tup
     if not n_rows:
         raise FileError(f"{path} has a header and no rows; there is nothing to learn from.")
     del rows[n_rows:]
-    columns = zip(*rows, strict=True)
-    frame = pl.DataFrame([pl.Series(name, values, dtype=pl.String) for name, values in zip(names, columns, strict=True)])
-    # ="007" is how spreadsheets are told that a cell is text.
-    return (frame.with_columns(pl.all().str.replace(r'^="([^"]*)"$', "$1")) if '="' in text else frame), notes
+    columns: list[pl.Series] = []
+    numbers: list[str] = []
+    for name, values in zip(names, zip(*rows, strict=True), strict=True):
+        columns.append(pl.Series(name, values, dtype=pl.String))
+        numbers += [name] if _are_numbers(values) else []
+    return replace(table, frame=pl.DataFrame(columns), notes=notes, numbers=frozenset(numbers))
+
+
+def _unwrap_formulas(table: RawTable) -> RawTable:
+    """The table with 007 for ="007", which is how spreadsheets are told that a cell is text."""
+    return replace(table, frame=table.frame.with_columns(pl.all().str.replace(r'^="([^"]*)"$', "$1")))
 
 
 def clean_column_names(path: Path, header: list[str]) -> list[str]:
@@ -344,13 +366,7 @@ def _build_record(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return record
 
 
-class _Number(str):
-    """A number as JSON writes it."""
-
-    __slots__ = ()
-
-
-JSON = json.JSONDecoder(object_pairs_hook=_build_record, parse_int=_Number, parse_float=_Number, parse_constant=_Number)
+JSON = json.JSONDecoder(object_pairs_hook=_build_record, parse_int=NumberText, parse_float=NumberText, parse_constant=NumberText)
 
 
 def _build_json_table(table: RawTable, records: list[Any]) -> RawTable:
@@ -373,14 +389,16 @@ def _build_json_table(table: RawTable, records: list[Any]) -> RawTable:
     return replace(table, frame=frame, numbers=frozenset(to for to, column in values.items() if _are_numbers(column)))
 
 
-def _are_numbers(values: Sequence[Any]) -> bool:
+def _are_numbers(values: Iterable[Any]) -> bool:
     """Whether all that is there are numbers, and none a whole one that may be too long for 64 bits, as names are."""
-    present = [value for value in values if value is not None]
-    if not all(isinstance(one, _Number) for one in present):
-        return False
-    return bool(present) and not any(
-        one.isdigit() and len(one) > MAX_WHOLE_DIGITS for one in (value.lstrip("-") for value in present)
-    )
+    has_number = False
+    for value in values:
+        if value is None or value == "":
+            continue
+        if not isinstance(value, NumberText) or (len(value) > MAX_WHOLE_DIGITS and value.lstrip("-").isdigit()):
+            return False
+        has_number = True
+    return has_number
 
 
 def _to_text(value: Any) -> str | None:

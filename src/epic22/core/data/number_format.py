@@ -96,6 +96,12 @@ HASHED_NUMBER_FORMAT_VIEW = view(NumberFormat, NUMBER_FORMAT_KEYS)
 """What JSON shows of a format, and what of it is hashed with a model."""
 
 
+class NumberText(str):
+    """The text of what a file has as a number, not as a text: 1.103 is never 1103 there."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True)
 class NumberReading:
     """A column's number format, and what it makes of the different values.

@@ -5,10 +5,13 @@ import io
 import lzma
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, datetime, time, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from epic22.core.data.number_format import NumberText
 from epic22.core.errors import FileError
 
 ZIP = b"PK\x03\x04"
@@ -27,11 +30,30 @@ def is_archive(content: bytes) -> bool:
 
 def unwrap_archive(path: Path, content: bytes) -> bytes:
     """The only file in an archive, or the table in a workbook as CSV. Raises FileError where there is none, or not one alone."""
-    try:
+    rows = read_workbook(path, content)
+    if rows is not None:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        return text.getvalue().encode()
+    with _translate_faults(path), zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return _read_only_file(path, archive)
+
+
+def read_workbook(path: Path, content: bytes) -> list[list[str]] | None:
+    """The rows of the table in a workbook, its numbers as `NumberText`; None for an archive that is none.
+
+    Raises FileError for one that is damaged, and for one without a table or with several.
+    """
+    with _translate_faults(path):
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            if any(part in archive.namelist() for part in WORKBOOK_PARTS):
-                return _read_sheet(path, content).encode()
-            return _read_only_file(path, archive)
+            is_workbook = any(part in archive.namelist() for part in WORKBOOK_PARTS)
+        return _read_sheet(path, content) if is_workbook else None
+
+
+@contextmanager
+def _translate_faults(path: Path) -> Iterator[None]:
+    try:
+        yield
     except ARCHIVE_FAULTS as error:
         raise FileError(f"{path}: a damaged or locked archive ({error}); fetch it again, or unzip it.") from None
 
@@ -54,8 +76,8 @@ def _is_hidden(name: str) -> bool:
     return parts[0] == "__MACOSX" or parts[-1].startswith(".")
 
 
-def _read_sheet(path: Path, content: bytes) -> str:
-    """The sheet with rows, or the one that is named as the file, as CSV; what a cell shows as a number or date is its value."""
+def _read_sheet(path: Path, content: bytes) -> list[list[str]]:
+    """The sheet with rows, or the one that is named as the file; what a cell shows as a number or date is its value."""
     from python_calamine import CalamineError, CalamineWorkbook
 
     try:
@@ -71,11 +93,7 @@ def _read_sheet(path: Path, content: bytes) -> str:
             f"{path}: a workbook with {len(filled)} sheets that hold rows ({names}); expected one, or one that is named "
             f"{path.name.partition('.')[0]!r}. Save the sheet that you mean as a file of its own."
         )
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(
-        [_write_cell(cell) for cell in row] for row in filled[named[0] if named else next(iter(filled))]
-    )
-    return text.getvalue()
+    return [[_write_cell(cell) for cell in row] for row in filled[named[0] if named else next(iter(filled))]]
 
 
 def _write_cell(cell: Any) -> str:
@@ -88,7 +106,7 @@ def _write_cell(cell: Any) -> str:
         case bool():
             return str(cell).lower()
         case float():
-            return str(int(cell)) if cell.is_integer() and abs(cell) < 2**53 else repr(cell)
+            return NumberText(int(cell) if cell.is_integer() and abs(cell) < 2**53 else repr(cell))
         case datetime():
             return cell.date().isoformat() if cell.time() == MIDNIGHT else cell.isoformat(sep=" ")
         case date() | time():
