@@ -72,6 +72,16 @@ def test_a_task_file_says_which_rows_and_its_search_is_left_out_in_words(shell: 
 
 
 @pytest.mark.slow
+def test_what_the_audit_suspects_is_said_and_a_comparison_with_the_constant_alone_says_so(shell: Shell, toys: str) -> None:
+    rows = pl.read_csv(toys)
+    rows.with_columns(pl.col("y").str.replace("yes", "left").alias("echo")).write_csv(shell.folder / "leak.csv")
+    code, out, err = shell("compare", "--csv", str(shell.folder / "leak.csv"), *ROLES, "--families", "linear,constant")
+    assert code == 0, err
+    assert "· audit: echo, label echo (left out): " in out
+    assert "Against linear, no other family that learns was compared." in out
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("verb", "options", "message"),
     [

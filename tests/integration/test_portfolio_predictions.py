@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from epic22.bootstrap.stores import open_stores
 from epic22.config import Settings
 from epic22.core.errors import LakeBusyError, LakeError
 from epic22.core.lineage import PredictionRecord
+from epic22.core.tables.versions import LakeVersion
 from epic22.services.portfolio_predictions import predict_entities
 
 TASK, TENANT, LEASE = "tenant_churn", "tenant-001", "L1"
@@ -108,6 +110,37 @@ def test_the_stored_rows_have_the_list_of_decide_and_the_same_request_changes_no
     whole = home.parts.predictions.scan(TASK).collect()
     assert whole.height == first.rows.height + earlier.rows.height
     assert set(whole["request"]) == {first.request, earlier.request}
+
+
+class IngestedStore:
+    """The tables of a home, into which more come as soon as somebody has asked for the newest version."""
+
+    def __init__(self, home: Home) -> None:
+        self.home, self.store, self.is_done = home, home.parts.table_store, False
+
+    def resolve_version(self, number: int | None = None) -> LakeVersion:
+        version = self.store.resolve_version(number)
+        if number is None and not self.is_done:
+            self.is_done = True
+            tenants = feature_tables()["tenants"].head(3)
+            new = tenants.with_columns(tenant_id=pl.col("tenant_id") + "-new")
+            take_in(open_stores(Settings.read()).table_store, write_tables(self.home.shell.folder / "more", {"tenants": new}))
+        return version
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+
+def test_an_ingest_meanwhile_changes_no_version_of_what_was_asked(folder_home: Home) -> None:
+    def assemble_meanwhile() -> Components:
+        return replace(folder_home.parts, table_store=IngestedStore(folder_home))
+
+    predicted = predict_portfolio(assemble_meanwhile(), FeatureMoment(TASK, MOMENT))
+    origin = next(one.row_from for one in folder_home.list_receipts() if one.row_from and predicted.request in one.row_from.label)
+    assert (predicted.data_version, origin.id) == (1, "1")
+    assert set(predicted.rows["data_version"]) == {1}
+    trace = trace_back(folder_home.parts, str(predicted.rows["receipt"][0]))
+    assert ("data version", "1") in {(node.type, node.id) for node in trace.causes(trace.subject)}
 
 
 def test_nothing_of_an_erased_person_is_left_and_the_request_still_stands(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

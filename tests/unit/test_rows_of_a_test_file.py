@@ -21,7 +21,7 @@ BEYOND_FLOATS = 2**53
 
 def write_rows(path: Path, **columns: Sequence[object]) -> Path:
     """The columns as a file, with an input and, unless it is among them, a label."""
-    n, random = len(next(iter(columns.values()))), Random(len(columns))
+    n, random = len(next(iter(columns.values()))), Random(path.stem)
     table = {"x": [random.random() for _ in range(n)], **columns}
     table.setdefault("y", [random.choice("ab") for _ in range(n)])
     frame = pl.DataFrame(table, strict=False)

@@ -299,6 +299,18 @@ def test_the_last_rows_are_tested_when_they_came_from_a_file_of_their_own() -> N
     assert np.array_equal(plan.folds[0].test, np.arange(70, 100))
 
 
+def test_copies_of_rows_of_a_test_file_do_not_train() -> None:
+    made = toy("binary", 100)
+    examples = made.examples.take(np.concatenate([np.arange(100), np.arange(20), np.arange(90, 100)]))
+    plan = plan_folds(examples, "binary", SplitRequest(test_rows=30))
+    assert np.array_equal(plan.folds[0].train, np.arange(20, 90))
+    assert np.array_equal(plan.folds[0].test, np.arange(100, 130))
+    assert plan.why == "tested on a file of its own; 30 rows that are copies of its rows do not train"
+    whole = made.examples.take(np.concatenate([np.arange(100), np.arange(100)]))
+    with pytest.raises(SplitError, match="every row to train on is a row of the test file too"):
+        plan_folds(whole, "binary", SplitRequest(test_rows=100))
+
+
 def test_a_holdout_begins_at_its_date_and_keeps_the_gap() -> None:
     made = toy("regression", 400, at=daily(400))
     start = np.datetime64("2024-03-01", "us")

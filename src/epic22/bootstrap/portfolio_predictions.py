@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -65,7 +65,7 @@ def predict_portfolio(
     stored = components.table_store.resolve_version(query.data_number)
     with emit_lineage(components.lineage, f"predict.{name}", list_table_datasets(stored)) as work:
         progress.begin(f"{name}: reading the tables", 1)
-        bound = bind_feature(components, query)
+        bound = bind_feature(components, replace(query, data_number=stored.number))
         refuse_other_type(bound.model, bound.data)
         request = PortfolioRequest(bound.model.version, bound.stored, bound.at, bound.capacity, bound.in_sample, with_reasons)
         progress.step()

@@ -138,7 +138,7 @@ def decide_feature(
     get_feature(name)
     stored = components.table_store.resolve_version(version_number)
     with emit_lineage(components.lineage, f"decide.{name}", list_table_datasets(stored)) as work:
-        decisions = _decide(components, name, at, capacity, version_number, progress)
+        decisions = _decide(components, FeatureMoment(name, at, stored.number), capacity, progress)
         predictions = [case.prediction for case in decisions.listed]
         work.inputs.append(build_model_dataset(decisions.model))
         work.outputs.append(build_prediction_dataset(name, predictions))
@@ -148,11 +148,9 @@ def decide_feature(
     return decisions
 
 
-def _decide(
-    components: Components, name: str, at: datetime | None, capacity: int | None, version_number: int | None, progress: Progress
-) -> DecisionList:
-    progress.begin(f"{name}: reading the tables", 1)
-    bound = bind_feature(components, FeatureMoment(name, at, version_number))
+def _decide(components: Components, query: "FeatureMoment", capacity: int | None, progress: Progress) -> DecisionList:
+    progress.begin(f"{query.name}: reading the tables", 1)
+    bound = bind_feature(components, query)
     progress.step()
     return decide(bound.model, bound.data, bound.at, capacity or bound.capacity, bound.in_sample)
 

@@ -138,7 +138,7 @@ def ablate(data: TaskData, split: SplitRequest, threads: int, family: str, progr
         whole=whole,
         parts=compare_with_whole(experiment, whole, present, evaluations),
         absent=absent,
-        notes=preparation.data.notes,
+        notes=preparation.remarks,
     )
 
 

@@ -149,7 +149,7 @@ class FamilyComparison:
         worse = [one.family for one in rivals if one.verdict.certain and one.verdict.difference.value < 0]
         unclear = [one.family for one in rivals if not one.verdict.certain]
         groups = ((better, "certainly better"), (worse, "certainly worse"), (unclear, "not told apart from it"))
-        parts = [f"{what}: {', '.join(names)}" for names, what in groups if names]
+        parts = [f"{what}: {', '.join(names)}" for names, what in groups if names] or ["no other family that learns was compared"]
         return f"Against {self.reference}, {'; '.join(parts)}."
 
 
@@ -217,7 +217,7 @@ def compare_families(
         families=tuple(families),
         verdicts=compare_with_reference(experiment, [one.evaluation for one in families], reference),
         load=measure_load(load, measurements),
-        notes=preparation.data.notes,
+        notes=preparation.remarks,
     )
 
 

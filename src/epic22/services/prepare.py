@@ -28,6 +28,13 @@ class Preparation:
     audit: tuple[Suspicion, ...]
     champion_rows: Array
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """The notes on the data and what the audit suspects, in sentences."""
+        fates = {True: " (left out)", False: ""}
+        found = (f"audit: {one.column or 'rows'}, {one.suspicion}{fates[one.withheld]}: {one.words}" for one in self.audit)
+        return (*self.data.notes, *found)
+
 
 def prepare(data: TaskData, split: SplitRequest, threads: int) -> Preparation:
     """The examples, audited and cut into folds; the label's logarithm where that is settled to be better.

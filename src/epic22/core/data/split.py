@@ -59,7 +59,9 @@ def find_test_start(examples: Examples, fold: Fold) -> np.datetime64 | None:
 def _choose_plan(examples: Examples, kind: Kind, request: SplitRequest) -> FoldPlan:
     # Codes (n,) of the groups that timed folds must keep apart; None where they need not.
     groups = encode_values(examples.group) if request.separate_groups and examples.group is not None else None
-    if request.test_rows or request.holdout_from is not None or request.holdout_last is not None:
+    if request.test_rows:
+        return _separate_holdout(_separate_copies(_plan_holdout(examples, request), examples), groups)
+    if request.holdout_from is not None or request.holdout_last is not None:
         return _separate_holdout(_plan_holdout(examples, request), groups)
     if request.random_rows_despite_time and not examples.has_times:
         warning = "--random-rows-despite-time changed nothing: the rows have no time."
@@ -99,6 +101,17 @@ def _plan_forward_or_by_period(examples: Examples, kind: Kind, request: SplitReq
         return plan
     why = f"forward folds would hold one class only ({lacking}), so whole {{}}s are the groups"
     return _plan_by_period(examples, kind, request, find_finest_period(examples.at), why)
+
+
+def _separate_copies(plan: FoldPlan, examples: Examples) -> FoldPlan:
+    """The holdout without training rows that are copies of tested ones, as a file has that was cut from the training's own."""
+    fold, codes = plan.folds[0], encode_copies(examples.X)
+    remaining = fold.train[~np.isin(codes[fold.train], codes[fold.test])]
+    if not len(remaining):
+        raise SplitError("every row to train on is a row of the test file too; give a test file of other rows.")
+    n_copies = len(fold.train) - len(remaining)
+    why = f"{plan.why}; {n_copies:,} rows that are copies of its rows do not train" if n_copies else plan.why
+    return replace(plan, folds=(replace(fold, train=remaining),), why=why)
 
 
 def _separate_holdout(plan: FoldPlan, groups: Array | None) -> FoldPlan:
