@@ -453,3 +453,28 @@ def test_a_column_of_json_is_of_numbers_where_all_of_its_values_are(tmp_path: Pa
     rows = [f'{{"x": {value}}}' for value in values.strip("[]").split(", ")]
     path.write_text(f"[{', '.join(rows)}]")
     assert ("x" in read_table(path).numbers) == are_numbers
+
+
+UNUSABLE = [
+    ([1.5, float("inf"), 2.5], "float", "1 infinite or enormous values, first in row 2 where finite numbers are expected"),
+    ([1.5, 2.5, -1e39], "float", "1 infinite or enormous values, first in row 3 where finite numbers are expected"),
+    ([datetime(2024, 1, 1), datetime(1, 1, 1)], "time", "1 times before the year 1000, first 0001-01-01 00:00:00 in row 2"),
+]
+
+
+@pytest.mark.parametrize(("values", "dtype", "said"), UNUSABLE)
+def test_values_that_no_model_learns_from_are_refused_also_where_a_task_file_states_their_type(
+    values: list[object], dtype: Dtype, said: str
+) -> None:
+    """Every task file that a training writes states the types: an infinite number in later rows was learned from."""
+    odd, one = [*values, *[values[0]] * 30], ColumnOverride("x", dtype)
+    frame = pl.DataFrame({"x": odd, "y": [i % 2 for i in range(len(odd))]})
+    table = RawTable("t.parquet", frame, "0", "parquet", None, None)
+    with pytest.raises(ColumnError, match=re.escape(f"column 'x': {said}; mend them")):
+        infer_schema(table, Roles("y"))
+    with pytest.raises(ColumnError, match=re.escape(f"columns.x.dtype: {dtype} is stated; column 'x': {said}: mend them")):
+        infer_with_overrides(table, Roles("y"), [one])
+    with pytest.raises(RowError, match="is not a"):
+        conform_frame(table, (Column("x", dtype),))
+    assert infer_with_overrides(table, Roles("y", drop=("x",)), [one]).frame.height == len(odd)
+    assert infer_with_overrides(table, Roles("y"), [ColumnOverride("x", dtype, role="never")]).frame.height == len(odd)

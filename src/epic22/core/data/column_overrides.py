@@ -18,6 +18,7 @@ from epic22.core.data.schema_inference import (
     assign_roles,
     build_rules,
     cast_column,
+    describe_unusable,
     infer_schema,
     infer_types,
     refuse_unfit_roles,
@@ -46,6 +47,8 @@ def infer_with_overrides(raw: RawTable, roles: Roles, overrides: Sequence[Column
     for one in overrides:
         series = raw.frame[one.name] if one.dtype is None else select_values(raw, one.name, one.dtype)
         typed = _apply_override(series, typed, one, build_rules(one.name, roles, one))
+        if one.name not in roles.drop and one.role != "never":
+            _refuse_unusable(typed.frame[one.name], one)
         if one.name == roles.label and one.levels:
             typed = _merge_classes(typed, one, notes)
         _refuse_out_of_bounds(typed.frame[one.name], one)
@@ -106,6 +109,13 @@ def _apply_override(raw: pl.Series, typed: TypedFrame, one: ColumnOverride, rule
         row, _, what = problems[0]
         raise ColumnError(f"columns.{one.name}.dtype: {dtype} is stated, but row {row + 1:,}: {what}; mend one of them.")
     return TypedFrame(typed.frame.with_columns(values), {**typed.readings, one.name: reading})
+
+
+def _refuse_unusable(series: pl.Series, one: ColumnOverride) -> None:
+    """Raise ColumnError for values that the stated type has room for, and no model."""
+    problem = describe_unusable(series)
+    if problem is not None:
+        raise ColumnError(f"columns.{one.name}.dtype: {one.dtype} is stated; {problem}: mend them, or leave them empty.")
 
 
 def _merge_classes(typed: TypedFrame, one: ColumnOverride, notes: list[str]) -> TypedFrame:

@@ -36,7 +36,7 @@ from epic22.core.data.row_times import (
     read_row_times,
 )
 from epic22.core.data.sentinels import are_sentinels
-from epic22.core.data.time_format import name_offset, read_offsets
+from epic22.core.data.time_format import FIRST_YEAR, name_offset, read_offsets
 from epic22.core.errors import ColumnError, RowError
 from epic22.core.task import Column, Dtype, Role
 
@@ -138,10 +138,21 @@ def _read_column(raw: RawTable, name: str, roles: Roles, override: ColumnOverrid
     own = normalize_type(series)
     rules = build_rules(series.name, roles, override)
     if own.dtype != pl.String:
-        problem = describe_infinite(own, series.name)
-        return null_sentinels(ReadColumn(own, ColumnReading(missing=roles.missing), problem=problem), rules)
+        column = ReadColumn(own, ColumnReading(missing=roles.missing), problem=describe_unusable(own))
+        return null_sentinels(column, rules)
     column = infer_text_column(own, rules)
     return _read_classes(column, strip_ends(own), rules) if series.name == roles.label else column
+
+
+def describe_unusable(values: pl.Series) -> str | None:
+    """What is wrong with numbers that are infinite to a model, or times before any that text has; None where nothing is."""
+    if values.dtype != pl.Datetime("us"):
+        return describe_infinite(values, values.name)
+    early = (values.dt.year() < FIRST_YEAR).fill_null(value=False).arg_true()
+    if not len(early):
+        return None
+    first = values[early[0]].isoformat(sep=" ")
+    return f"column {values.name!r}: {len(early):,} times before the year {FIRST_YEAR}, first {first} in row {early[0] + 1:,}"
 
 
 def build_rules(name: str, roles: Roles, override: ColumnOverride | None) -> ReadingRules:
@@ -468,8 +479,10 @@ def _describe_expected(column: Column, value: str) -> str:
 
 def _cast(own: pl.Series, dtype: Dtype) -> pl.Series:
     """The values of a file with types as numbers, times or truth values; null where they are none."""
+    if dtype == "time" and own.dtype == pl.Datetime("us"):
+        return own.set(own.dt.year() < FIRST_YEAR, None)
     if dtype == "time":
-        return own if own.dtype == pl.Datetime("us") else pl.Series(own.name, [None] * len(own), dtype=pl.Datetime("us"))
+        return pl.Series(own.name, [None] * len(own), dtype=pl.Datetime("us"))
     if own.dtype.is_temporal():
         return pl.Series(own.name, [None] * len(own), dtype=pl.Boolean if dtype == "bool" else pl.Float64)
     if dtype != "bool":
