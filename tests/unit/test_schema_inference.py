@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from epic22.core.column import ColumnOverride, Dtype
+from epic22.core.column import ColumnOverride, ColumnReading, Dtype, NumberFormat
 from epic22.core.data.column_overrides import infer_with_overrides
 from epic22.core.data.column_reading import MAX_NUMBER
 from epic22.core.data.files import RawTable, read_table
@@ -478,3 +478,13 @@ def test_values_that_no_model_learns_from_are_refused_also_where_a_task_file_sta
         conform_frame(table, (Column("x", dtype),))
     assert infer_with_overrides(table, Roles("y", drop=("x",)), [one]).frame.height == len(odd)
     assert infer_with_overrides(table, Roles("y"), [ColumnOverride("x", dtype, role="never")]).frame.height == len(odd)
+
+
+def test_lengths_of_time_with_a_type_are_none_of_a_column_that_was_trained_on_as_text() -> None:
+    """As seconds 14:30 was 52,200 to a model that had learned from 14.5 hours."""
+    frame = pl.DataFrame({"x": [timedelta(hours=14, minutes=30), None]})
+    table = RawTable("t.parquet", frame, "0", "parquet", None, None)
+    assert conform_frame(table, (Column("x", "float"),))["x"].to_list() == [52_200.0, None]
+    column = Column("x", "float", reading=ColumnReading(NumberFormat(notation="clock")))
+    with pytest.raises(RowError, match="is not written as in training, like 14:30"):
+        conform_frame(table, (column,))

@@ -269,6 +269,10 @@ def asked_of(folder: Path, text: str) -> TrainingSpec:
         ),
         ("roles: {label: y}\ncolumns:\n  plan: {levels: [a]}", "columns.plan: 20 values do not fit, first 'b' in row 1"),
         ("roles: {label: y}\ncolumns:\n  y: {dtype: int}", "line 5: columns.y.dtype: the column is the label"),
+        (
+            "roles: {label: y, offset: load}\ntarget: {loss: poisson}\ncolumns:\n  load: {dtype: category}",
+            "line 6: columns.load.dtype: the column is the offset; say its unit and about and a type of numbers alone",
+        ),
         ("roles: {label: y}\ncolumns:\n  plan: {low: 0}", "columns.plan: low and high are of numbers"),
         ("roles: {label: y}\ncolumns:\n  plan: {dtype: text, role: input}", "columns.plan: free text is no input"),
         ("roles: {label: y}\ncolumns:\n  load: {low: 3, high: 1}", "columns.load: low 3 is above high 1"),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from epic22.core.column import ColumnOverride
-from epic22.core.data.column_overrides import find_own_role
+from epic22.core.data.column_overrides import takes_type
 from epic22.core.data.leakage import Suspicion
 from epic22.core.data.time_format import name_offset
 from epic22.core.task import Column, Task
@@ -49,7 +49,7 @@ def add_inferred(spec: TrainingSpec, inferred: Inferred) -> TrainingSpec:
     # What roles say of a column stands there; another's type is written down.
     roles = build_roles(spec)
     columns = tuple(
-        replace(override, dtype=override.dtype or column.dtype) if find_own_role(column.name, roles) is None else override
+        replace(override, dtype=override.dtype or column.dtype) if takes_type(column.name, roles) else override
         for column, override in pairs
     )
     comments: dict[tuple[str, ...], tuple[str, ...]] = {(): HEADER, ("version",): ("The version of this form.",)}

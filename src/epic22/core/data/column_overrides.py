@@ -62,19 +62,24 @@ def refuse_unfit_overrides(names: Sequence[str], roles: Roles, overrides: Sequen
     for one in overrides:
         if one.name not in names:
             raise ColumnError(f"columns.{one.name}: no such column{suggest_names(one.name, names)}")
-        role = find_own_role(one.name, roles)
+        role = _find_role(one.name, roles)
         unfit = [key for key in ("dtype", "low", "high", "levels", "role") if getattr(one, key) not in (None, ())]
         unfit = [key for key in unfit if (role, key) != ("label", "levels")]
+        unfit = [key for key in unfit if key != "dtype" or not takes_type(one.name, roles) or one.dtype not in NUMBERS]
         if role is not None and unfit:
-            more = " and its levels" if role == "label" else ""
+            more = {"label": " and its levels", "offset": " and a type of numbers"}.get(role, "")
             raise ColumnError(f"columns.{one.name}.{unfit[0]}: the column is the {role}; say its unit and about{more} alone.")
         if one.name in roles.drop and one.role == "input":
             raise ColumnError(f"columns.{one.name}.role: input, but roles.drop has it; leave one of them out.")
         _refuse_contradictions(one)
 
 
-def find_own_role(name: str, roles: Roles) -> str | None:
-    """The role of a column that says how its values are read, so that no type can be stated of it; None of any other."""
+def takes_type(name: str, roles: Roles) -> bool:
+    """Whether a type can be stated of a column: its role does not say by itself how it is read. An offset's is one of numbers."""
+    return _find_role(name, roles) in (None, "offset")
+
+
+def _find_role(name: str, roles: Roles) -> str | None:
     roles_by_name = {roles.label: "label", roles.group: "group", roles.id: "id", roles.offset: "offset"}
     return (roles_by_name | dict.fromkeys(roles.time[:1], "time")).get(name)
 

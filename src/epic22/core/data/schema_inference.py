@@ -420,6 +420,9 @@ def cast_column(series: pl.Series, column: Column, problems: list[tuple[int, str
         typed = parse_text(own, dtype, reading)
     else:
         typed = _write_as_levels(own, column.levels) if dtype in ("category", "text") else _cast(own, dtype)
+        if series.dtype == pl.Duration and reading.number.notation is not None:
+            # They are seconds here, and those of training hours, or whatever their notation counts.
+            typed = typed.clear(len(typed))
     missing = own.is_null()
     if reading.sentinels:
         missing = missing | are_sentinels(typed, reading.sentinels)
