@@ -187,17 +187,36 @@ def test_a_cause_that_is_zero_where_the_label_is_is_kept_where_the_hour_tells_th
     assert findings["irradiance"].evidence.endswith("they tell it nearly as well.")
 
 
-def test_a_column_that_alone_is_zero_where_the_label_is_is_left_out() -> None:
+def build_claims(zeros: float) -> pl.DataFrame:
+    """Claims of which a share is zero, what was paid for them, a column that half tells which, and two that tell nothing."""
     rng = np.random.default_rng(3)
-    frame, _ = build_churn()
-    claim = np.where(rng.random(N) < 0.3, rng.gamma(2.0, 500.0, N), 0.0)
+    claim = np.where(rng.random(N) < zeros, 0.0, rng.gamma(2.0, 500.0, N))
     paid = np.where(claim > 0, rng.gamma(2.0, 50.0, N), 0.0)
-    findings = audit(frame.select("usage", "tenure").with_columns(claim=claim, paid=paid), "claim", "regression")
+    risk = (claim > 0) + rng.normal(0.0, 0.7, N)
+    return build_churn()[0].select("usage", "tenure").with_columns(risk=risk, claim=claim, paid=paid)
+
+
+@pytest.mark.parametrize("zeros", [0.3, 0.7, 0.8, 0.9, 0.95])
+@pytest.mark.parametrize("others", [["usage", "tenure"], ["usage", "risk"]])
+def test_a_column_that_alone_is_zero_where_the_label_is_is_left_out(zeros: float, others: list[str]) -> None:
+    findings = audit(build_claims(zeros).select(*others, "claim", "paid"), "claim", "regression")
     assert {name: one.withheld for name, one in findings.items()} == {"paid": True}
     assert findings["paid"].evidence.endswith("only the label tells so much.")
 
 
-def test_a_column_that_is_zero_where_the_label_is_is_told_and_kept_where_it_is_the_only_one() -> None:
-    claim = np.where(np.arange(N) % 3 == 0, 1.0 + np.arange(N), 0.0)
-    finding = audit(pl.DataFrame({"paid": np.sign(claim), "claim": claim}), "claim", "regression")["paid"]
-    assert (finding.suspicion, finding.withheld) == ("implies the label", False)
+@pytest.mark.parametrize("zeros", [0.3, 0.95])
+@pytest.mark.parametrize("n_echoes", [1, 2])
+def test_columns_that_are_zero_where_the_label_is_are_left_out_where_there_is_no_other(zeros: float, n_echoes: int) -> None:
+    frame = build_claims(zeros)
+    echoes = {f"paid_{number}": frame["paid"] * (1 + number) for number in range(n_echoes)}
+    findings = audit(frame.select("claim").with_columns(**echoes, policy=pl.int_range(N)), "claim", "regression")
+    assert {name: one.withheld for name, one in findings.items()} == dict.fromkeys([*echoes, "policy"], True)
+    assert findings["paid_0"].evidence.endswith("no other column tells the zeros.")
+
+
+def test_a_plant_whose_stamps_tell_the_night_keeps_the_sunshine_that_is_its_only_column() -> None:
+    hours = pl.int_range(pl.len()) * pl.duration(hours=1)
+    frame = build_plant().select("irradiance", "power").with_columns(at=pl.datetime(2024, 3, 1) + hours)
+    finding = audit(frame, "power", "regression")["irradiance"]
+    assert not finding.withheld
+    assert finding.evidence.endswith("they tell it nearly as well.")

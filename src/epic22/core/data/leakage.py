@@ -294,27 +294,35 @@ def _audit_zeros(inputs: pl.DataFrame, label: pl.Series, clusters: pl.Series | N
     """Numbers that are zero or missing exactly where the label is zero, when between 2 % and 98 % of labels are.
 
     Told, as any value that goes with one class is, and withheld where that is proved: sunshine is zero by night as a plant's
-    power is, and the hour tells the night as well, be it a column or that of one of the `times`.
+    power is, and the hour tells the night as well, be it a column or that of one of the `times`. Where there is nothing else to
+    tell the zeros, only the label can.
     """
-    zero = (label == 0).fill_null(value=False).to_numpy()
-    if not 0.02 <= zero.mean() <= 0.98:
+    is_zero = (label == 0).fill_null(value=False).to_numpy()
+    share = float(is_zero.mean())
+    if not 0.02 <= share <= 0.98:
         return {}
-    # A boosted model of all other columns is asked which labels are zero: two classes, as for any other mark of one.
-    classes, agreement = pl.Series(label.name, np.where(zero, "0", "another value")), {}
+    # A boosted model of all other columns is asked which labels are zero: two classes, as for any other mark of one. The rarer
+    # is looked for: of the more frequent one chance gets nearly every row right.
+    zero, other = "0", "any value but 0"
+    classes, agreement = pl.Series(label.name, np.where(is_zero, zero, other)), {}
+    value, is_value = (zero, is_zero) if share <= 0.5 else (other, ~is_zero)
     covers: list[ClassCover] = []
     for series in inputs.select(pl.selectors.numeric()):
-        empty = (series == 0).fill_null(value=True).to_numpy()
-        agreement[series.name] = float((empty == zero).mean())
+        is_empty = (series == 0).fill_null(value=True).to_numpy()
+        agreement[series.name] = float((is_empty == is_zero).mean())
         if agreement[series.name] >= MIN_ECHO_SHARE:
-            covers.append(ClassCover(series.name, "0", empty, float((empty & zero).sum() / zero.sum())))
-    hours = {f"hour of {series.name}": series.dt.hour() for series in times}
-    proofs = {one.cover.column: one for one in prove_leaks(covers, {s.name: s for s in inputs} | hours, classes, clusters)}
+            rows = is_empty if value == zero else ~is_empty
+            covers.append(ClassCover(series.name, value, rows, float((rows & is_value).sum() / is_value.sum())))
+    columns = {series.name: series for series in inputs} | {f"hour of {series.name}": series.dt.hour() for series in times}
+    proofs = {one.cover.column: one for one in prove_leaks(covers, columns, classes, clusters)}
+    is_alone = len(covers) == len(columns)
     suspicions = {}
     for cover in covers:
-        agree = f"{agreement[cover.column]:.2%} of rows; {zero.mean():.1%} of labels are zero"
+        agree = f"{agreement[cover.column]:.2%} of rows; {share:.1%} of labels are zero"
         evidence, proof = f"it is zero or empty exactly where {label.name} is zero ({agree})", proofs.get(cover.column)
-        evidence += "." if proof is None else f"; {proof.evidence}"
-        suspicions[cover.column] = Suspicion(cover.column, "implies the label", evidence, proof is not None and proof.is_proved)
+        evidence += f"; {proof.evidence}" if proof else "; no other column tells the zeros." if is_alone else "."
+        is_proved = proof.is_proved if proof else is_alone
+        suspicions[cover.column] = Suspicion(cover.column, "implies the label", evidence, is_proved)
     return suspicions
 
 
