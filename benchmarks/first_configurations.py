@@ -34,9 +34,9 @@ from epic22.config import Settings
 from epic22.core.models.base import Family
 from epic22.core.models.catalog import get_search_family
 from epic22.core.progress import Progress
+from epic22.core.selection.prepared_part import PreparedPart
 from epic22.core.selection.racing import build_row_losses
 from epic22.core.selection.search import prepare_part
-from epic22.core.selection.search_result import PreparedPart
 from epic22.core.task import Array
 from epic22.spec.training_spec import build_spec
 

@@ -11,8 +11,9 @@ from epic22.core.experiment import Experiment
 from epic22.core.models.base import Family
 from epic22.core.models.catalog import get_family
 from epic22.core.selection.budget import Budget
+from epic22.core.selection.prepared_part import PreparedPart
 from epic22.core.selection.search import prepare_part, search
-from epic22.core.selection.search_result import PreparedPart, SearchResult
+from epic22.core.selection.search_result import SearchResult
 from epic22.core.selection.study import Sampling, Study
 from epic22.core.selection.trials import SearchConfig
 from epic22.core.task import Array

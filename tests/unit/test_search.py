@@ -28,10 +28,13 @@ from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.trees.boosted import choose_max_bin
 from epic22.core.models.xgboost import XGBoostEstimator
 from epic22.core.selection.budget import Budget, Deadline
+from epic22.core.selection.repeats import HeldOutScores, Repeat
 from epic22.core.selection.search import prepare_part, search
 from epic22.core.selection.search_result import SearchResult
 from epic22.core.selection.study import Sampling, Study, StudyConfig, Suggestion, Trial
 from epic22.core.selection.trials import (
+    MAX_REPEATS,
+    MAX_TOP_TRIALS,
     REFIT_STARTUP_TRIALS,
     REFIT_TIME_SHARE,
     WEIGHTS_TIME_SHARE,
@@ -397,3 +400,54 @@ def test_what_learns_nothing_suggests_the_same_whatever_came_before(sampling: Sa
     assert len(free) >= turns
     assert all(asked[0][turn] == asked[1][turn] for turn in free)
     assert (asked[0] == asked[1]) == (sampling != "bayesian")
+
+
+def test_the_best_trials_are_fitted_again_on_inner_folds_that_are_dealt_anew_where_time_is_left() -> None:
+    """The clock stands still, so there is time for all repeats; without an end there is none."""
+    made = toy("binary", 200)
+    part = part_of(made)
+    config = SearchConfig(QUICK, Budget(MAX_TOP_TRIALS), prune=False)
+    study = Study(config.build_study_config(made.task.target.metric, 0))
+    results = [search(part, config, study, end) for end in (Deadline(None), Deadline(1e6, lambda: 0.0))]
+    ensembles = [result.fitted_fold.estimator for result in results]
+    n_models = [len(one.members) for one in ensembles if isinstance(one, Ensemble)]
+    assert len(results[0].weights) == n_models[0] / len(part.data.folds)
+    assert n_models[1] > n_models[0], "each configuration has a model of every dealing, as far as a row's reasons may cost"
+    raws = [result.ensemble_weights.raw for result in results]
+    assert [len(raw) for raw in raws] == [len(made.examples)] * 2, "what judges the ensemble is one answer a row"
+
+
+def test_dealt_anew_rows_lie_in_other_folds_and_stay_on_their_side_of_what_is_chosen() -> None:
+    part = part_of(toy("binary", 100))
+    again = part.deal_again(1)
+    assert again.seed != part.data.seed
+    assert sorted(again.valid_rows) == sorted(part.data.valid_rows)
+    assert [set(one.test) for one in again.folds] != [set(one.test) for one in part.data.folds]
+    assert [set(one.test) for one in part.deal_again(1).folds] == [set(one.test) for one in again.folds]
+    first = HeldOutScores.collect(part.data, [part.data.valid_rows.astype(float)])
+    both = first.add(part.data, [Repeat((), (again.valid_rows.astype(float),), again.valid_rows)])
+    assert len(both.y) == 2 * len(first.y)
+    for row in range(100):
+        assert len(set(both.fold[both.raws[0] == row])) == 1, "a row has one fold, whatever the dealing"
+        assert set(both.y[both.raws[0] == row]) == {part.data.y[row]}
+
+
+def test_windows_of_time_and_means_of_labels_are_dealt_once() -> None:
+    part = part_of(toy("binary", 200, at=daily(200)))
+    assert part.deal_folds is None
+    with pytest.raises(ValueError, match="in one way"):
+        part.deal_again(1)
+
+
+def test_time_is_kept_for_repeats_once_many_trials_are_made_and_as_many_as_fit_into_their_share() -> None:
+    data = part_of(toy("binary", 200)).data
+    folds = tuple(0.7 for _ in data.folds)
+
+    def reserve(count: int, seconds: float) -> float:
+        trials = [Trial(turn, "linear", {}, folds, ({},) * len(folds), seconds) for turn in range(count)]
+        return estimate_reserve(data, 100.0, trials, can_repeat=True) - estimate_reserve(data, 100.0, trials)
+
+    assert reserve(MAX_TOP_TRIALS - 1, 0.1) == 0.0
+    assert reserve(MAX_TOP_TRIALS, 0.1) == pytest.approx(MAX_REPEATS * MAX_TOP_TRIALS * 0.1)
+    assert reserve(MAX_TOP_TRIALS, 0.5) == pytest.approx(2 * MAX_TOP_TRIALS * 0.5), "two fit into three tenths of the time"
+    assert reserve(MAX_TOP_TRIALS, 2.0) == 0.0

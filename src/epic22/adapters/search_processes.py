@@ -22,7 +22,7 @@ from epic22.core.errors import InternalError
 from epic22.core.models.networks.checkpoint import get_checkpoint_folder, keep_checkpoints
 from epic22.core.selection.budget import Deadline
 from epic22.core.selection.executor import FoldExecutor
-from epic22.core.selection.search_result import PreparedPart
+from epic22.core.selection.prepared_part import PreparedPart
 from epic22.core.selection.study import Study
 from epic22.core.selection.trials import FoldModels, SearchConfig, TrialRunner
 from epic22.core.selection.worker import SearchState, load_worker_models, run_worker, write_search

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Protocol
 
@@ -24,7 +25,8 @@ from epic22.core.models.base import FoldData
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.selection.budget import Deadline
 from epic22.core.selection.executor import FoldExecutor
-from epic22.core.selection.search_result import FinishedTrials, PreparedPart, SearchResult, build_search_result
+from epic22.core.selection.prepared_part import PreparedPart
+from epic22.core.selection.search_result import FinishedTrials, SearchResult, build_search_result
 from epic22.core.selection.study import Study, Suggestion, Trial
 from epic22.core.selection.trials import (
     FittedTrial,
@@ -48,6 +50,10 @@ is worth more: the area under the curve of fits on all rows is 0.8 % less on 687
 MAX_AHEAD, MAX_AHEAD_INDEPENDENT = 1, 2
 """Trials begun while the one before is under way: none knows the results of that many before it. The second: where nothing would
 be learned from them."""
+
+
+REPEAT_SEED = 7919
+"""What the seed of inner folds grows by where they are dealt anew."""
 
 
 class TrialWorkers(Protocol):
@@ -77,7 +83,7 @@ def search(
             progress()
     with FoldExecutor.split(part.threads, len(part.data.folds)) as executor:
         runner = TrialRunner(part.data, config, executor)
-        finished = _run_trials(runner, study, deadline, progress)
+        finished = _run_trials(runner, study, deadline, progress, part.deal_folds is not None)
         finished = FinishedTrials(finished.stop_reason, models | finished.models)
         return build_search_result(part, runner, study, finished, deadline)
 
@@ -117,10 +123,20 @@ def prepare_part(experiment: Experiment, rows: Array, recipe: FeatureRecipe = Fe
         is_forward or encodes_labels or (task.target.traits.is_regression and len(rows) <= MAX_REFIT_ROWS),
         seed,
     )
-    return PreparedPart(rows, prepared.preprocessor, train_examples.at if is_forward else None, experiment.threads, data)
+
+    def deal_again(number: int) -> tuple[Fold, ...]:
+        dealt = split_search_folds(replace(experiment, seed=experiment.seed + REPEAT_SEED * number), rows)
+        return tuple(Fold(position[fold.train], position[fold.test]) for fold in dealt)
+
+    # Windows of time cannot be dealt anew, and means of labels would have to be made for each fold.
+    deal = None if is_forward or encodes_labels else deal_again
+    times = train_examples.at if is_forward else None
+    return PreparedPart(rows, prepared.preprocessor, times, experiment.threads, data, deal)
 
 
-def _run_trials(runner: TrialRunner, study: Study, deadline: Deadline, progress: Callable[[], None]) -> FinishedTrials:
+def _run_trials(
+    runner: TrialRunner, study: Study, deadline: Deadline, progress: Callable[[], None], can_repeat: bool = False
+) -> FinishedTrials:
     """Trials until the budget is spent, recorded by the study in the order in which they were begun."""
     models: dict[int, FoldModels] = {}
 
@@ -134,25 +150,38 @@ def _run_trials(runner: TrialRunner, study: Study, deadline: Deadline, progress:
 
     with ThreadPoolExecutor(MAX_AHEAD_INDEPENDENT + 1) as attempts:
         try:
-            return FinishedTrials(_run_in_order(runner, study, deadline, attempts, record), models)
+            return FinishedTrials(_run_in_order(runner, study, TrialClock(deadline, can_repeat), attempts, record), models)
         except BaseException:
             runner.executor.close()
             raise
 
 
+@dataclass(frozen=True)
+class TrialClock:
+    """The end of a search, and whether some of its time goes to repeats of its best trials."""
+
+    deadline: Deadline
+    can_repeat: bool = False
+
+    def find_trial_end(self, data: SearchData, seconds: float, trials: Sequence[Trial]) -> Deadline:
+        """When no trial may be under way any more, of a search that had so many seconds."""
+        return self.deadline.move_earlier(estimate_reserve(data, seconds, trials, self.can_repeat))
+
+
 def _run_in_order(
     runner: TrialRunner,
     study: Study,
-    deadline: Deadline,
+    clock: TrialClock,
     attempts: ThreadPoolExecutor,
     record: Callable[[FittedTrial, Suggestion], None],
 ) -> str:
     """Why the trials ended, in words. The first has all the time there is, for without it there is no model."""
+    deadline = clock.deadline
     stop_reason, seconds = "", deadline.remaining
     running: deque[tuple[Suggestion, Future[FittedTrial | None]]] = deque()
     while True:
         trials = study.trials
-        trial_deadline = deadline.move_earlier(estimate_reserve(runner.data, seconds, trials))
+        trial_deadline = clock.find_trial_end(runner.data, seconds, trials)
         while not stop_reason and len(running) <= (ahead := _count_ahead(study, number := len(trials) + len(running))):
             stop_reason = _find_stop_reason(runner.config, study, trials, len(running), trial_deadline)
             if not stop_reason:

@@ -3,15 +3,13 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from epic22.core.data.folds import Fold
-from epic22.core.data.preprocess import Preprocessor
 from epic22.core.errors import SplitError
 from epic22.core.evaluation.predictions import FittedFold, FoldPredictions
-from epic22.core.lineage import sha256
 from epic22.core.models.base import BaseEstimator, FoldData
 from epic22.core.models.ensemble import Ensemble, Member
 from epic22.core.selection.answer_cost import WeightedModels, limit_answer_cost
@@ -20,29 +18,12 @@ from epic22.core.selection.distillation import Distillation, distill_ensemble
 from epic22.core.selection.ensemble import EnsembleSelection, EnsembleWeights, fit_value_scale
 from epic22.core.selection.executor import split_threads
 from epic22.core.selection.level_shift import LevelShift, estimate_level_shift
+from epic22.core.selection.prepared_part import PreparedPart
+from epic22.core.selection.repeats import HeldOutScores, make_repeats
 from epic22.core.selection.stopping import StoppingDecision, check_exhaustion
 from epic22.core.selection.study import Study, Trial
 from epic22.core.selection.trials import MAX_REFITS, FoldModels, SearchData, TrialRunner, select_top_trials
 from epic22.core.task import Array
-
-
-@dataclass(frozen=True)
-class PreparedPart:
-    """The rows of a training part, prepared for a search: `rows` (n,) are their positions among all, `data` what trials see.
-
-    `times` (n,): the times of the rows where the inner folds go forward.
-    """
-
-    rows: Array
-    preprocessor: Preprocessor
-    times: Array | None
-    threads: int
-    data: SearchData
-
-    @property
-    def name(self) -> str:
-        """Equal for equal rows; the name of the part's study."""
-        return sha256(self.rows.tobytes())[:16]
 
 
 @dataclass(frozen=True)
@@ -78,11 +59,12 @@ class SearchResult:
 
 @dataclass(frozen=True)
 class _EnsembleTrial:
-    """A trial of the ensemble, its weight, and its fold models where they were kept."""
+    """A trial of the ensemble, its weight, its fold models where they were kept, and those of `repeats`."""
 
     trial: Trial
     weight: float
     models: FoldModels | None
+    repeats: tuple[FoldModels, ...] = ()
 
 
 def build_search_result(
@@ -96,13 +78,14 @@ def build_search_result(
             f"{data.metric.name} is not defined on the inner folds of the search, as where they hold rows of one class; "
             "leave the search out, or bring groups of several classes."
         )
-    raws = [_load_scores(runner, study, trial, models) for trial in top_trials]
-    fold = np.repeat(np.arange(len(data.folds)), [len(one.test) for one in data.folds])
-    y = data.y[data.valid_rows]
-    ensemble_weights = EnsembleSelection(data.problem, data.metric, config.n_picks).choose_weights(raws, y, fold)
+    first = HeldOutScores.collect(data, [_load_scores(runner, study, trial, models) for trial in top_trials])
+    repeats = make_repeats(part, runner, top_trials, deadline)
+    scores, selection = first.add(data, repeats), EnsembleSelection(data.problem, data.metric, config.n_picks)
+    ensemble_weights = selection.choose_weights(scores.raws, scores.y, scores.fold)
+    ensemble_weights = replace(ensemble_weights, raw=ensemble_weights.raw[: len(first.y)])
     ensemble_trials = [
-        _EnsembleTrial(trial, float(weight), models.get(trial.number))
-        for trial, weight in zip(top_trials, ensemble_weights.weights, strict=True)
+        _EnsembleTrial(trial, float(weight), models.get(trial.number), tuple(one.models[i] for one in repeats))
+        for i, (trial, weight) in enumerate(zip(top_trials, ensemble_weights.weights, strict=True))
         if weight > 0
     ]
     ensemble_trials.sort(key=lambda one: -one.weight)
@@ -111,7 +94,10 @@ def build_search_result(
         if data.refit
         else (_collect_fold_models(runner, ensemble_trials), True)
     )
-    scale, level_shift = fit_value_scale(data.problem, ensemble_weights.raw, y), _estimate_level_shift(part, ensemble_weights)
+    scale, level_shift = (
+        fit_value_scale(data.problem, ensemble_weights.raw, first.y),
+        _estimate_level_shift(part, ensemble_weights),
+    )
     ensemble = Ensemble(data.problem.kind, members, part.threads, scale, 0.0 if level_shift is None else level_shift.shift)
     distillation = None
     if config.max_ms_per_row is not None:
@@ -126,7 +112,7 @@ def build_search_result(
         finished.stop_reason,
         distillation,
         tuple(
-            FoldPredictions(Fold(part.rows[one.train], part.rows[one.test]), responses[fold == number])
+            FoldPredictions(Fold(part.rows[one.train], part.rows[one.test]), responses[first.fold == number])
             for number, one in enumerate(data.folds)
         ),
         _check_exhaustion(data, trials),
@@ -168,12 +154,11 @@ def _check_exhaustion(data: SearchData, trials: Sequence[Trial]) -> StoppingDeci
 
 def _collect_fold_models(runner: TrialRunner, ensemble_trials: Sequence[_EnsembleTrial]) -> tuple[Member, ...]:
     """The inner folds' own models: they are there already, and differ, which averaging gains from."""
-    return limit_answer_cost(
-        [
-            WeightedModels(one.trial.family, one.weight, runner.refit(one.trial).models if one.models is None else one.models)
-            for one in ensemble_trials
-        ]
-    )
+    groups = []
+    for one in ensemble_trials:
+        first = runner.refit(one.trial).models if one.models is None else one.models
+        groups.append(WeightedModels(one.trial.family, one.weight, sum(one.repeats, first)))
+    return limit_answer_cost(groups)
 
 
 def _refit_members(

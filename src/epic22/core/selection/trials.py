@@ -46,6 +46,10 @@ MAX_REFITS = 10
 WEIGHTS_TIME_SHARE = 0.06
 """Share of a time limit kept for choosing the weights."""
 
+MAX_REPEATS, REPEAT_TIME_SHARE = 4, 0.3
+"""How many more times, and in what share of a time limit at most, the best trials are fitted on inner folds that are dealt anew:
+what was luck of one dealing weighs less, and of classes their models join the others."""
+
 EPOCH_STARTUP_TRIALS = 5
 """Complete trials that reported epochs before the first is pruned by epoch."""
 
@@ -319,10 +323,29 @@ def estimate_trial_seconds(trials: Sequence[Trial], n_ahead: int = 0) -> float:
     return (1 + n_ahead) * float(np.quantile([trial.seconds for trial in trials], 0.6)) if trials else 0.0
 
 
-def estimate_reserve(data: SearchData, seconds: float, trials: Sequence[Trial] = ()) -> float:
-    """How many of the seconds to keep for what follows the trials: a share for the last fits, or less where that is known."""
+def estimate_reserve(data: SearchData, seconds: float, trials: Sequence[Trial] = (), can_repeat: bool = False) -> float:
+    """How many of the seconds to keep for what follows the trials: a share for the last fits, or less where that is known, and
+    where inner folds can be dealt anew as many repeats as fit into their share."""
     if seconds == float("inf"):
         return 0.0
+    repeats = count_repeats(seconds, estimate_repeat_seconds(data, trials)) if can_repeat else 0
+    return _estimate_last_fits(data, seconds, trials) + repeats * estimate_repeat_seconds(data, trials)
+
+
+def count_repeats(seconds: float, seconds_each: float) -> int:
+    """How many repeats of so many seconds fit into their share of a search's seconds."""
+    return min(MAX_REPEATS, int(REPEAT_TIME_SHARE * seconds / seconds_each)) if seconds_each > 0 else 0
+
+
+def estimate_repeat_seconds(data: SearchData, trials: Sequence[Trial]) -> float:
+    """Seconds that the best trials take on other inner folds; zero before there are as many as may enter the ensemble."""
+    complete = select_complete(trials)
+    if len(complete) < MAX_TOP_TRIALS:
+        return 0.0
+    return float(sum(trial.seconds for trial in select_top_trials(complete, data.metric.gain)))
+
+
+def _estimate_last_fits(data: SearchData, seconds: float, trials: Sequence[Trial]) -> float:
     refit_seconds, complete = REFIT_TIME_SHARE * max(seconds, 0.0) if data.refit else 0.0, select_complete(trials)
     if data.refit and len(complete) >= REFIT_STARTUP_TRIALS:
         refit_seconds = min(refit_seconds, _estimate_refit_seconds(data, complete))
