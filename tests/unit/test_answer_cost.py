@@ -10,11 +10,15 @@ from epic22.core.models.ensemble import MAX_SHALLOW_POINTS, Ensemble, ForestBack
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.linear import Linear
 from epic22.core.models.xgboost import XGBoostEstimator
-from epic22.core.selection.answer_cost import WeightedModels, limit_answer_cost
+from epic22.core.selection.answer_cost import MAX_NODE_VISITS, WeightedModels, leave_out_costly, list_members
 
 RNG = np.random.default_rng(5)
 X = RNG.normal(size=(300, 3)).astype(np.float32)
 Y = (X[:, 0] + RNG.normal(size=300) > 0).astype(float)
+
+
+def limit_members(groups: list[WeightedModels], max_visits: int = MAX_NODE_VISITS) -> tuple[Member, ...]:
+    return list_members(leave_out_costly(groups, max_visits))
 
 
 def grow(rounds: int, seed: int = 0) -> XGBoostEstimator:
@@ -29,7 +33,7 @@ def count_nodes(model: XGBoostEstimator) -> int:
 
 def test_an_ensemble_within_the_bound_is_whole() -> None:
     heavy, light = tuple(grow(3, seed) for seed in range(5)), tuple(grow(3, seed + 5) for seed in range(5))
-    members = limit_answer_cost([WeightedModels("boosting", 0.75, heavy), WeightedModels("boosting", 0.25, light)])
+    members = limit_members([WeightedModels("boosting", 0.75, heavy), WeightedModels("boosting", 0.25, light)])
     assert [member.estimator for member in members] == [*heavy, *light]
     assert [member.weight for member in members] == pytest.approx([0.15] * 5 + [0.05] * 5)
 
@@ -38,7 +42,7 @@ def test_beyond_the_bound_light_configurations_lose_models_first_and_weights_sum
     heavy, light = tuple(grow(3, seed) for seed in range(5)), tuple(grow(3, seed + 5) for seed in range(5))
     visits = sum(map(count_nodes, (*heavy, *light))) * len(heavy[0].forest.nodes.points)
     groups = [WeightedModels("boosting", 0.75, heavy), WeightedModels("boosting", 0.25, light)]
-    members = limit_answer_cost(groups, visits * 7 // 10)
+    members = limit_members(groups, visits * 7 // 10)
     of_light = [member for member in members if member.estimator in light]
     assert len(members) <= 7
     assert 1 <= len(of_light) < len(members) - len(of_light)
@@ -48,16 +52,14 @@ def test_beyond_the_bound_light_configurations_lose_models_first_and_weights_sum
 
 def test_one_model_stays_whatever_the_bound() -> None:
     one = grow(3)
-    (member,) = limit_answer_cost([WeightedModels("boosting", 1.0, (one, grow(3, 1)))], 1)
+    (member,) = limit_members([WeightedModels("boosting", 1.0, (one, grow(3, 1)))], 1)
     assert member.weight == 1.0
 
 
 def test_what_is_no_forest_costs_nothing() -> None:
     linear = Linear("binary", (False,) * 3)
     linear.fit(X, Y)
-    members = limit_answer_cost(
-        [WeightedModels("linear", 0.1, (linear,) * 5), WeightedModels("boosting", 0.9, (grow(3),))], 10**6
-    )
+    members = limit_members([WeightedModels("linear", 0.1, (linear,) * 5), WeightedModels("boosting", 0.9, (grow(3),))], 10**6)
     assert len(members) == 6
     assert np.isfinite(Ensemble("binary", members).decision_function(X)).all()
 

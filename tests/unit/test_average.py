@@ -36,7 +36,14 @@ from epic22.core.selection.average import average_families, average_within_cost,
 from epic22.core.selection.budget import Budget, Deadline
 from epic22.core.targets import BinaryTarget, MulticlassTarget
 from epic22.core.task import Array, Kind, RowMetadata
-from epic22.services.candidates import FamilyPace, PacedDeadline, evaluate_configurations, evaluate_within
+from epic22.services.average import (
+    FamilyPace,
+    PacedDeadline,
+    compute_growth,
+    estimate_rest,
+    evaluate_configurations,
+    evaluate_within,
+)
 from epic22.services.pipelines.rows import RowPipeline
 from epic22.services.train import train
 from epic22.services.training_run import RowRun
@@ -280,11 +287,38 @@ def test_configurations_are_evaluated_while_each_leaves_the_time_to_fit_all_on_a
         clock[0] += 10.0
         return replace(evaluate(experiment, candidate, keep_models=True), fit_seconds=1.0)
 
-    monkeypatch.setattr("epic22.services.candidates.evaluate_within", evaluate_slowly)
+    monkeypatch.setattr("epic22.services.average.evaluate_within", evaluate_slowly)
     configurations = [Configuration.parse(name) for name in ("linear", "linear 1", "linear 2", "boosting 1")]
-    clock_of_families = PacedDeadline(deadline, FamilyPace({"linear": 10.0}))
+    clock_of_families = PacedDeadline(deadline, FamilyPace(seconds={"linear": 10.0}))
     evaluated = evaluate_configurations(search, experiment, configurations, clock_of_families, Progress())
     assert [one.family for one in evaluated] == ["linear", "linear 1", "linear 2"]
+
+
+def test_a_family_that_was_given_up_is_not_begun_again_in_less_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its first fold took ten seconds, so that all of them take thirty."""
+    experiment, clock, begun = build_experiment(np.arange(200) % 2), [0.0], []
+    n_folds = len(experiment.plan.folds)
+    deadline = Deadline(10.0 * n_folds, lambda: clock[0])
+    search = NestedSearch(Tuning(Budget(seconds=40), deadline), experiment, make_default_recipe, last_is_scored=False)
+
+    def give_up(share: Deadline, experiment: Experiment, candidate: Candidate, progress: Progress) -> Evaluation | None:
+        begun.append(candidate.name)
+        clock[0] += 10.0
+        return None
+
+    monkeypatch.setattr("epic22.services.average.evaluate_within", give_up)
+    configurations = [Configuration.parse(name) for name in ("boosting", "boosting 1", "boosting 2")]
+    evaluate_configurations(search, experiment, configurations, PacedDeadline(deadline, FamilyPace()), Progress())
+    assert begun == ["boosting"]
+
+
+def test_forward_in_time_later_folds_are_expected_to_take_longer_than_the_first() -> None:
+    y = np.random.default_rng(1).normal(size=300)
+    experiment = build_experiment(y, "regression", forward=True)
+    candidate = make_candidate(experiment, get_family("linear"))
+    sizes = [len(fold.train) for fold in experiment.plan.folds]
+    assert estimate_rest(experiment, candidate) == pytest.approx((len(sizes) - 1) * sizes[-1] / sizes[0])
+    assert compute_growth(experiment) == pytest.approx(300 / np.mean(sizes))
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from tests.trained import table
 from epic22.adapters.model_store import ModelStore
 from epic22.core.data.feature_engineering import FeatureRecipe
 from epic22.core.data.folds import SplitRequest
+from epic22.core.errors import ColumnError
 from epic22.core.experiment import Experiment
 from epic22.core.progress import Progress
 from epic22.core.selection.budget import Budget, Deadline
@@ -176,3 +177,10 @@ def test_a_part_is_searched_once_and_a_larger_budget_is_the_same_study() -> None
     same, other = (replace(LINEAR, budget=Budget(9)), replace(LINEAR, sampling="random"))
     digests = [one.compute_digest(Experiment(made.task, made.examples, folds)) for one in (LINEAR, same, other)]
     assert digests[0] == digests[1] != digests[2]
+
+
+@pytest.mark.parametrize("family", ["lstm", "transformer", "cnn"])
+def test_a_family_that_reads_a_sequence_is_refused_for_a_search_before_anything_is_fitted(family: str) -> None:
+    tuning = replace(LINEAR, families=("linear", family))
+    with pytest.raises(ColumnError, match=f"--search-family {family} reads a sequence, and no columns are declared as its steps"):
+        tuning.list_families(toy("binary", 100).task)

@@ -2,6 +2,7 @@
 
 from contextvars import ContextVar
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from epic22.core.models.ensemble import Ensemble
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.trees.boosted import choose_max_bin
 from epic22.core.models.xgboost import XGBoostEstimator
+from epic22.core.selection.answer_cost import leave_out_costly
 from epic22.core.selection.budget import Budget, Deadline
 from epic22.core.selection.repeats import HeldOutScores, Repeat
 from epic22.core.selection.search import prepare_part, search
@@ -451,3 +453,18 @@ def test_time_is_kept_for_repeats_once_many_trials_are_made_and_as_many_as_fit_i
     assert reserve(MAX_TOP_TRIALS, 0.1) == pytest.approx(MAX_REPEATS * MAX_TOP_TRIALS * 0.1)
     assert reserve(MAX_TOP_TRIALS, 0.5) == pytest.approx(2 * MAX_TOP_TRIALS * 0.5), "two fit into three tenths of the time"
     assert reserve(MAX_TOP_TRIALS, 2.0) == 0.0
+
+
+@pytest.mark.parametrize("kind", ["binary", "regression"])
+def test_what_judges_a_search_is_of_the_trials_that_serve(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trees cost so much that only some trials serve: the weights are then chosen among these alone."""
+    made = toy(kind, 200)
+    monkeypatch.setattr("epic22.core.selection.search_result.leave_out_costly", partial(leave_out_costly, max_visits=1))
+    result = searched(made, 12, prune=False)
+    ensemble = result.fitted_fold.estimator
+    assert isinstance(ensemble, Ensemble)
+    served = {one.family for one in ensemble.members}
+    assert {trial.family for trial in result.trials for number, _ in result.weights if trial.number == number} == served
+    assert sum(weight for _, weight in result.weights) == pytest.approx(1)
+    boosted = [one for one in ensemble.members if one.family == "boosting"]
+    assert len(boosted) <= 1, "the bound leaves one model of trees, if any"

@@ -1,34 +1,38 @@
 """Who takes part in a race: the families as they come, with the columns that are planned for them, and the search."""
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from epic22.core.evaluation.crossval import (
     Candidate,
     Evaluation,
-    FoldFits,
     count_folds_at_once,
     evaluate,
-    fit_folds,
     make_candidate,
-    make_configured_candidate,
     make_default_recipe,
-    summarise_folds,
 )
 from epic22.core.evaluation.inner_folds import split_search_folds
 from epic22.core.experiment import Experiment
-from epic22.core.models.base import BaseEstimator
-from epic22.core.models.catalog import AVERAGE, DEFAULT_FAMILY, ENSEMBLE, get_family
-from epic22.core.models.configuration import Configuration, list_initial_configurations
+from epic22.core.models.catalog import DEFAULT_FAMILY, ENSEMBLE, get_family
+from epic22.core.models.configuration import Configuration
 from epic22.core.progress import Progress
-from epic22.core.selection.average import FamilyAverage, average_families, average_within_cost, can_be_averaged, fit_average
-from epic22.core.selection.budget import Deadline
+from epic22.core.selection.average import FamilyAverage, can_be_averaged
 from epic22.core.selection.feature_selection import ColumnBudget as ColumnBudget
 from epic22.core.selection.feature_selection import ColumnPlanner
 from epic22.core.task import Array
+from epic22.services.average import (
+    FamilyPace,
+    PacedDeadline,
+    average_evaluations,
+    build_average_candidate,
+    compute_growth,
+    evaluate_configurations,
+    leave_time_to_fit,
+    list_untried,
+    sum_fit_seconds,
+)
 from epic22.services.prepare import Preparation
 from epic22.services.tune import AVERAGE_SHARE, IncompleteSearchError, NestedSearch, Tuning
 
@@ -110,19 +114,19 @@ def _begin_with_average(candidates: Candidates, search: NestedSearch, experiment
     share = search.tuning.deadline.take_share(AVERAGE_SHARE)
     evaluations += evaluate_configurations(search, experiment, others, PacedDeadline(share, pace), progress)
     average = average_evaluations(experiment, evaluations)
-    seconds = 0.0 if average is None else _sum_fit_seconds(evaluations, average.families)
+    seconds = 0.0 if average is None else sum_fit_seconds(evaluations, average.families) * compute_growth(experiment)
     served = replace(search, tuning=replace(search.tuning, deadline=search.tuning.deadline.move_earlier(seconds)))
     searched = _evaluate_search(served, experiment, progress)
     if searched is None:
         evaluations += evaluate_configurations(
             search,
             experiment,
-            _list_untried(search, experiment, evaluations),
-            _leave_time_to_fit(search, evaluations, pace),
+            list_untried(search, experiment, evaluations),
+            leave_time_to_fit(search, experiment, evaluations, pace),
             progress,
         )
         average = average_evaluations(experiment, evaluations)
-    averaged = () if average is None else (_build_average_candidate(served, experiment, evaluations, average),)
+    averaged = () if average is None else (build_average_candidate(served, experiment, evaluations, average),)
     ensemble = () if searched is None else (Candidate(ENSEMBLE.name, served, evaluation=searched),)
     return replace(candidates, members=(*families, *averaged, *ensemble), search=served, average=average)
 
@@ -135,128 +139,6 @@ def _evaluate_search(search: NestedSearch, experiment: Experiment, progress: Pro
         return evaluate(experiment, Candidate(ENSEMBLE.name, search), progress.step)
     except IncompleteSearchError:
         return None
-
-
-def _build_average_candidate(
-    search: NestedSearch, experiment: Experiment, evaluations: Sequence[Evaluation], average: FamilyAverage
-) -> Candidate:
-    """The average as a candidate that was evaluated."""
-    fits = FoldFits(average.fold_predictions, (_sum_fit_seconds(evaluations, average.families),))
-    return Candidate(
-        AVERAGE.name,
-        lambda known, train: fit_average(replace(experiment, examples=known), average, train, search.recipes(train)),
-        evaluation=summarise_folds(experiment, AVERAGE.name, fits),
-    )
-
-
-def _sum_fit_seconds(evaluations: Sequence[Evaluation], names: Sequence[str]) -> float:
-    """What fitting these takes, one after the other."""
-    return sum(one.fit_seconds for one in evaluations if one.family in names)
-
-
-def _list_untried(search: NestedSearch, experiment: Experiment, evaluations: Sequence[Evaluation]) -> tuple[Configuration, ...]:
-    """The families that the search would try, as they come, and the configurations that it begins with, less those evaluated."""
-    families, known = search.tuning.list_families(experiment.task), {one.family for one in evaluations}
-    everything = (*map(Configuration, families), *list_initial_configurations(families))
-    return tuple(one for one in everything if one.name not in known)
-
-
-def _leave_time_to_fit(search: NestedSearch, evaluations: Sequence[Evaluation], pace: "FamilyPace") -> "PacedDeadline":
-    """The time that is left beside fitting on all rows what was evaluated, which the average may be of."""
-    fits = sum(one.fit_seconds for one in evaluations)
-    return PacedDeadline(search.tuning.deadline.move_earlier(fits), pace)
-
-
-def average_evaluations(experiment: Experiment, evaluations: Sequence[Evaluation]) -> FamilyAverage | None:
-    """The average of families that were evaluated with their models; None where one alone is best, or none can be averaged."""
-    models = {one.family: _get_model(one) for one in evaluations}
-    predictions = {one.family: one.without_models().fold_predictions for one in evaluations}
-    average = average_within_cost(experiment, predictions, models) if evaluations else None
-    return None if average is None or len(average.families) < 2 else average
-
-
-def evaluate_average(
-    experiment: Experiment, families: Sequence[str], search: NestedSearch, progress: Callable[[], None]
-) -> Evaluation:
-    """The average of these families or configurations on the folds of an experiment, with weights of its own; `progress` is
-    called after each fold of each."""
-    members = [make_configured_candidate(experiment, Configuration.parse(name), search.recipes) for name in families]
-    evaluations = [evaluate(experiment, one, progress) for one in members]
-    average = average_families(experiment, {one.family: one.fold_predictions for one in evaluations})
-    return summarise_folds(experiment, AVERAGE.name, FoldFits(average.fold_predictions))
-
-
-def _get_model(evaluation: Evaluation) -> BaseEstimator:
-    """A model of those that the evaluation has."""
-    return next(part.fitted.estimator for part in evaluation.fold_predictions if part.fitted is not None)
-
-
-@dataclass
-class FamilyPace:
-    """How many seconds the folds of each family have taken, by name; the longest of all where nothing is known of one.
-
-    >>> pace = FamilyPace()
-    >>> pace.add("linear", 1.0)
-    >>> pace.add("boosting", 8.0)
-    >>> pace.expect("linear"), pace.expect("catboost")
-    (1.0, 8.0)
-    """
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def add(self, family: str, seconds: float) -> None:
-        """Note what a family's folds took."""
-        self.seconds[family] = max(seconds, self.seconds.get(family, 0.0))
-
-    def expect(self, family: str) -> float:
-        """What a family's folds may well take."""
-        return self.seconds.get(family, max(self.seconds.values(), default=0.0))
-
-
-@dataclass(frozen=True)
-class PacedDeadline:
-    """A deadline, and the pace by which it is known whether another evaluation ends before it."""
-
-    deadline: Deadline
-    pace: FamilyPace
-
-
-def evaluate_configurations(
-    search: NestedSearch,
-    experiment: Experiment,
-    configurations: Sequence[Configuration],
-    clock: PacedDeadline,
-    progress: Progress,
-) -> list[Evaluation]:
-    """The configurations that can be averaged, evaluated with their models, while the time lasts: each leaves the time to fit it
-    on all rows, is expected to take what its family took before, and after its first fold what that took for each."""
-    n_folds, others, deadline = len(experiment.plan.folds), [], clock.deadline
-    for one in configurations:
-        if not can_be_averaged(one.family) or deadline.remaining < clock.pace.expect(one.family.name):
-            continue
-        progress.begin(f"{one.name}: {n_folds} folds", n_folds, "fold")
-        began = deadline.now()
-        candidate = make_configured_candidate(experiment, one, search.recipes)
-        if search.recipes is make_default_recipe:
-            candidate = replace(candidate, folds_at_once=count_folds_at_once(experiment, one.family))
-        evaluation = evaluate_within(deadline, experiment, candidate, progress)
-        if evaluation is not None:
-            others.append(evaluation)
-            clock.pace.add(one.family.name, deadline.now() - began)
-            deadline = deadline.move_earlier(evaluation.fit_seconds)
-    return others
-
-
-def evaluate_within(share: Deadline, experiment: Experiment, candidate: Candidate, progress: Progress) -> Evaluation | None:
-    """The candidate's evaluation with its models, None where its first fold shows that the time is too short for the others."""
-    first, *others = experiment.plan.folds
-    began = share.now()
-    fits = fit_folds(experiment, candidate, [first], progress.step, keep_models=True)
-    rounds = math.ceil(len(others) / candidate.folds_at_once)
-    if share.remaining < rounds * (share.now() - began):
-        return None
-    fits = fits.add(fit_folds(experiment, candidate, others, progress.step, keep_models=True)) if others else fits
-    return summarise_folds(experiment, candidate.name, fits)
 
 
 def _score_by_inner_folds(

@@ -16,7 +16,7 @@ from epic22.core.evaluation.inner_folds import N_SEARCH_FOLDS
 from epic22.core.evaluation.predictions import FittedFold
 from epic22.core.experiment import Experiment
 from epic22.core.lineage import canonical_json, sha256
-from epic22.core.models.base import Family
+from epic22.core.models.base import Family, require_library
 from epic22.core.models.catalog import AVERAGE, add_log_mean_families, default_search_families, get_family, is_combination
 from epic22.core.ports import StudyStore
 from epic22.core.progress import Progress
@@ -87,7 +87,9 @@ class Tuning:
         return SearchConfig(self.list_families(task), self.budget, self.sampling, self.prune, self.max_ms_per_row)
 
     def list_families(self, task: Task) -> tuple[Family, ...]:
-        """The families to search. Raises UnknownTaskError for a name that is none, ColumnError where none can be searched."""
+        """The families to search. Raises UnknownTaskError for a name that is none, ColumnError where none can be searched or one
+        reads a sequence where there is none, NotInstalledError where the library of one is absent."""
+        self._refuse_unfit(task)
         names = self.families or default_search_families(task.target.kind, by_time=self.budget.trials is None)
         requested = [get_family(name) for name in names]
         suitable = [f for f in requested if f.supports_offset or task.target.offset is None]
@@ -97,6 +99,17 @@ class Tuning:
                 f"--search-family {names[0]}: nothing to search in it for a label of kind {task.target.kind}; name another."
             )
         return add_log_mean_families(fit, task.target)
+
+    def _refuse_unfit(self, task: Task) -> None:
+        has_steps = any(column.step is not None for column in task.input_columns)
+        for family in map(get_family, self.families):
+            if family.capabilities.reads_sequences and not has_steps:
+                raise ColumnError(
+                    f"--search-family {family.name} reads a sequence, and no columns are declared as its steps; name them with "
+                    f"--sequence, or for a feature that has one name {family.name} in --families too, or leave it out."
+                )
+            if family.needs is not None:
+                require_library(family.name, family.needs, family.extra)
 
     def reserve_time(self, n_rows: int) -> "Tuning":
         """The same with a deadline so much sooner that judging `n_rows`, report and tracking fit in.

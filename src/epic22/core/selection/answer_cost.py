@@ -6,12 +6,12 @@ is not, and so is the ensemble that it leaves.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from epic22.core.models.base import BaseEstimator
 from epic22.core.models.ensemble import ForestBacked, Member, is_deep
 from epic22.core.models.offset import unwrap_offset
-from epic22.core.models.target_transform import unwrap_log_target
+from epic22.core.models.target_transform import unwrap_target_transform
 from epic22.core.models.trees.forest import Forest
 
 MAX_NODE_VISITS = 500_000
@@ -28,8 +28,8 @@ class WeightedModels:
     models: tuple[BaseEstimator, ...]
 
 
-def limit_answer_cost(groups: Sequence[WeightedModels], max_visits: int = MAX_NODE_VISITS) -> tuple[Member, ...]:
-    """The members that the bound leaves, whose weights sum to 1.
+def leave_out_costly(groups: Sequence[WeightedModels], max_visits: int = MAX_NODE_VISITS) -> tuple[WeightedModels, ...]:
+    """The groups with the models that the bound leaves, some with none.
 
     Models go one by one, first where a configuration's weight is spread over most of them: of a light configuration one model
     says nearly as much as five. The last model of all stays.
@@ -39,17 +39,20 @@ def limit_answer_cost(groups: Sequence[WeightedModels], max_visits: int = MAX_NO
         lightest = min((i for i, models in enumerate(left) if models), key=lambda i: (groups[i].weight / len(left[i]), -i))
         # Folds differ by which is left out: of two configurations other ones go.
         left[lightest].pop(lightest % len(left[lightest]))
-    total = sum(group.weight for group, models in zip(groups, left, strict=True) if models)
+    return tuple(replace(group, models=tuple(models)) for group, models in zip(groups, left, strict=True))
+
+
+def list_members(groups: Sequence[WeightedModels]) -> tuple[Member, ...]:
+    """The models as members of an ensemble, whose weights sum to 1."""
+    total = sum(group.weight for group in groups if group.models)
     return tuple(
-        Member(group.family, group.weight / total / len(models), model)
-        for group, models in zip(groups, left, strict=True)
-        for model in models
+        Member(group.family, group.weight / total / len(group.models), model) for group in groups for model in group.models
     )
 
 
 def count_visits(models: Sequence[BaseEstimator]) -> int:
     """Nodes of all trees of some models times the points of the deepest among those that are walked as one forest."""
-    inner = [unwrap_log_target(unwrap_offset(model)) for model in models]
+    inner = [unwrap_target_transform(unwrap_offset(model)) for model in models]
     forests = [one.forest for one in inner if isinstance(one, ForestBacked)]
     return sum(_count_joint_visits([one for one in forests if is_deep(one) == deep]) for deep in (False, True))
 

@@ -1,6 +1,6 @@
 """What a search gives: an ensemble of its best trials, fitted for use, and what its inner folds say of it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, replace
@@ -11,8 +11,8 @@ from epic22.core.data.folds import Fold
 from epic22.core.errors import SplitError
 from epic22.core.evaluation.predictions import FittedFold, FoldPredictions
 from epic22.core.models.base import BaseEstimator, FoldData
-from epic22.core.models.ensemble import Ensemble, Member
-from epic22.core.selection.answer_cost import WeightedModels, limit_answer_cost
+from epic22.core.models.ensemble import Ensemble
+from epic22.core.selection.answer_cost import WeightedModels, leave_out_costly, list_members
 from epic22.core.selection.budget import Deadline
 from epic22.core.selection.distillation import Distillation, distill_ensemble
 from epic22.core.selection.ensemble import EnsembleSelection, EnsembleWeights, fit_value_scale
@@ -57,14 +57,18 @@ class SearchResult:
     is_complete: bool = True
 
 
-@dataclass(frozen=True)
-class _EnsembleTrial:
-    """A trial of the ensemble, its weight, its fold models where they were kept, and those of `repeats`."""
+TrialModels = Mapping[int, tuple[BaseEstimator, ...]]
+"""Fitted models by a trial's place among the best."""
 
-    trial: Trial
-    weight: float
-    models: FoldModels | None
-    repeats: tuple[FoldModels, ...] = ()
+
+@dataclass(frozen=True)
+class _Choice:
+    """Which of the best trials are averaged, by what weights, heaviest first; their models, and whether the time sufficed for
+    all of them."""
+
+    weights: EnsembleWeights
+    groups: Mapping[int, WeightedModels]
+    is_complete: bool
 
 
 def build_search_result(
@@ -80,20 +84,18 @@ def build_search_result(
         )
     first = HeldOutScores.collect(data, [_load_scores(runner, study, trial, models) for trial in top_trials])
     repeats = make_repeats(part, runner, top_trials, deadline)
-    scores, selection = first.add(data, repeats), EnsembleSelection(data.problem, data.metric, config.n_picks)
-    ensemble_weights = selection.choose_weights(scores.raws, scores.y, scores.fold)
-    ensemble_weights = replace(ensemble_weights, raw=ensemble_weights.raw[: len(first.y)])
-    ensemble_trials = [
-        _EnsembleTrial(trial, float(weight), models.get(trial.number), tuple(one.models[i] for one in repeats))
-        for i, (trial, weight) in enumerate(zip(top_trials, ensemble_weights.weights, strict=True))
-        if weight > 0
-    ]
-    ensemble_trials.sort(key=lambda one: -one.weight)
-    members, is_complete = (
-        _refit_members(part, runner, ensemble_trials, deadline)
-        if data.refit
-        else (_collect_fold_models(runner, ensemble_trials), True)
-    )
+
+    def fit_models(weights: Mapping[int, float]) -> tuple[TrialModels, bool]:
+        if data.refit:
+            return _refit_trials(part, runner, {i: (top_trials[i], weight) for i, weight in weights.items()}, deadline)
+        folds = {i: models.get(top_trials[i].number) or runner.refit(top_trials[i]).models for i in weights}
+        # The inner folds' own models: they are there already, and differ, which averaging gains from.
+        return {i: sum((one.models[i] for one in repeats), fold) for i, fold in folds.items()}, True
+
+    selection = EnsembleSelection(data.problem, data.metric, config.n_picks)
+    choice = _choose_served(selection, first.add(data, repeats), [trial.family for trial in top_trials], fit_models)
+    ensemble_weights = replace(choice.weights, raw=choice.weights.raw[: len(first.y)])
+    members = list_members(tuple(choice.groups.values()))
     scale, level_shift = (
         fit_value_scale(data.problem, ensemble_weights.raw, first.y),
         _estimate_level_shift(part, ensemble_weights),
@@ -107,7 +109,7 @@ def build_search_result(
     return SearchResult(
         FittedFold(part.preprocessor, ensemble if distillation is None else distillation.estimator),
         trials,
-        tuple((one.trial.number, one.weight) for one in ensemble_trials),
+        tuple((top_trials[i].number, group.weight) for i, group in choice.groups.items()),
         ensemble_weights,
         finished.stop_reason,
         distillation,
@@ -117,8 +119,30 @@ def build_search_result(
         ),
         _check_exhaustion(data, trials),
         level_shift,
-        is_complete,
+        choice.is_complete,
     )
+
+
+def _choose_served(
+    selection: EnsembleSelection,
+    scores: HeldOutScores,
+    families: Sequence[str],
+    fit_models: Callable[[Mapping[int, float]], tuple[TrialModels, bool]],
+) -> _Choice:
+    """What is averaged, so that what is judged is what serves: where the bound on an answer's cost, or the time, leaves no model
+    of a trial, the weights are chosen again among those that have some."""
+    places, models, is_complete = [*range(len(scores.raws))], None, True
+    while True:
+        weights = selection.choose_weights([scores.raws[i] for i in places], scores.y, scores.fold)
+        chosen = sorted(zip(places, weights.weights.tolist(), strict=True), key=lambda one: -one[1])
+        counted = {i: weight for i, weight in chosen if weight > 0}
+        if models is None:
+            models, is_complete = fit_models(counted)
+        limited = leave_out_costly([WeightedModels(families[i], weight, models[i]) for i, weight in counted.items()])
+        groups = {i: group for i, group in zip(counted, limited, strict=True) if group.models}
+        if len(groups) == len(counted):
+            return _Choice(weights, groups, is_complete)
+        places = sorted(groups)
 
 
 def _load_scores(runner: TrialRunner, study: Study, trial: Trial, models: dict[int, FoldModels]) -> Array:
@@ -152,26 +176,16 @@ def _check_exhaustion(data: SearchData, trials: Sequence[Trial]) -> StoppingDeci
     return check_exhaustion(scores, data.metric.greater_is_better, overlap=float(np.mean(sizes)))
 
 
-def _collect_fold_models(runner: TrialRunner, ensemble_trials: Sequence[_EnsembleTrial]) -> tuple[Member, ...]:
-    """The inner folds' own models: they are there already, and differ, which averaging gains from."""
-    groups = []
-    for one in ensemble_trials:
-        first = runner.refit(one.trial).models if one.models is None else one.models
-        groups.append(WeightedModels(one.trial.family, one.weight, sum(one.repeats, first)))
-    return limit_answer_cost(groups)
-
-
-def _refit_members(
-    part: PreparedPart, runner: TrialRunner, ensemble_trials: Sequence[_EnsembleTrial], deadline: Deadline
-) -> tuple[tuple[Member, ...], bool]:
+def _refit_trials(
+    part: PreparedPart, runner: TrialRunner, weighted: Mapping[int, tuple[Trial, float]], deadline: Deadline
+) -> tuple[TrialModels, bool]:
     """Models of all rows, a seed a pick, as many as the time allows, and whether that was all of them.
 
-    Forward in time the latest rows matter most.
-    The heaviest trial is fitted whatever the time; weights of what was not reached go to the others.
+    Forward in time the latest rows matter most. The first trial, the heaviest, is fitted whatever the time.
     """
     data = part.data
-    n_seeds = [max(1, round(one.weight * min(MAX_REFITS, runner.config.n_picks))) for one in ensemble_trials]
-    jobs = [(i, seed) for seed in range(max(n_seeds)) for i in range(len(ensemble_trials)) if seed < n_seeds[i]]
+    n_seeds = {i: max(1, round(weight * min(MAX_REFITS, runner.config.n_picks))) for i, (_, weight) in weighted.items()}
+    jobs = [(i, seed) for seed in range(max(n_seeds.values())) for i in weighted if seed < n_seeds[i]]
     n_at_once, threads = split_threads(part.threads, len(jobs))
     all_rows = FoldData(data.X, data.y, data.X[:0], data.y[:0])
 
@@ -179,7 +193,7 @@ def _refit_members(
         i, seed = job
         if deadline.is_over and job != jobs[0]:
             return None
-        trial = ensemble_trials[i].trial
+        trial = weighted[i][0]
         params = {**trial.params, **_combine_best_params(data, trial)}
         family = runner.get_family(trial.family)
         request = data.build_request(family, params, data.seed + trial.number + 1000 * seed, threads, all_rows)
@@ -192,11 +206,8 @@ def _refit_members(
         others = [pool.submit(copy_context().run, fit, job) for job in jobs[1:]]
         fits = [first, *(other.result() for other in others)]
     refits = [(i, estimator) for (i, _), estimator in zip(jobs, fits, strict=True) if estimator is not None]
-    groups = [
-        WeightedModels(one.trial.family, one.weight, tuple(estimator for j, estimator in refits if j == i))
-        for i, one in enumerate(ensemble_trials)
-    ]
-    return limit_answer_cost([group for group in groups if group.models]), len(refits) == len(jobs)
+    models = {i: tuple(estimator for j, estimator in refits if j == i) for i in weighted}
+    return models, len(refits) == len(jobs)
 
 
 def _combine_best_params(data: SearchData, trial: Trial) -> dict[str, float]:

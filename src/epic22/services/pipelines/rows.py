@@ -32,7 +32,8 @@ from epic22.core.progress import Progress
 from epic22.core.selection.feature_selection import ColumnPlanner
 from epic22.core.task import Array, Kind, Task
 from epic22.services.assess import assess_binary, assess_hazard
-from epic22.services.candidates import Candidates, RunConfig, evaluate_average, list_candidates, prepare_candidates
+from epic22.services.average import evaluate_average
+from epic22.services.candidates import Candidates, RunConfig, list_candidates, prepare_candidates
 from epic22.services.challenge import ServingModel, challenge_with_rows, evaluate_recipe, find_recipe
 from epic22.services.column_prices import attach_prices, explain_costly_prices, price_doubtful_columns
 from epic22.services.comparison import compare_in_use, is_baseline
