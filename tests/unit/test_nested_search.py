@@ -181,6 +181,8 @@ def test_a_part_is_searched_once_and_a_larger_budget_is_the_same_study() -> None
 
 @pytest.mark.parametrize("family", ["lstm", "transformer", "cnn"])
 def test_a_family_that_reads_a_sequence_is_refused_for_a_search_before_anything_is_fitted(family: str) -> None:
-    tuning = replace(LINEAR, families=("linear", family))
+    tuning, task = replace(LINEAR, families=("linear", family)), toy("binary", 100).task
+    assert family in [one.name for one in tuning.list_families(task)]
+    without_steps = replace(task, columns=tuple(replace(column, step=None) for column in task.columns))
     with pytest.raises(ColumnError, match=f"--search-family {family} reads a sequence, and no columns are declared as its steps"):
-        tuning.list_families(toy("binary", 100).task)
+        tuning.list_families(without_steps)
