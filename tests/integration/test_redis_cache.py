@@ -224,6 +224,20 @@ def test_after_a_failure_the_server_is_left_alone_for_a_while_and_then_one_call_
         assert len(calls) == 2
 
 
+def test_a_mistake_of_ours_in_a_call_costs_that_call_alone(redis: RedisProcess) -> None:
+    link = RedisLink(RedisServer(redis.url, patience=PATIENCE), pause_seconds=0.0)
+
+    def ask(client: Any) -> None:
+        raise KeyError("nobody foresaw it")
+
+    with capture_logs() as logs:
+        assert link.call(ask) is None
+        assert link.fault == "our mistake, KeyError"
+        assert link.call(lambda client: client.ping())
+        assert link.fault is None
+    assert [line["event"] for line in logs] == ["redis is away, work goes on without it", "redis answers again"]
+
+
 def test_while_one_call_tries_again_the_others_go_without(redis: RedisProcess) -> None:
     now, inner = [100.0], list[object]()
     link = RedisLink(RedisServer(redis.url, patience=PATIENCE), 5.0, lambda: now[0])

@@ -1,5 +1,6 @@
 """Trainings that are written down travel in one file, wait where the store is away, and are seen on MLflow's own page."""
 
+import errno
 import json
 import os
 import shutil
@@ -23,7 +24,7 @@ from tests.integration.test_home import drop_right_to_everything
 from tests.postgres import new_database
 from tests.shell import Shell
 
-from epic22.adapters.file_store import open_file_store
+from epic22.adapters.file_store import FolderFiles, open_file_store
 from epic22.adapters.metadata.database import Database
 from epic22.adapters.tracking.mlflow import WAITING, MlflowTracker
 from epic22.adapters.tracking.mlflow_database import MlflowDatabase
@@ -253,6 +254,22 @@ def test_a_run_whose_store_is_away_waits_in_a_file_and_is_written_down_with_the_
     client = tracker._client()
     assert client.get_model_version_by_alias("toy", "champion").run_id == id
     assert set(client.get_registered_model("toy").aliases) == {"champion", "challenger"}
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EIO])
+def test_a_run_whose_files_the_disk_refuses_waits_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    store = MlflowStore(tmp_path / "home")
+    tracker = MlflowTracker(store, tmp_path / "other disk")
+
+    def refuse(files: FolderFiles, name: str, content: bytes) -> None:
+        raise OSError(number, os.strerror(number), str(files.root / name))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FolderFiles, "write", refuse)
+        id = tracker.log_run(build_run(tmp_path, "1"))
+    assert len(list((tmp_path / "other disk").iterdir())) == 1
+    tracker.log_run(build_run(tmp_path, "2"))
+    assert id in {one.id for one in MlflowRuns(store).list_all()}
 
 
 def list_arguments() -> str:

@@ -47,6 +47,9 @@ class RedisLink:
         except (UnavailableError, StorageError) as error:
             self.record_failure(str(error))
             return None
+        except Exception as error:  # noqa: BLE001  whatever it is, what asked goes on without the server
+            self.record_failure(f"our mistake, {type(error).__name__}")
+            return None
         self.record_success()
         return answer
 

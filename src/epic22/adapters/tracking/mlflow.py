@@ -5,6 +5,7 @@ is a nested run, and so is, below a search, each of its trials. The registered m
 reads MLflow. A training is not lost for a store that is away: its run then waits in a file of the home.
 """
 
+import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from epic22.adapters.tracking.run_tree import VERSION, build_run_tree
 from epic22.adapters.tracking.run_writer import remove_training, write_and_register
 from epic22.adapters.tracking.stored_run import RunTree
 from epic22.adapters.tracking.tracking_store import TrackingStore
-from epic22.core.errors import FileError, StorageError
+from epic22.core.errors import FileError, StorageError, describe_storage_fault
 from epic22.core.run_record import RunRecord
 
 if TYPE_CHECKING:
@@ -74,9 +75,16 @@ class MlflowTracker:
 
     @contextmanager
     def _open(self) -> Iterator["MlflowClient"]:
-        """The client, while no other process writes."""
-        with self.store.lock():
-            yield self._client()
+        """The client, while no other process writes. Raises StorageError, also for what a disk refuses the runs' files."""
+        try:
+            with self.store.lock():
+                yield self._client()
+        except FileNotFoundError:
+            # A file of the training itself is not there, which no waiting mends.
+            raise
+        except (OSError, sqlite3.Error) as error:
+            reason = describe_storage_fault(error, self.store.place) or f"{self.store.place}: {error}"
+            raise StorageError(f"{reason}; the run was not written down.") from error
 
     def _client(self) -> "MlflowClient":
         """The client; to be called under the lock."""
