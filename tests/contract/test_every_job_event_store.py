@@ -114,3 +114,26 @@ def test_events_wait_while_the_store_is_away() -> None:
         events.is_away = False
         progress.note("second")
     assert events.stored == [AttemptStarted(2), Noted("first"), Noted("second")]
+
+
+class OddEvents(AwayEvents):
+    """A store that nobody foresaw an event of."""
+
+    def append(self, attempt: AttemptId, events: Sequence[tuple[datetime, ProgressEvent]]) -> bool:
+        if Noted("odd") in [event for _, event in events]:
+            raise RecursionError("of the database's driver\nwith rows below")
+        return super().append(attempt, events)
+
+
+def test_an_event_that_nobody_foresaw_costs_neither_the_later_ones_nor_the_attempt(capsys: pytest.CaptureFixture[str]) -> None:
+    events = OddEvents()
+    events.is_away = False
+    with JobEventWriter(events, seconds=0.01).open_progress(AttemptId(1, 3), 2) as progress:
+        progress.note("odd")
+        time.sleep(0.1)
+        progress.note("second")
+        time.sleep(0.1)
+    assert events.stored[-1] == Noted("second")
+    log = capsys.readouterr().err
+    assert "RecursionError: of the database's driver" in log
+    assert "rows below" not in log

@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from epic22.adapters.prediction_log import get_logger
 from epic22.core.errors import UserError
 from epic22.core.job import AttemptId
 from epic22.core.job_event import JobEvents
@@ -58,7 +59,8 @@ class _WaitingEvents:
             self.events.append((datetime.now(UTC), event))
 
     def write(self) -> None:
-        """Keep what waits; where the store does not answer it waits on, the newest of it."""
+        """Keep what waits; where the store does not answer it waits on, the newest of it. Never raises: what nobody foresaw costs
+        the events that it is about, never the attempt."""
         with self.lock:
             batch, self.events = self.events, []
         try:
@@ -66,3 +68,6 @@ class _WaitingEvents:
         except UserError:
             with self.lock:
                 self.events = [*batch, *self.events][-MAX_WAITING:]
+        except Exception as error:  # noqa: BLE001  the events of later moments are written all the same
+            reason = f"our mistake, {type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
+            get_logger().warning("events of a job not written", attempt=str(self.attempt), count=len(batch), reason=reason)
