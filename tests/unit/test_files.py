@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from epic22.core.data.files import MAX_LINE_BYTES, SEPARATORS, read_table
+from epic22.core.data.csv_records import MAX_LINE_BYTES
+from epic22.core.data.files import SEPARATORS, read_table
 from epic22.core.errors import FileError
 
 CELL = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=12)

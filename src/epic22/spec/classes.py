@@ -73,8 +73,7 @@ def refuse_variants(label: pl.Series, rows_of: Mapping[str, int] | None = None) 
 
 def leave_out_rare_classes(table: TypedTable, kind: Kind, spec: TrainingSpec) -> tuple[TypedTable, tuple[str, ...]]:
     """The table without the rows of classes that no split can both train and test on, and the note that names them."""
-    is_holdout = spec.data.test is not None or spec.split.holdout_from is not None or spec.split.holdout_last is not None
-    if is_holdout or not KINDS[kind].is_classification or KINDS[kind].has_positive_class:
+    if not may_lack_classes(kind, spec):
         return table, ()
     units, label = _list_units(table, spec), table.frame[spec.label]
     rare = find_rare_classes(pl.Series([format_class(value) for value in label.to_list()]), units)
@@ -91,19 +90,32 @@ def leave_out_rare_classes(table: TypedTable, kind: Kind, spec: TrainingSpec) ->
     )
 
 
+def may_lack_classes(kind: Kind, spec: TrainingSpec) -> bool:
+    """Whether rare classes are left out: of several, where no rows are named to be tested on."""
+    is_holdout = spec.data.test is not None or spec.split.holdout_from is not None or spec.split.holdout_last is not None
+    return not is_holdout and KINDS[kind].is_classification and not KINDS[kind].has_positive_class
+
+
 def _list_units(table: TypedTable, spec: TrainingSpec) -> Units:
     """What a split keeps whole: groups, an id that repeats, periods of time, else rows."""
+    by = build_roles(spec)
+    name = by.group or by.id
+    who = None if name is None else table.frame[name].cast(pl.String).fill_null("missing").to_numpy()
+    at = None if table.times is None else table.times.cast(pl.Datetime("us")).to_numpy()
+    return list_units(who, at, table.frame.height, spec)
+
+
+def list_units(who: Array | None, at: Array | None, n_rows: int, spec: TrainingSpec) -> Units:
+    """What a split keeps whole, of rows whose groups or ids, and whose times, are these (n,)."""
     by, split = build_roles(spec), spec.split
-    is_timed = table.times is not None and not split.random_rows_despite_time
-    if by.group is not None:
-        return Units(encode_values(table.frame[by.group].cast(pl.String).fill_null("missing").to_numpy()), "group", 2)
-    if is_timed and table.times is not None:
-        at = table.times.cast(pl.Datetime("us")).to_numpy()
+    if by.group is not None and who is not None:
+        return Units(encode_values(who), "group", 2)
+    if at is not None and not split.random_rows_despite_time:
         period = split.group_by or find_finest_period(at)
         return Units(encode_values(compute_period_starts(at, period)), period, 2)
-    if by.id is not None and table.frame[by.id].n_unique() < table.frame.height:
-        return Units(encode_values(table.frame[by.id].cast(pl.String).fill_null("missing").to_numpy()), by.id, 2)
-    return Units(np.arange(table.frame.height), "row", split.folds)
+    if by.id is not None and who is not None and len(codes := encode_values(who)) and codes.max() + 1 < n_rows:
+        return Units(codes, by.id, 2)
+    return Units(np.arange(n_rows), "row", split.folds)
 
 
 def find_rare_classes(names: pl.Series, units: Units) -> tuple[RareClass, ...]:

@@ -4,7 +4,7 @@ A row is known at its own time (else all rows are timeless); its cutoff is that 
 label is withheld in a table of its own until after the cutoff.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -214,8 +214,13 @@ def select_clusters(frame: pl.DataFrame, times: pl.Series | None, group: str | N
     return None if times is None else times.dt.truncate("1d")
 
 
-def infer_kind(label: pl.Series, spec: TrainingSpec) -> tuple[Kind, tuple[str, ...], tuple[str, ...]]:
-    """Kind, class names (positive last where there are two), and what was decided. Raises ColumnError."""
+def infer_kind(
+    label: pl.Series, spec: TrainingSpec, rows_of: Mapping[str, int] | None = None
+) -> tuple[Kind, tuple[str, ...], tuple[str, ...]]:
+    """Kind, class names (positive last where there are two), and what was decided. Raises ColumnError.
+
+    `rows_of`: the rows of each class, where the label's values are not those of all rows.
+    """
     name, values = spec.label, label.unique().sort()
     if len(values) < 2:
         raise ColumnError(f"label {name!r}: every row has {values[0]!r}; there is nothing to predict, name another label.")
@@ -229,7 +234,7 @@ def infer_kind(label: pl.Series, spec: TrainingSpec) -> tuple[Kind, tuple[str, .
     ):
         _refuse_positive(spec)
         return "regression", (), (f"{name} is predicted as a value (regression){_describe_loss(spec)}.",)
-    refuse_variants(label)
+    refuse_variants(label, rows_of)
     if len(values) > MAX_CLASSES:
         raise ColumnError(
             f"label {name!r} has {len(values)} different values{', which are times' if label.dtype.is_temporal() else ''}; up to "
@@ -424,14 +429,22 @@ def _build_cutoffs(table: TypedTable, columns: tuple[Column, ...], roles: Roles)
 def _infer_group(table: TypedTable, roles: Roles, cutoffs: pl.DataFrame) -> tuple[pl.Series | None, tuple[str, ...]]:
     if roles.group is not None:
         group = table.frame[roles.group].cast(pl.String).fill_null("missing")
-        names = group.unique()
-        n_alike = len(names) - len({fold_name(name) for name in names})
-        note = f"{roles.group}: {n_alike:,} groups differ from others by case or blanks alone, and are groups of their own."
-        return group, (note,) if n_alike else ()
+        return group, describe_alike_groups(roles.group, group.unique().to_list())
     if roles.id is not None and cutoffs["entity"].n_unique() < cutoffs.height:
-        note = f"{roles.id} repeats ({cutoffs['entity'].n_unique():,} ids in {cutoffs.height:,} rows), so it is the group."
-        return cutoffs["entity"], (note,)
+        return cutoffs["entity"], (describe_repeats(roles.id, cutoffs["entity"].n_unique(), cutoffs.height),)
     return None, ()
+
+
+def describe_alike_groups(name: str, groups: Collection[str]) -> tuple[str, ...]:
+    """The note on groups whose names differ by case or blanks alone."""
+    n_alike = len(groups) - len({fold_name(group) for group in groups})
+    note = f"{name}: {n_alike:,} groups differ from others by case or blanks alone, and are groups of their own."
+    return (note,) if n_alike else ()
+
+
+def describe_repeats(name: str, n_ids: int, n_rows: int) -> str:
+    """The note on a column of ids that come more than once."""
+    return f"{name} repeats ({n_ids:,} ids in {n_rows:,} rows), so it is the group."
 
 
 def _build_tables(table: TypedTable, cutoffs: pl.DataFrame, label: pl.Series, columns: tuple[Column, ...]) -> Tables:

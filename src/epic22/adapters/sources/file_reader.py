@@ -16,7 +16,8 @@ from typing import Any
 import polars as pl
 
 from epic22.adapters.sources.geojson import list_records
-from epic22.core.data.files import MAX_LINE_BYTES, SNIFFED_LINES, detect_separator, is_json, read_text
+from epic22.core.data.csv_records import MAX_LINE_BYTES, SNIFFED_LINES
+from epic22.core.data.files import detect_separator, is_json, read_text
 from epic22.core.data.table_lines import find_header
 from epic22.core.errors import FileError
 from epic22.core.tables.row_contract import BROKEN_COLUMN, LINE_COLUMN, TEXT_COLUMN

@@ -4,44 +4,36 @@ Parquet files (a Delta table is several of them) and CSV, plain or gzipped. What
 (`profile`): CSV comes as text, Parquet with its own types.
 """
 
-import csv
 import gzip
 import io
 import itertools
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol, cast
 
 import polars as pl
 
+from epic22.core.data.csv_records import CHUNK_ROWS, MAX_LINE_BYTES, SNIFFED_LINES, CsvRecords
 from epic22.core.data.files import (
     GZIP,
-    MAX_LINE_BYTES,
+    HEAD_BYTES,
     PARQUET,
-    SNIFFED_LINES,
+    build_long_line_error,
     cast_to_plain_types,
     clean_column_names,
     describe_windows_1252,
     detect_quote,
     detect_separator,
+    find_encoding,
     is_json,
-    list_first_lines,
-)
-from epic22.core.data.table_lines import (
-    SEEN_ROWS,
-    count_footer_lines,
-    describe_left_out,
-    find_header,
-    is_footer_line,
-    is_unit_line,
 )
 from epic22.core.data.workbook import is_archive
 from epic22.core.errors import FileError
 
 BATCH_ROWS = 131_072
-HEAD_BYTES = 1 << 20
-MAX_BLOCK_BYTES = 64 << 20
+MAX_BATCH_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -182,142 +174,68 @@ class ParquetBatches:
 
 
 class CsvBatches:
-    """The records of a CSV file as text, in blocks of bytes."""
+    """The records of a CSV file as text, read as those of a file that is read whole."""
 
     def __init__(self, path: Path, rows: int = BATCH_ROWS) -> None:
-        self.paths, self.rows = (path,), rows
-        head = _read_head(path)
-        if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            raise FileError(f"{path} is no UTF-8, which is read whole; save it as UTF-8, or give a greater --memory-cap.")
-        self.encoding = "utf8"
-        whole_lines = head[: head.rfind(b"\n") + 1] or head
-        try:
-            text = whole_lines.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            self.encoding, text = "cp1252", whole_lines.decode("cp1252", errors="replace")
-        self.separator = detect_separator(text)
-        lines = list_first_lines(text)
+        self.paths = (path,)
+        self.notes: tuple[str, ...] = ()
+        self.encoding = find_encoding(path, lambda: _iterate_pieces(path))
+        lines = list(itertools.islice(self._iterate_lines(), SNIFFED_LINES))
+        self.separator = detect_separator("".join(lines))
         self.quote = detect_quote(lines, self.separator)
-        self._refuse_blanks_before_quotes(path, lines)
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=self.separator, quotechar=self.quote)
-        first = [(reader.line_num, row) for row in itertools.islice(filter(None, reader), SNIFFED_LINES)]
-        if not first:
-            raise FileError(f"{path} holds blank lines only; expected a header line and rows.")
-        self.title = [row for _, row in first[: find_header([row for _, row in first])]]
-        # Blank lines between the title and the header are skipped with it.
-        self.title_lines = first[len(self.title)][0] - 1 if self.title else 0
-        self.footer: list[list[str]] = []
-        self.names = tuple(clean_column_names(path, first[len(self.title)][1]))
-        below = [row for _, row in first[len(self.title) + 1 :]]
-        self.units = below[:1] if below and is_unit_line(below[0], below[1:]) else []
-        self.encoding_notes = (describe_windows_1252(text),) if self.encoding == "cp1252" else ()
-        # About as many bytes as this many rows have.
-        width = max(1, len(whole_lines) // max(1, whole_lines.count(b"\n")))
-        self.block = min(max(rows * width, MAX_LINE_BYTES if rows >= BATCH_ROWS else 1 << 16), MAX_BLOCK_BYTES)
+        self.names = tuple(clean_column_names(path, self._open_records().header))
+        width = max(1, sum(map(len, lines)) // max(1, len(lines)))
+        self.rows = max(1, min(rows, MAX_BATCH_BYTES // width))
 
     def __iter__(self) -> Iterator[Batch]:
-        """The records; a broken one is named by its number below the header (blank lines do not count)."""
-        import pyarrow as pa
+        """The records; a broken one is named by its line."""
+        records, first, parts = self._open_records(), 0, []
+        for frame in records.iterate_frames(self.names, min(CHUNK_ROWS, self.rows)):
+            parts.append(frame)
+            if sum(part.height for part in parts) >= self.rows:
+                yield Batch(self.paths[0], first, pl.concat(parts))
+                first, parts = first + sum(part.height for part in parts), []
+        self.notes = (*records.notes, *self._describe_encoding())
+        if parts:
+            yield Batch(self.paths[0], first, pl.concat(parts))
 
-        broken: list[tuple[int, int, int]] = []
-        short: list[tuple[int, int, int]] = []
-        self.footer = []
-        first = 0
+    def _open_records(self) -> CsvRecords:
+        return CsvRecords(self.paths[0], self._iterate_lines, self.separator, self.quote)
+
+    def _iterate_lines(self) -> Iterator[str]:
+        """The lines with their ends. Raises FileError for one that is too long to be any."""
+        path, number = self.paths[0], 0
+        encoding = "utf-8-sig" if self.encoding == "utf-8" else self.encoding
         try:
-            for frame in self._drop_footer(self._iterate_records(broken, short)):
-                yield Batch(self.paths[0], first, frame)
-                first += frame.height
-        except (pa.ArrowInvalid, OSError, UnicodeError) as error:
-            raise self._build_error(broken, first, error) from None
-        if not first:
-            raise FileError(f"{self.paths[0]} has a header and no rows; there is nothing to learn from.")
-        if short and short[0][0] <= first:
-            raise self._build_error(short, first, ValueError())
+            with _open_unzipped(path) as stream, io.TextIOWrapper(stream, encoding, newline="") as text:
+                while line := text.readline(MAX_LINE_BYTES + 1):
+                    number += 1
+                    if 4 * len(line) > MAX_LINE_BYTES and len(line.encode()) > MAX_LINE_BYTES:
+                        raise build_long_line_error(path, number)
+                    yield line
+        except UnicodeDecodeError:
+            raise FileError(f"{path} begins like {self.encoding.upper()} but is not; save it as UTF-8.") from None
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """The lines above the header and below the rows."""
-        return describe_left_out(self.title, self.footer, self.units) + self.encoding_notes
+    def _describe_encoding(self) -> tuple[str, ...]:
+        if self.encoding != "cp1252":
+            return ()
+        return (describe_windows_1252(next((line for line in self._iterate_lines() if not line.isascii()), "")),)
 
-    def _refuse_blanks_before_quotes(self, path: Path, lines: Sequence[str]) -> None:
-        """Raise FileError for quotes behind blanks, as in 1, "x, y": these quotes are seen only where a file is read whole."""
-        strict, lenient = (
-            [
-                [cell.strip() for cell in row]
-                for row in csv.reader(lines, delimiter=self.separator, quotechar=self.quote, skipinitialspace=is_lenient)
-            ]
-            for is_lenient in (False, True)
-        )
-        if strict != lenient:
-            raise FileError(
-                f"{path} has blanks before quotes, which is read whole; take them out, or give a greater --memory-cap."
-            )
 
-    def _drop_footer(self, records: Iterator[Any]) -> Iterator[pl.DataFrame]:
-        """The frames that hold rows, the last without the lines below the table."""
-        seen = last = pl.DataFrame()
-        for arrow in records:
-            if not arrow.num_rows:
-                continue
-            frame = pl.from_arrow(arrow)
-            assert isinstance(frame, pl.DataFrame)
-            if last.height:
-                yield last
-            seen, last = last.tail(SEEN_ROWS), frame
-        rows = [list(row) for row in pl.concat([seen, last.tail(SEEN_ROWS)], how="diagonal").iter_rows()]
-        n_footer = min(count_footer_lines(rows, len(self.names)), last.height)
-        self.footer = [*rows[len(rows) - n_footer :], *self.footer]
-        if last.height > n_footer:
-            yield last.head(last.height - n_footer)
+def _iterate_pieces(path: Path) -> Iterator[bytes]:
+    """The bytes, unzipped. Raises FileError where they cannot be read."""
+    try:
+        with _open_unzipped(path) as stream:
+            while piece := stream.read(HEAD_BYTES):
+                yield piece
+    except (OSError, EOFError, zlib.error):
+        raise FileError(f"{path} cannot be read, or is a damaged gzip file; check its permissions or fetch it again.") from None
 
-    def _build_error(self, broken: list[tuple[int, int, int]], first: int, error: Exception) -> FileError:
-        path = self.paths[0]
-        if broken:
-            row, expected, actual = broken[0]
-            return FileError(
-                f"{path}, row {row - 1:,}: {actual} fields where the header has {expected}; "
-                "mend the line, or quote a value that holds the separator."
-            )
-        if "straddling" in str(error):
-            return FileError(
-                f"{path}, after row {first:,}: a record longer than {self.block >> 10:,} KB; a line break or a closing quote is "
-                "missing."
-            )
-        return FileError(
-            f"{path}, after row {first:,}: {_format_error(error)}; save the file as UTF-8 and mend the quotes there."
-        )
 
-    def _iterate_records(self, broken: list[tuple[int, int, int]], short: list[tuple[int, int, int]]) -> Iterator[Any]:
-        import pyarrow as pa
-        from pyarrow import csv as arrow_csv
-
-        def refuse(row: Any) -> str:
-            fields = next(csv.reader([row.text], delimiter=self.separator, quotechar=self.quote), [])
-            if is_footer_line(fields, len(self.names)):
-                self.footer.append(fields)
-                short.append((row.number - self.title_lines, row.expected_columns, row.actual_columns))
-                return "skip"
-            broken.append((row.number, row.expected_columns, row.actual_columns))
-            return "error"
-
-        with self.paths[0].open("rb") as begin:
-            compression = "gzip" if begin.read(2) == GZIP else None
-        with pa.input_stream(str(self.paths[0]), compression=compression) as stream:
-            yield from arrow_csv.open_csv(
-                stream,
-                arrow_csv.ReadOptions(
-                    use_threads=False,
-                    block_size=self.block,
-                    skip_rows=self.title_lines,
-                    column_names=list(self.names),
-                    skip_rows_after_names=1 + len(self.units),
-                    encoding=self.encoding,
-                ),
-                arrow_csv.ParseOptions(
-                    delimiter=self.separator, quote_char=self.quote, newlines_in_values=True, invalid_row_handler=refuse
-                ),
-                arrow_csv.ConvertOptions(column_types=dict.fromkeys(self.names, pa.string()), strings_can_be_null=False),
-            )
+def _open_unzipped(path: Path) -> BinaryIO:
+    with path.open("rb") as begin:
+        is_zipped = begin.read(len(GZIP)) == GZIP
+    return cast(BinaryIO, gzip.open(path)) if is_zipped else path.open("rb")
 
 
 def _format_error(error: Exception) -> str:

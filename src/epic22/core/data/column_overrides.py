@@ -53,7 +53,7 @@ def infer_with_overrides(raw: RawTable, roles: Roles, overrides: Sequence[Column
             typed = _merge_classes(typed, one, notes)
         _refuse_out_of_bounds(typed.frame[one.name], one)
     table = assign_roles(typed, roles, notes)
-    columns = tuple(_override_column(c, by_name.get(c.name)) for c in table.columns)
+    columns = tuple(override_column(c, by_name.get(c.name)) for c in table.columns)
     return add_offsets(replace(table, columns=columns), raw.frame.filter(typed.frame[roles.label].is_not_null()))
 
 
@@ -149,8 +149,7 @@ def _has_dtype(typed: pl.Series, dtype: Dtype) -> bool:
 def _refuse_out_of_bounds(series: pl.Series, one: ColumnOverride) -> None:
     """Raise ColumnError for the first value beyond the bounds, or of a level that is not stated."""
     if one.low is not None or one.high is not None:
-        if not series.dtype.is_numeric():
-            raise ColumnError(f"columns.{one.name}: low and high are of numbers, and it holds none; leave them out.")
+        refuse_bounds_of_names(series.dtype.is_numeric(), one)
         low, high = one.limits
         odd, expected = ~series.is_between(low, high), f"{low:g} to {high:g}"
     elif one.levels:
@@ -166,7 +165,14 @@ def _refuse_out_of_bounds(series: pl.Series, one: ColumnOverride) -> None:
         )
 
 
-def _override_column(column: Column, one: ColumnOverride | None) -> Column:
+def refuse_bounds_of_names(is_number: bool, one: ColumnOverride) -> None:
+    """Raise ColumnError for bounds of a column that holds no numbers."""
+    if not is_number and (one.low is not None or one.high is not None):
+        raise ColumnError(f"columns.{one.name}: low and high are of numbers, and it holds none; leave them out.")
+
+
+def override_column(column: Column, one: ColumnOverride | None) -> Column:
+    """The column with what is stated of it. Raises ColumnError where that cannot be."""
     if one is None:
         return column
     if one.dtype == "category" and column.dtype == "text":

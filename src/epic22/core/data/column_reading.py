@@ -122,6 +122,36 @@ class ReadingRules:
 
 
 @dataclass(frozen=True)
+class Occurrences:
+    """How often each of a column's different values comes, and the row where it comes first, counted from 0 over all `files`.
+
+    Without counts a series has a value for each row. `files` are the first row and the name of each, where there are several.
+    """
+
+    counts: pl.Series | None = None
+    first_rows: pl.Series | None = None
+    files: tuple[tuple[int, str], ...] = ()
+
+    def count(self, is_meant: pl.Series) -> int:
+        """How many rows have one of the values of a mask."""
+        return int((is_meant if self.counts is None else self.counts.filter(is_meant)).sum())
+
+    def describe_first(self, is_meant: pl.Series) -> str:
+        """The first row with one of the values of a mask, for messages: counted from 1, without the header.
+
+        >>> Occurrences().describe_first(pl.Series([False, True]))
+        'row 2'
+        """
+        position = int(is_meant.arg_true()[0])
+        row = position if self.first_rows is None else int(self.first_rows[position])
+        first, name = next((one for one in reversed(self.files) if one[0] <= row), (0, ""))
+        return f"row {row - first + 1:,}{f' of {name}' if name else ''}"
+
+
+ALL_ROWS = Occurrences()
+
+
+@dataclass(frozen=True)
 class ReadColumn:
     """A column's values in their type, and how they were read.
 
@@ -171,16 +201,19 @@ def build_name_reader(reading: ColumnReading | None) -> Callable[[str], str | No
     return read_name
 
 
-def infer_text_column(series: pl.Series, rules: ReadingRules = ReadingRules()) -> ReadColumn:
-    """The text of a column in the narrowest type that all of its values allow."""
+def infer_text_column(series: pl.Series, rules: ReadingRules = ReadingRules(), occurrences: Occurrences = ALL_ROWS) -> ReadColumn:
+    """The text of a column in the narrowest type that all of its values allow; of one whose different values are counted, these
+    in the order in which they come first."""
     text = null_missing_words(series, rules.missing)
     base = ColumnReading(missing=rules.missing)
     if text.null_count() == len(text):
         return ReadColumn(text, base)
     number = parse_plain_numbers(text)
     if number.null_count() == text.null_count():
-        return null_sentinels(_read_plain_numbers(text, number, base, rules), rules)
-    return null_sentinels(_read_values(text, text.drop_nulls().unique(maintain_order=True), base, rules), rules)
+        column = _read_plain_numbers(text, number, base, rules)
+    else:
+        column = _read_values(text, base, rules, occurrences)
+    return null_sentinels(_refuse_infinite(column, occurrences), rules, occurrences)
 
 
 def _read_plain_numbers(text: pl.Series, number: pl.Series, base: ColumnReading, rules: ReadingRules) -> ReadColumn:
@@ -197,7 +230,7 @@ def _read_plain_numbers(text: pl.Series, number: pl.Series, base: ColumnReading,
         numbers = infer_number_format(text.drop_nulls().unique(maintain_order=True), rules.decimal)
         if numbers is not None:
             return _build_numbers(text, numbers, base)
-    return _refuse_infinite(ReadColumn(number, base), text)
+    return ReadColumn(number, base)
 
 
 def _read_months(text: pl.Series, values: pl.Series, reading: ColumnReading, rules: ReadingRules) -> ReadColumn | None:
@@ -225,8 +258,9 @@ def _looks_named(text: pl.Series, number: pl.Series) -> bool:
     return bool((number.drop_nulls() == number.drop_nulls().round()).all())
 
 
-def _read_values(text: pl.Series, distinct: pl.Series, base: ColumnReading, rules: ReadingRules) -> ReadColumn:
+def _read_values(text: pl.Series, base: ColumnReading, rules: ReadingRules, occurrences: Occurrences) -> ReadColumn:
     """A column whose values are not all plain numbers, by its different values."""
+    distinct = text.drop_nulls().unique(maintain_order=True)
     is_word = distinct.is_in([ALWAYS_TYPED]) | _are_typed_words(distinct)
     values, words = distinct.filter(~is_word), tuple(distinct.filter(is_word))
     if values.is_empty():
@@ -255,7 +289,7 @@ def _read_values(text: pl.Series, distinct: pl.Series, base: ColumnReading, rule
     parsed += [(compound[1], f"values like {COMPOUNDS[compound[0]].example}")] if compound is not None else []
     parsed += [(times.times, "times")] if times is not None else []
     parsed += [(values.set(~is_truth, None), "true or false")] if is_truth.any() else []
-    column = _read_names(text, values, parsed, numbers, base)
+    column = _read_names(ReadColumn(text, base), values, parsed, numbers, occurrences)
     word_remarks = (
         ((WORDS, f"{text.name} ({', '.join(map(repr, words[:5]))})"),) if words and len(values) <= MAX_FEW_VALUES else ()
     )
@@ -313,7 +347,7 @@ def _build_numbers(text: pl.Series, numbers: NumberReading, reading: ColumnReadi
         number = parse_numbers_as(pl.Series([value]), form)[0]
         sort = NUMBERS if numbers.open_value is None else OPEN_MARKS
         column = replace(column, remarks=((sort, f"{text.name} ({value!r} is {number:,})"),))
-    return _refuse_infinite(column, text)
+    return column
 
 
 def _build_compound(text: pl.Series, name: str, reading: ColumnReading) -> ReadColumn:
@@ -359,24 +393,25 @@ def _build_names(text: pl.Series, base: ColumnReading) -> ReadColumn:
 
 
 def _read_names(
-    text: pl.Series,
+    column: ReadColumn,
     values: pl.Series,
     parsed: Sequence[tuple[pl.Series, str]],
     numbers: NumberReading | None,
-    base: ColumnReading,
+    occurrences: Occurrences,
 ) -> ReadColumn:
-    """Text, with what is to be said where most of the values are of a type: `parsed` are they in each type, null where they are
-    not of it, and the type's name."""
+    """A column of text, with what is to be said where most of its values are of a type: `parsed` are they in each type, null
+    where they are not of it, and the type's name."""
+    text = column.values
     if not parsed:
-        return ReadColumn(text, base)
+        return column
     parsed_values, what = min(parsed, key=lambda pair: pair[0].null_count())
     odd = values.filter(parsed_values.is_null())
     if what == "numbers" and numbers is not None:
         digits = values.filter(parsed_values.is_not_null())
         if digits.len() and has_name_digits(digits, numbers.format):
-            return _build_names(text, base)
+            return _build_names(text, column.reading)
         if odd.str.contains(JOINED).all() and digits.str.contains(DIGITS).all():
-            return ReadColumn(text, base, notes=(describe_joined_names(text.name, str(odd[0])),))
+            return replace(column, notes=(describe_joined_names(text.name, str(odd[0])),))
     is_odd = text.is_in(odd.to_list())
     is_share = numbers is not None and numbers.format.needs_affix and _are_bare_numbers(odd, numbers.format)
     what = "percentages" if is_share else what
@@ -388,23 +423,23 @@ def _read_names(
         and not odd.str.contains(SPREADSHEET_DAY).any()
         and _are_other_times(odd)
     )
-    share = max(1 - len(odd) / len(values), 1 - int(is_odd.sum()) / (len(text) - text.null_count()))
+    share = max(1 - len(odd) / len(values), 1 - occurrences.count(is_odd) / occurrences.count(text.is_not_null()))
     if share < NEARLY_ALL and not is_mixed:
         if numbers is not None and 0 < len(numbers.units) <= MAX_UNITS:
-            return ReadColumn(text, base, remarks=((MIXED_UNITS, f"{text.name} ({', '.join(numbers.units[:5])})"),))
+            return replace(column, remarks=((MIXED_UNITS, f"{text.name} ({', '.join(numbers.units[:5])})"),))
         if 2 * len(odd) > len(values):
-            return ReadColumn(text, base)
-        return ReadColumn(text, base, remarks=((MOSTLY, f"{text.name} ({str(odd[0])[: 2 * SHOWN_CHARACTERS]!r})"),))
-    row = int(is_odd.arg_true()[0])
+            return column
+        return replace(column, remarks=((MOSTLY, f"{text.name} ({str(odd[0])[: 2 * SHOWN_CHARACTERS]!r})"),))
+    first_odd, where = str(text.filter(is_odd)[0]), occurrences.describe_first(is_odd)
     if len(values) <= MAX_FEW_VALUES and not is_mixed:
-        return ReadColumn(text, base, remarks=((NEARLY, f"{text.name} ({text[row]!r} in row {row + 1:,})"),))
-    problem = f"column {text.name!r} holds {what}, but not in {int(is_odd.sum()):,} of its rows: {text[row]!r} in row {row + 1:,}"
+        return replace(column, remarks=((NEARLY, f"{text.name} ({first_odd!r} in {where})"),))
+    problem = f"column {text.name!r} holds {what}, but not in {occurrences.count(is_odd):,} of its rows: {first_odd!r} in {where}"
     if odd.str.contains(ZONE).all():
         problem += " (when its clock changes, a named zone has no such hour)"
-    return ReadColumn(text, base, problem=problem, odd=str(text[row]))
+    return replace(column, problem=problem, odd=first_odd)
 
 
-def null_sentinels(column: ReadColumn, rules: ReadingRules) -> ReadColumn:
+def null_sentinels(column: ReadColumn, rules: ReadingRules, occurrences: Occurrences = ALL_ROWS) -> ReadColumn:
     """The column without numbers that stand for missing: -999 where nothing else is below zero, or far from all others."""
     number = column.values
     named = list_numbers(rules.missing) if number.dtype.is_numeric() else []
@@ -415,7 +450,7 @@ def null_sentinels(column: ReadColumn, rules: ReadingRules) -> ReadColumn:
     if not rules.may_be_missing or not number.dtype.is_numeric() or column.problem is not None:
         return column
     spread = NumberSpread()
-    spread.add(number)
+    spread.add(number, occurrences.counts)
     sentinels = spread.find_sentinels()
     if not sentinels:
         return column
@@ -484,13 +519,13 @@ def describe_joined_names(name: str, value: str) -> str:
     return f"{name} holds two numbers in one ({value!r}), so its numbers are names and it is read as text."
 
 
-def _refuse_infinite(column: ReadColumn, text: pl.Series) -> ReadColumn:
+def _refuse_infinite(column: ReadColumn, occurrences: Occurrences) -> ReadColumn:
     """The column, with a problem where a number is infinite to a model."""
-    problem = describe_infinite(column.values, text.name)
+    problem = describe_infinite(column.values, column.values.name, occurrences)
     return column if problem is None else replace(column, problem=problem)
 
 
-def describe_infinite(number: pl.Series, name: str) -> str | None:
+def describe_infinite(number: pl.Series, name: str, occurrences: Occurrences = ALL_ROWS) -> str | None:
     """What is wrong with numbers of which some are infinite to a model; None where none is."""
     if number.dtype != pl.Float64:
         return None
@@ -498,8 +533,8 @@ def describe_infinite(number: pl.Series, name: str) -> str | None:
     if not infinite.any():
         return None
     return (
-        f"column {name!r}: {infinite.sum():,} infinite or enormous values, first in row {infinite.arg_true()[0] + 1:,} "
-        "where finite numbers are expected"
+        f"column {name!r}: {occurrences.count(infinite):,} infinite or enormous values, first in "
+        f"{occurrences.describe_first(infinite)} where finite numbers are expected"
     )
 
 

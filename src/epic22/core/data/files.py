@@ -4,6 +4,7 @@ CSV with any separator and in any usual encoding, plain, zipped or gzipped, come
 JSON, JSON lines and a sheet of an Excel workbook as text too; Parquet with its own types.
 """
 
+import codecs
 import csv
 import gzip
 import hashlib
@@ -13,7 +14,7 @@ import json
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,15 +22,13 @@ from typing import Any
 
 import polars as pl
 
+from epic22.core.data.csv_records import MAX_LINE_BYTES, SNIFFED_LINES, CsvRecords, TableRecords, unwrap_formulas
 from epic22.core.data.names import strip_ends
 from epic22.core.data.number_format import MAX_WHOLE_DIGITS, NumberText
-from epic22.core.data.table_lines import are_values, count_footer_lines, describe_left_out, find_header, is_unit_line
+from epic22.core.data.table_lines import are_values, find_header
 from epic22.core.data.workbook import is_archive, read_workbook, unwrap_archive
 from epic22.core.errors import FileError
 from epic22.core.lineage import file_sha256, sha256
-
-MAX_LINE_BYTES = 16 * 2**20
-"""A line longer than this is taken for damage."""
 
 SEPARATORS = (",", ";", "\t", "|")
 BYTE_ORDER_MARKS = (
@@ -42,9 +41,12 @@ BYTE_ORDER_MARKS = (
 
 PATTERN = re.compile(r"\*|\^.*\$", re.DOTALL)
 """Names that Polars takes for a pattern of names."""
-SNIFFED_LINES = 50
 GZIP, PARQUET = b"\x1f\x8b", b"PAR1"
-ODD_BYTES = re.compile(rb"[\x00-\x08\x0b\x0e-\x1f]")
+ODD = bytes((*range(0x09), 0x0B, *range(0x0E, 0x20)))
+"""Bytes that no text has."""
+
+ASCII_BYTES = bytes(range(0x80))
+HEAD_BYTES = 1 << 20
 UNDEFINED_1252 = re.compile(rb"[\x81\x8d\x8f\x90\x9d]")
 MULTIBYTE_UTF8 = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 JSON_NAMES = (".json", ".jsonl", ".ndjson")
@@ -83,12 +85,12 @@ def read_table(path: Path) -> RawTable:
     rows = read_workbook(path, stored) if is_archive(stored) else None
     if rows is not None:
         table = RawTable(str(path), pl.DataFrame(), digest, "csv", ",", "utf-8", framed)
-        return _unwrap_formulas(_build_table(table, enumerate(rows, start=1)))
+        return _build_sheet_table(table, rows)
     content = _decompress(path, stored)
     if content[:4] == PARQUET:
         return RawTable(str(path), _read_parquet(path, content), digest, "parquet", None, None, framed)
     text, encoding = _decode(path, content)
-    # The csv module refuses fields over 128 KB unless told, for the whole process.
+    # For the lines that are sniffed; `CsvRecords` sets it too.
     csv.field_size_limit(MAX_LINE_BYTES)
     if is_json(path, text):
         records, kind = _parse_json(path, text)
@@ -152,34 +154,56 @@ def _decompress(path: Path, content: bytes) -> bytes:
 
 def _decode(path: Path, content: bytes) -> tuple[str, str]:
     """The text and its encoding: by its byte order mark, else UTF-8, else Windows-1252 where that is plausible."""
-    encoding = next((name for mark, name in BYTE_ORDER_MARKS if content.startswith(mark)), None)
-    if encoding is not None:
-        try:
-            return content.decode(encoding), encoding
-        except UnicodeDecodeError:
-            raise FileError(f"{path} begins like {encoding.upper()} but is not; save it as UTF-8.") from None
-    odd = ODD_BYTES.search(content)
-    if odd is not None:
-        raise FileError(
-            f"{path} is no text: byte {odd.group()[0]:#04x} at position {odd.start():,}; expected CSV, JSON or Parquet."
-        )
+    encoding = find_encoding(path, lambda: (content[at : at + HEAD_BYTES] for at in range(0, len(content), HEAD_BYTES)))
     try:
-        return content.decode("utf-8-sig"), "utf-8"
-    except UnicodeDecodeError as error:
-        return _decode_windows_1252(path, content, error), "cp1252"
+        return content.decode("utf-8-sig" if encoding == "utf-8" else encoding), encoding
+    except UnicodeDecodeError:
+        raise FileError(f"{path} begins like {encoding.upper()} but is not; save it as UTF-8.") from None
 
 
-def _decode_windows_1252(path: Path, content: bytes, error: UnicodeDecodeError) -> str:
-    """Windows-1252 text, unless the bytes are a mixture with UTF-8, undefined, or too many to be letters of a western text."""
-    n_high = sum(byte >= 0x80 for byte in content[: 1 << 20])
-    has_utf8 = MULTIBYTE_UTF8.search(content) is not None
-    if has_utf8 or UNDEFINED_1252.search(content) or n_high > 0.3 * min(len(content), 1 << 20):
-        line = content.count(b"\n", 0, error.start) + 1
+def find_encoding(path: Path, read_pieces: Callable[[], Iterable[bytes]]) -> str:
+    """The encoding of a text that is read in pieces: by its byte order mark, else UTF-8, else Windows-1252 where that is
+    plausible. Raises FileError for what is no text."""
+    decoder, position, first_bad = codecs.getincrementaldecoder("utf-8")(), 0, -1
+    for piece in read_pieces():
+        encoding = next((name for mark, name in BYTE_ORDER_MARKS if position == 0 and piece.startswith(mark)), None)
+        if encoding is not None:
+            return encoding
+        if len(piece.translate(None, ODD)) < len(piece):
+            at = next(at for at, byte in enumerate(piece) if byte in ODD)
+            raise FileError(
+                f"{path} is no text: byte {piece[at]:#04x} at position {position + at:,}; expected CSV, JSON or Parquet."
+            )
+        if first_bad < 0:
+            waiting = len(decoder.getstate()[0])
+            try:
+                decoder.decode(piece)
+            except UnicodeDecodeError as error:
+                first_bad = position - waiting + error.start
+        position += len(piece)
+    if first_bad < 0 and decoder.getstate()[0]:
+        first_bad = position - len(decoder.getstate()[0])
+    if first_bad >= 0:
+        _refuse_mixed_encodings(path, read_pieces, first_bad)
+    return "utf-8" if first_bad < 0 else "cp1252"
+
+
+def _refuse_mixed_encodings(path: Path, read_pieces: Callable[[], Iterable[bytes]], first_bad: int) -> None:
+    """Raise FileError for a text, no UTF-8 from a byte on, that is no Windows-1252: a mixture with UTF-8, with bytes that are
+    undefined, or with too many that would be letters."""
+    n_high, position, line, odd, end, is_doubtful = 0, 0, 1, b"", b"", False
+    for piece in read_pieces():
+        head = piece[: max(0, HEAD_BYTES - position)]
+        n_high += len(head.translate(None, ASCII_BYTES))
+        line += piece.count(b"\n", 0, max(0, first_bad - position))
+        odd = odd or piece[first_bad - position : first_bad - position + 1] * (position <= first_bad)
+        joined = end + piece
+        is_doubtful = is_doubtful or MULTIBYTE_UTF8.search(joined) is not None or UNDEFINED_1252.search(piece) is not None
+        end, position = joined[-3:], position + len(piece)
+    if is_doubtful or n_high > 0.3 * min(position, HEAD_BYTES):
         raise FileError(
-            f"{path}, line {line}: byte {content[error.start]:#04x} is neither UTF-8 nor plain Windows-1252; "
-            "save the file as UTF-8."
-        ) from None
-    return content.decode("cp1252")
+            f"{path}, line {line}: byte {odd[0]:#04x} is neither UTF-8 nor plain Windows-1252; save the file as UTF-8."
+        )
 
 
 def describe_windows_1252(text: str) -> str:
@@ -198,9 +222,14 @@ def _refuse_long_lines(path: Path, text: str) -> None:
         return
     for number, line in enumerate(io.StringIO(text, newline=""), start=1):
         if 4 * len(line) > MAX_LINE_BYTES and len(line.encode()) > MAX_LINE_BYTES:
-            raise FileError(
-                f"{path}, line {number} is longer than {MAX_LINE_BYTES >> 20} MB; a line break or a closing quote is missing."
-            )
+            raise build_long_line_error(path, number)
+
+
+def build_long_line_error(path: Path, number: int) -> FileError:
+    """What is wrong with a line that is too long to be any."""
+    return FileError(
+        f"{path}, line {number} is longer than {MAX_LINE_BYTES >> 20} MB; a line break or a closing quote is missing."
+    )
 
 
 def detect_separator(text: str) -> str:
@@ -243,65 +272,19 @@ def detect_quote(lines: Sequence[str], separator: str) -> str:
 def _parse_csv(table: RawTable, text: str, separator: str) -> RawTable:
     """The table with the rows of a text, and notes on lines that are none of it. Raises FileError."""
     quote = detect_quote(list_first_lines(text), separator)
-    # A quote behind a blank, as in 1, "x, y", is one too.
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, quotechar=quote, skipinitialspace=True, strict=True)
-    try:
-        table = _build_table(table, ((reader.line_num, row) for row in reader if row))
-    except csv.Error as error:
-        raise FileError(f"{table.path}, line {reader.line_num}: {error}; mend the quotes there.") from None
-    return _unwrap_formulas(table) if '="' in text else table
+    records = CsvRecords(Path(table.path), lambda: io.StringIO(text, newline=""), separator, quote)
+    frame = pl.concat(records.iterate_frames(clean_column_names(Path(table.path), records.header)), rechunk=True)
+    return replace(table, frame=frame, notes=records.notes)
 
 
-def _build_table(table: RawTable, numbered: Iterator[tuple[int, list[str]]]) -> RawTable:
-    """The table with the rows below the header, and notes on lines that are none of it; each comes with the number of its line.
-
-    Raises FileError.
-    """
-    path = Path(table.path)
-    rows: list[list[str]] = []
-    # The place among the rows, and the message, of the first line that has another number of fields than the header.
-    ragged: tuple[int, str] | None = None
-    try:
-        head = list(itertools.islice(numbered, SNIFFED_LINES))
-        title = [row for _, row in head[: find_header([row for _, row in head])]]
-        header = head[len(title)][1]
-        names = clean_column_names(path, header)
-        n_headers = 0
-        for line, row in itertools.chain(head[len(title) + 1 :], numbered):
-            # A separator at the end of each row, which the header lacks, parts nothing.
-            while len(row) > len(names) and not row[-1].strip():
-                row.pop()
-            if row == header and len(names) > 1:
-                n_headers += 1
-                continue
-            if len(row) != len(names) and ragged is None:
-                ragged = len(rows), f"line {line}: {len(row)} fields where the header has {len(names)}"
-            rows.append(row)
-    except IndexError:
-        raise FileError(f"{path} holds blank lines only; expected a header line and rows.") from None
-    units = rows[:1] if rows and ragged is None and is_unit_line(rows[0], rows[1:]) else []
-    del rows[: len(units)]
-    n_rows = len(rows) - count_footer_lines(rows, len(names))
-    if ragged is not None and ragged[0] < n_rows:
-        raise FileError(f"{path}, {ragged[1]}; mend the line, or quote a value that holds the separator.")
-    notes = describe_left_out(title, rows[n_rows:], units)
-    notes += (f"{n_headers:,} {'row that repeats' if n_headers == 1 else 'rows that repeat'} the header left out.",) * (
-        n_headers > 0
-    )
-    if not n_rows:
-        raise FileError(f"{path} has a header and no rows; there is nothing to learn from.")
-    del rows[n_rows:]
-    columns: list[pl.Series] = []
-    numbers: list[str] = []
-    for name, values in zip(names, zip(*rows, strict=True), strict=True):
-        columns.append(pl.Series(name, values, dtype=pl.String))
+def _build_sheet_table(table: RawTable, rows: Sequence[list[str]]) -> RawTable:
+    """The table with the rows of a sheet below the header, and notes on those that are none of it. Raises FileError."""
+    records = TableRecords(Path(table.path), lambda: iter(enumerate(rows, start=1)))
+    names, columns, numbers = clean_column_names(Path(table.path), records.header), [], []
+    for name, values in zip(names, zip(*records.iterate_rows(), strict=True), strict=True):
+        columns.append(unwrap_formulas(pl.Series(name, values, dtype=pl.String)))
         numbers += [name] if _are_numbers(values) else []
-    return replace(table, frame=pl.DataFrame(columns), notes=notes, numbers=frozenset(numbers))
-
-
-def _unwrap_formulas(table: RawTable) -> RawTable:
-    """The table with 007 for ="007", which is how spreadsheets are told that a cell is text."""
-    return replace(table, frame=table.frame.with_columns(pl.all().str.replace(r'^="([^"]*)"$', "$1")))
+    return replace(table, frame=pl.DataFrame(columns), notes=records.notes, numbers=frozenset(numbers))
 
 
 def clean_column_names(path: Path, header: list[str]) -> list[str]:

@@ -93,17 +93,19 @@ def null_unlabelled(text: pl.Series) -> pl.Series:
     return label if len(names) < 2 or "+" in names else label.set(is_sign, None)
 
 
-def describe_unlabelled(text: pl.Series, label: pl.Series) -> tuple[str, ...]:
-    """The notes on words for missing in a label: those that were read so, and those that stay classes."""
-    words = _count_words(text.filter(label.is_null() & text.is_not_null()))
-    classes = _count_words(label.filter(label.str.to_lowercase().is_in(list(CLASS_WORDS))))
+def describe_unlabelled(text: pl.Series, label: pl.Series, counts: pl.Series | None = None) -> tuple[str, ...]:
+    """The notes on words for missing in a label: those that were read so, and those that stay classes. `counts`: how often each
+    comes, where the texts are the different ones."""
+    words = _count_words(text, label.is_null() & text.is_not_null(), counts)
+    classes = _count_words(label, label.str.to_lowercase().is_in(list(CLASS_WORDS)), counts)
     notes = (f"{text.name}: read as no label: {words}.",) if words else ()
     return (*notes, f"{text.name}: kept as a class: {classes}; leave unknown labels empty.") if classes else notes
 
 
-def _count_words(words: pl.Series) -> str:
-    counts = words.alias("word").value_counts(sort=True)
-    return ", ".join(f"{word!r} ({n:,} rows)" for word, n in counts.iter_rows())
+def _count_words(text: pl.Series, is_meant: pl.Series, counts: pl.Series | None) -> str:
+    rows = pl.DataFrame({"word": text, "n": 1 if counts is None else counts}).filter(is_meant.fill_null(value=False))
+    totals = rows.group_by("word", maintain_order=True).agg(pl.col("n").sum()).sort("n", descending=True, maintain_order=True)
+    return ", ".join(f"{word!r} ({n:,} rows)" for word, n in totals.iter_rows())
 
 
 def fold_name(name: str) -> str:

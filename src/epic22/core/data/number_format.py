@@ -80,6 +80,9 @@ NAME_DIGITS = r"^0[0-9]+$|^[0-9]+[eE][0-9]+$"
 MAX_WHOLE_DIGITS = 18
 """Of longer whole numbers not all fit 64 bits."""
 
+OPEN_POINTS = r"^[+-]?(?:[1-9][0-9]{0,2}(?:\.[0-9]{3})+|[0-9]{1,3})$"
+"""Numbers whose points may part thousands, and those that have none."""
+
 MIN_AFFIX_SHARE = 0.05
 """A currency or a unit that fewer of the different numbers have is damage: 1O for 10."""
 
@@ -378,7 +381,6 @@ def is_open_group(text: pl.Series, form: NumberFormat) -> pl.Series:
 def has_open_points(text: pl.Series) -> bool:
     """Whether every number with a point has three digits behind it and may be one of thousands: 1.234, and never 0.5."""
     few = text.head(50)
-    pattern = r"^[+-]?(?:[1-9][0-9]{0,2}(?:\.[0-9]{3})+|[0-9]{1,3})$"
-    if not few.str.contains(pattern).all() or not few.str.contains(".", literal=True).any():
+    if not few.str.contains(OPEN_POINTS).all() or not few.str.contains(".", literal=True).any():
         return False
-    return bool(text.str.contains(pattern).all())
+    return bool(text.str.contains(OPEN_POINTS).all())

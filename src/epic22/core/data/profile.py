@@ -1,280 +1,220 @@
 """What the columns of a table hold, found by reading it once a batch at a time: types, roles, levels, bounds, what is missing.
 
-The same rules as `contract.infer`, applied to counts instead of whole columns. Rows without a label are left out and do not
-count.
+The rules are those of a table that fits into memory, applied to the different values of a column and how often each came.
 """
 
-from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 
-from epic22.core.column import ColumnReading
+from epic22.core.column import ColumnOverride, ColumnReading
 from epic22.core.data.batches import Batches
-from epic22.core.data.column_counts import ColumnCounts, RowLocator, strip_value_text
-from epic22.core.data.column_reading import (
-    ALWAYS_TYPED,
-    NAMES,
-    SENTINELS,
-    TWO_DIGIT_YEARS,
-    describe_digit_names,
-    describe_joined_names,
-    describe_problems,
-    gather_remarks,
-    null_missing_words,
-    parse_text,
-    read_text,
-    strip_text,
-)
-from epic22.core.data.names import keeps_names_apart, strip_name
-from epic22.core.data.row_times import WHOLE_TIMES, classify_whole_times, read_row_times, read_whole_times
+from epic22.core.data.column_counts import ColumnCounts, RowLocator
+from epic22.core.data.column_overrides import override_column, refuse_bounds_of_names, refuse_unfit_overrides
+from epic22.core.data.column_reading import describe_problems, gather_remarks
+from epic22.core.data.row_times import WHOLE_TIMES, classify_whole_times, infer_whole_form, read_row_times, read_whole_times
 from epic22.core.data.schema_inference import (
+    NO_OVERRIDES,
     Roles,
     build_offset_column,
+    build_rules,
     describe_offset,
     infer_role,
-    normalize_type,
     refuse_unfit_roles,
 )
-from epic22.core.data.sentinels import NumberSpread, are_sentinels, describe_sentinels
+from epic22.core.data.sentinels import NumberSpread
 from epic22.core.data.time_format import name_offset, read_offsets
 from epic22.core.errors import ColumnError
-from epic22.core.task import Column, Dtype
+from epic22.core.task import Column
+
+MAX_RANKED_VALUES = 1_000
+"""The order of frequency matters to classes, which are few."""
 
 
 @dataclass(frozen=True)
 class Profile:
-    """The columns with types, roles and levels, and how each is read; `counts` by name. `rows` have a label."""
+    """The columns with types, roles and levels, and how each is read; `counts` by name. `rows` have a label that is none of those
+    `left_out`."""
 
     columns: tuple[Column, ...]
     counts: dict[str, ColumnCounts]
     roles: Roles
     rows: int
     notes: tuple[str, ...]
+    left_out: tuple[object, ...] = ()
+
+    def leave_out_labels(self, values: Sequence[object]) -> "Profile":
+        """The profile without the rows of these labels; what the columns hold stays what was found."""
+        left_out = (*self.left_out, *values)
+        names = {str(value) for value in left_out}
+        columns = tuple(
+            replace(c, levels=tuple(level for level in c.levels if level not in names)) if c.role == "label" else c
+            for c in self.columns
+        )
+        profile = replace(self, columns=columns, left_out=left_out)
+        return profile if profile.label_values is None else replace(profile, rows=int(profile.label_values["n"].sum()))
+
+    @property
+    def label_values(self) -> pl.DataFrame | None:
+        """The different values of the label, frame [value, n], each as often as it comes; None where they are too many."""
+        labels = self.counts[self.roles.label].labelled_values
+        return labels if labels is None or not self.left_out else labels.filter(~labels["value"].is_in(list(self.left_out)))
+
+    def list_label_values(self) -> pl.Series | None:
+        """A short series with every value of the label, the rarer ones fewer times; None where they are too many to be counted.
+
+        What decides on a label by its values and their order of frequency decides on this as on the whole.
+        """
+        labels = self.label_values
+        if labels is None:
+            return None
+        values, counts = labels["value"].alias(self.roles.label), labels["n"].to_numpy()
+        rank = np.unique(counts, return_inverse=True)[1] + 1
+        return values if len(values) > MAX_RANKED_VALUES else values[np.repeat(np.arange(len(values)), rank)]
 
     def iterate_typed_rows(self, batches: Batches) -> Iterator[tuple[pl.DataFrame, pl.Series | None]]:
         """The labelled rows in the columns' types, with their times (naive UTC) where there are any, batch by batch.
 
         Raises ColumnError naming the row whose time cannot be read.
         """
-        kinds = {name: (counts.infer_dtype()[0], counts.reading, counts.is_name) for name, counts in self.counts.items()}
-        lenient = frozenset((*self.roles.drop, self.roles.id, self.roles.group))
-        for where, frame in _iterate_labelled(batches, self.roles.label, lenient):
-            typed_frame = pl.DataFrame([_cast_batch(frame[name], kinds[name], where) for name in frame.columns])
+        label = self.counts[self.roles.label]
+        for batch in batches:
+            is_labelled = label.find_labels(batch.frame[label.name])
+            where, frame = RowLocator(batch, is_labelled.arg_true()), batch.frame.filter(is_labelled)
+            typed_frame = pl.DataFrame([self.counts[name].cast(frame[name], where) for name in frame.columns])
             with_offset = [name for name in frame.columns if name_offset(name) in self.counts and name_offset(name) not in frame]
             typed_frame = typed_frame.with_columns(read_offsets(frame[name], typed_frame[name]) for name in with_offset)
-            yield typed_frame, _read_batch_times(typed_frame, self.counts, self.roles, where) if self.roles.time else None
+            if self.left_out:
+                is_used = ~typed_frame[label.name].is_in(list(self.left_out))
+                typed_frame, where = typed_frame.filter(is_used), replace(where, positions=where.positions.filter(is_used))
+            yield typed_frame, self._read_batch_times(typed_frame, where) if self.roles.time else None
+
+    def _read_batch_times(self, frame: pl.DataFrame, where: RowLocator) -> pl.Series:
+        """The rows' times; whole numbers are read alike in every batch."""
+        name = self.roles.time[0]
+        series = frame[name]
+        if len(self.roles.time) > 1 or not series.dtype.is_integer():
+            rows = where.positions + where.batch.first
+            return read_row_times(frame, self.roles.time, [], rows)
+        if series.null_count():
+            raise ColumnError(f"--time {name}: {where.describe_row(int(series.is_null().arg_true()[0]))} has none; fill it in.")
+        moments = read_whole_times(series, self.whole_times)
+        if moments.null_count():
+            row = int(moments.is_null().arg_true()[0])
+            raise ColumnError(f"--time {name}: {series[row]} in {where.describe_row(row)} is no date; write it as 2024-03-01.")
+        return moments
+
+    @property
+    def whole_times(self) -> str:
+        """What the whole numbers of the column of times are, a key of `WHOLE_TIMES`."""
+        return next(c.reading.times[0] for c in self.columns if c.name == self.roles.time[0] and c.reading is not None)
 
 
-def profile_batches(batches: Batches, roles: Roles, bounded: Collection[str] = ()) -> Profile:
-    """One pass over the rows. In `bounded` columns, whose bounds are stated, no number stands for missing.
+def profile_batches(batches: Batches, roles: Roles, overrides: Mapping[str, ColumnOverride] = NO_OVERRIDES) -> Profile:
+    """One pass over the rows; two where words say that a row has no label, which is known only after the first.
 
-    Raises ColumnError for roles that do not fit, FileError and ColumnError for broken rows.
+    Raises ColumnError for roles and overrides that do not fit, FileError and ColumnError for broken rows.
     """
     refuse_unfit_roles(batches.names, roles)
-    lenient = frozenset((*roles.drop, roles.id, roles.group))
-    may_be_missing = [name for name in batches.names if name not in (*roles.time, roles.offset, roles.label, *bounded)]
-    amounts = (*roles.time, roles.offset, roles.label if roles.kind == "regression" else None)
-    counts = {
-        name: ColumnCounts(
-            name, name in (roles.id, roles.group), name in amounts, name in may_be_missing, missing_words=roles.missing
-        )
-        for name in batches.names
-    }
-    read = 0
-    for where, frame in _iterate_labelled(batches, roles.label, lenient):
-        read += where.batch.frame.height
-        for name in frame.columns:
-            counts[name].add(frame[name], where)
+    refuse_unfit_overrides(batches.names, roles, tuple(overrides.values()))
+    lenient = [name for name, one in overrides.items() if one.dtype is not None or one.role == "never"]
+    aside = {*lenient, *roles.drop, roles.id, roles.group}
+    counts, n_rows = _count_columns(batches, roles, overrides)
+    if counts[roles.label].has_unlabelled_words:
+        counts, n_rows = _count_columns(batches, roles, overrides, counts[roles.label])
+    problems = [one.column.problem for name, one in counts.items() if one.column.problem is not None and name not in aside]
+    if problems:
+        raise ColumnError(describe_problems(problems))
     rows = counts[roles.label].rows
     if not rows:
-        raise ColumnError(f"label {roles.label!r} is missing in all {read:,} rows; there is nothing to learn, name another.")
-    for name, column_counts in counts.items():
-        if name not in lenient:
-            column_counts.refuse_damage()
-    unlike = {name: s.first_unlike for name, s in counts.items() if name not in lenient and s.notation is None and s.first_unlike}
-    if unlike:
-        raise ColumnError(describe_problems([_locate_value(batches, name, value) for name, value in unlike.items()]))
-    if counts[roles.label].n_none and counts[roles.label].is_read_as_numbers:
-        raise ColumnError(
-            f"label {roles.label!r} holds numbers, and {ALWAYS_TYPED!r} in {counts[roles.label].n_none:,} rows; leave them empty."
-        )
-    notes = list(batches.notes)
-    notes += [f"{read - rows:,} rows without a label were left out."] if read > rows else []
-    notes += describe_readings(list(counts.values()), aside=(*lenient, roles.label))
-    columns = tuple(_build_column(column_counts, roles, notes) for column_counts in counts.values())
-    own = [c for c in columns if c.dtype == "time" and c.role == "input" and counts[c.name].states_offset]
+        raise ColumnError(f"label {roles.label!r} is missing in all {n_rows:,} rows; there is nothing to learn, name another.")
+    notes = [*batches.notes, *describe_readings(counts, aside)]
+    notes += [f"{n_rows - rows:,} rows without a label were left out."] if n_rows > rows else []
+    time_reading = _read_whole_times(counts, roles, notes)
+    columns = tuple(_build_column(one, roles, notes) for one in counts.values())
+    columns = tuple(_override_column(c, counts[c.name], overrides.get(c.name)) for c in columns)
+    columns = tuple(replace(c, reading=time_reading) if time_reading and c.name == roles.time[0] else c for c in columns)
+    own = [c for c in columns if c.dtype == "time" and c.role == "input" and counts[c.name].has_offsets]
     for column in (one for one in own if name_offset(one.name) not in counts):
         offset = build_offset_column(column)
         counts[offset.name] = ColumnCounts(
             offset.name, rows=rows, dtype=pl.Float64(), whole=False, spread=NumberSpread(low=-24, high=24)
         )
         columns, notes = (*columns, offset), [*notes, describe_offset(column)]
-    return Profile(columns, counts, roles, rows, (*notes, *_describe_times(counts, roles)))
+    return Profile(columns, counts, roles, rows, tuple(notes))
 
 
-def describe_readings(counts: Sequence[ColumnCounts], aside: Collection[str | None]) -> list[str]:
+def _count_columns(
+    batches: Batches, roles: Roles, overrides: Mapping[str, ColumnOverride], label: ColumnCounts | None = None
+) -> tuple[dict[str, ColumnCounts], int]:
+    """What each column holds, and how many rows there are; `label` is the label as it was counted before, if it was."""
+    counts = {
+        name: ColumnCounts(
+            name,
+            build_rules(name, roles, overrides.get(name)),
+            is_name=name in (roles.id, roles.group),
+            is_label=name == roles.label,
+        )
+        for name in batches.names
+    }
+    n_rows, files = 0, []
+    for batch in batches:
+        if batch.first == 0:
+            files.append((n_rows, batch.path.name))
+        raw = batch.frame[roles.label]
+        is_labelled = counts[roles.label].find_values(raw, ()) if label is None else label.find_labels(raw)
+        for name, one in counts.items():
+            one.add(batch.frame[name], is_labelled, n_rows)
+        n_rows += batch.frame.height
+    for one in counts.values():
+        one.files = tuple(files) if len(files) > 1 else ()
+    return counts, n_rows
+
+
+def describe_readings(counts: Mapping[str, ColumnCounts], aside: Collection[str | None]) -> list[str]:
     """How columns were read where that is not plain, in sentences; little is said of those `aside`."""
-    times = [one for one in counts if one.infer_dtype()[0] == "time"]
-    notes = [
-        f"{one.name}: {'month/day' if one.formats[0].startswith('%m') else 'day/month'}/year."
-        for one in times
-        if _has_ambiguous_dates(one)
-    ]
-    notes += [f"{one.name}: {TWO_DIGIT_YEARS}" for one in times if any("%y" in f and "%Y" not in f for f in one.formats[:1])]
-    notes += [
-        describe_digit_names(one.name, one.first_overlong[0])
-        for one in counts
-        if one.is_digit_name and one.first_overlong is not None
-    ]
-    notes += gather_remarks(
-        (NAMES, f"{one.name} ({one.first_code!r})")
-        for one in counts
-        if one.is_named_in_digits and not one.is_name and one.first_code is not None
-    )
-    notes += [
-        describe_joined_names(one.name, one.first_odd[0]) for one in counts if one.has_joined_names and one.first_odd is not None
-    ]
-    in_notation = [one.notation for one in counts if one.is_in_notation and one.notation is not None]
-    notes += [note for notation in in_notation for note in notation.notes]
-    notes += gather_remarks(remark for notation in in_notation for remark in notation.remarks)
-    learned = [one for one in counts if one.name not in aside]
-    notes += gather_remarks(
-        (SENTINELS, describe_sentinels(one.name, one.sentinels)) for one in learned if one.is_number and one.sentinels
-    )
-    return notes + gather_remarks(remark for one in learned for remark in one.name_remarks)
+    notes = [note for one in counts.values() for note in one.column.notes]
+    return notes + gather_remarks(remark for name, one in counts.items() if name not in aside for remark in one.column.remarks)
 
 
-def _locate_value(batches: Batches, name: str, value: str) -> str:
-    """What is wrong with a column of which nearly all values are numbers or times and this one is not, with its first row."""
-    for batch in batches:
-        rows = (batch.frame[name].cast(pl.String).str.strip_chars() == value).fill_null(value=False).arg_true()
-        if len(rows):
-            row = RowLocator(batch, pl.int_range(batch.frame.height, eager=True)).describe_row(int(rows[0]))
-            return f"column {name!r} holds numbers or times, and {value!r} in {row} is none"
-    return f"column {name!r} holds numbers or times, and {value!r} is none"
-
-
-def _has_ambiguous_dates(column_counts: ColumnCounts) -> bool:
-    """Whether day and month could be taken for one another, or the day comes first."""
-    day_first = any(form.startswith("%d/%m") for form in column_counts.formats)
-    return column_counts.text and day_first and column_counts.formats[0][:5] in ("%m/%d", "%d/%m")
-
-
-def _iterate_labelled(batches: Batches, label: str, lenient: frozenset[str | None]) -> Iterator[tuple[RowLocator, pl.DataFrame]]:
-    """The rows of each batch that have a label, as they are."""
-    for batch in batches:
-        raw = batch.frame[label]
-        is_labelled = (null_missing_words(raw) if raw.dtype == pl.String else normalize_type(raw)).is_not_null()
-        positions = is_labelled.arg_true()
-        frame = batch.frame if len(positions) == batch.frame.height else batch.frame.filter(is_labelled)
-        yield RowLocator(batch, positions, lenient), frame
-
-
-def _build_column(column_counts: ColumnCounts, roles: Roles, notes: list[str]) -> Column:
-    dtype, _ = column_counts.infer_dtype()
-    role = infer_role(column_counts.name, dtype, column_counts.distinct, bool(column_counts.n_missing), roles, notes)
-    levels: tuple[str, ...] = ()
-    if dtype == "category" and role in ("input", "label") and column_counts.value_counts is not None:
-        levels = tuple(sorted(str(value) for value in column_counts.value_counts))
-    return Column(column_counts.name, dtype, role=role, levels=levels, reading=_build_reading(column_counts, roles))
-
-
-def _build_reading(column_counts: ColumnCounts, roles: Roles) -> ColumnReading:
-    """How the column is read in later files."""
-    if roles.time == (column_counts.name,) and column_counts.infer_dtype()[0] == "int":
-        return replace(column_counts.reading, times=(_classify(column_counts),))
-    return column_counts.reading
-
-
-def _widen(own: pl.Series, dtype: Dtype) -> pl.Series:
-    return own.cast(pl.Float64) if dtype == "float" else own
-
-
-def _cast_batch(raw: pl.Series, kind: tuple[Dtype, ColumnReading, bool], where: RowLocator) -> pl.Series:
-    """A batch's values in the type that the whole column has. Raises ColumnError naming the row of a value that is not of it."""
-    typed = _cast_column(raw, *kind)
-    dtype, reading, is_name = kind
-    if raw.dtype != pl.String or is_name or dtype in ("category", "text") or typed.null_count() == raw.null_count():
-        return typed
-    own = strip_text(raw, dtype, reading)
-    odd = own.is_not_null() & parse_text(own, dtype, reading).is_null()
-    if odd.any():
-        row = int(odd.arg_true()[0])
-        raise ColumnError(
-            f"column {raw.name!r} was read as {dtype}, and {raw[row]!r} in {where.describe_row(row)} is not written so; mend it, "
-            "leave it empty, say --missing, or use --drop."
-        )
-    return typed
-
-
-def _cast_column(raw: pl.Series, dtype: Dtype, reading: ColumnReading, is_name: bool = False) -> pl.Series:
-    """A batch's values in the type that the whole column has; null where they are not of it."""
-    if raw.dtype != pl.String:
-        own = normalize_type(raw)
-        if is_name and not keeps_names_apart(strip_name(raw), own):
-            return strip_name(raw)
-        return _widen(own.set(are_sentinels(own, reading.sentinels), None) if reading.sentinels else own, dtype)
-    if dtype in ("category", "text"):
-        return strip_value_text(raw, is_name, reading.missing)
-    typed = read_text(raw, dtype, reading)
-    return typed.cast(pl.Int64) if dtype == "int" else typed
-
-
-def _read_batch_times(frame: pl.DataFrame, counts: dict[str, ColumnCounts], roles: Roles, where: RowLocator) -> pl.Series:
-    """The rows' times; whole numbers are read alike in every batch."""
-    time_counts = counts[roles.time[0]]
-    series = frame[roles.time[0]]
-    if len(roles.time) > 1 or not series.dtype.is_integer():
-        rows = where.positions + where.batch.first
-        return read_row_times(frame, roles.time, [], rows)
-    if series.null_count():
-        raise ColumnError(
-            f"--time {time_counts.name}: {where.describe_row(int(series.is_null().arg_true()[0]))} has none; fill it in."
-        )
-    moments = read_whole_times(series, _classify(time_counts))
-    if moments.null_count():
-        row = int(moments.is_null().arg_true()[0])
-        raise ColumnError(
-            f"--time {time_counts.name}: {series[row]} in {where.describe_row(row)} is no date; write it as 2024-03-01."
-        )
-    return moments
-
-
-def _describe_times(counts: dict[str, ColumnCounts], roles: Roles) -> tuple[str, ...]:
+def _read_whole_times(counts: Mapping[str, ColumnCounts], roles: Roles, notes: list[str]) -> ColumnReading | None:
+    """The reading of a column of times that are whole numbers; None for another."""
     if len(roles.time) > 1:
-        return (f"The rows' time is made of {', '.join(roles.time)}; {roles.time[0]} itself is no input.",)
-    time_counts = counts[roles.time[0]] if roles.time else None
-    if time_counts is None or time_counts.infer_dtype()[0] != "int":
-        return ()
-    return (f"{time_counts.name} holds {WHOLE_TIMES[_classify(time_counts)][2]}.",)
-
-
-def _classify(time_counts: ColumnCounts) -> str:
-    return classify_whole_times(time_counts.name, *time_counts.range)
-
-
-def list_values(column_counts: ColumnCounts, max_values: int) -> pl.Series | None:
-    """A short series with every value of a column that has at most this many, the rarer ones fewer times; None for more.
-
-    What decides on a label by its values and their order of frequency decides on this as on the whole.
-    """
-    dtype, form = column_counts.infer_dtype()
-    if (
-        column_counts.value_counts is None
-        or len(column_counts.value_counts) > max_values
-        or dtype in ("time", "text")
-        or form is not None
-    ):
+        notes.append(f"The rows' time is made of {', '.join(roles.time)}; {roles.time[0]} itself is no input.")
+    if len(roles.time) != 1 or counts[roles.time[0]].infer_dtype() != "int":
         return None
-    values = _cast_column(
-        pl.Series(column_counts.name, list(column_counts.value_counts), strict=False), dtype, column_counts.reading
-    )
-    merged: Counter[object] = Counter()
-    for value, times in zip(values.to_list(), column_counts.value_counts.values(), strict=True):
-        merged[value] += times
-    rank = np.unique(list(merged.values()), return_inverse=True)[1] + 1
-    repeated = [value for value, times in zip(merged, rank, strict=True) for _ in range(int(times))]
-    return pl.Series(column_counts.name, repeated, dtype=values.dtype)
+    one = counts[roles.time[0]]
+    if one.labelled_values is None:
+        form = classify_whole_times(one.name, *one.range)
+    else:
+        form = infer_whole_form(one.labelled_values["value"].alias(one.name))
+    notes.append(f"{one.name} holds {WHOLE_TIMES[form][2]}.")
+    return replace(one.reading, times=(form,))
+
+
+def _build_column(one: ColumnCounts, roles: Roles, notes: list[str]) -> Column:
+    dtype = one.infer_dtype()
+    role = infer_role(one.name, dtype, one.distinct, one.has_missing, roles, notes)
+    levels = one.levels if dtype == "category" and role in ("input", "label") else ()
+    return Column(one.name, dtype, role=role, levels=levels, reading=ColumnReading() if one.is_name else one.reading)
+
+
+def _override_column(column: Column, counts: ColumnCounts, override: ColumnOverride | None) -> Column:
+    """The column with what is stated of it; its type stays the one that was found.
+
+    Raises ColumnError for another type or for levels, and for values beyond the bounds.
+    """
+    if override is None:
+        return column
+    if override.levels or override.dtype not in (None, column.dtype):
+        raise ColumnError(
+            f"columns.{override.name}: types and levels are not changed a batch at a time; it was read as {column.dtype}. "
+            "Leave them out, or give a greater --memory-cap."
+        )
+    refuse_bounds_of_names(counts.is_number, override)
+    low, high = counts.range
+    if (override.low is not None and low < override.low) or (override.high is not None and high > override.high):
+        raise ColumnError(f"columns.{override.name}: values from {low:g} to {high:g}, beyond low or high; mend one.")
+    return override_column(column, override)

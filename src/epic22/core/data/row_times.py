@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 import polars as pl
 
@@ -40,8 +41,13 @@ def read_row_times(
             "fill them in or leave them out."
         )
     if times.n_unique() == 1:
-        notes.append(f"--time {', '.join(names)}: every row has {times[0]}, so the rows are split as if they had no time.")
+        notes.append(describe_single_time(names, times[0]))
     return times
+
+
+def describe_single_time(names: Sequence[str], time: datetime) -> str:
+    """The note on rows that all have one time."""
+    return f"--time {', '.join(names)}: every row has {time}, so the rows are split as if they had no time."
 
 
 def _read_time_column(series: pl.Series, rows: pl.Series, reading: ColumnReading) -> pl.Series:
@@ -71,11 +77,18 @@ def infer_whole_times(
     values = series.drop_nulls()
     if len(names) > 1 or not series.dtype.is_integer() or values.is_empty():
         return {}
-    form = classify_whole_times(series.name, int(values.min()), int(values.max()))  # type: ignore[arg-type]
-    if read_whole_times(values, form).null_count():
-        form = DAYS
+    form = infer_whole_form(values)
     notes.append(f"{series.name} holds {WHOLE_TIMES[form][2]}.")
     return {series.name: replace(readings[series.name], times=(form,))}
+
+
+def infer_whole_form(values: pl.Series) -> str:
+    """What whole numbers that are times are, a key of `WHOLE_TIMES`: days where some of them are none of what they look like.
+
+    Raises ColumnError for numbers that are none of these.
+    """
+    form = classify_whole_times(values.name, int(values.min()), int(values.max()))  # type: ignore[arg-type]
+    return DAYS if read_whole_times(values, form).null_count() else form
 
 
 def classify_whole_times(name: str, least: float, greatest: float) -> str:

@@ -6,14 +6,17 @@ Text is read as numbers, times, truth values or categories by what all of its va
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from math import inf
 
 import polars as pl
 
 from epic22.core.column import ColumnOverride, ColumnReading, NumberFormat
 from epic22.core.data.column_reading import (
+    ALL_ROWS,
     ALWAYS_TYPED,
     WORDS,
+    Occurrences,
     ReadColumn,
     ReadingRules,
     describe_infinite,
@@ -133,26 +136,32 @@ def infer_types(
 def _read_column(raw: RawTable, name: str, roles: Roles, override: ColumnOverride | None) -> ReadColumn:
     """The column in the narrowest type that its values and its role allow: a name stays the text that it was."""
     if name in (roles.id, roles.group):
-        return _read_names(raw.frame[name], normalize_type(raw.frame[name]))
+        return infer_name_column(raw.frame[name])
     series = select_values(raw, name, "float")
     own = normalize_type(series)
     rules = build_rules(series.name, roles, override)
     if own.dtype != pl.String:
         column = ReadColumn(own, ColumnReading(missing=roles.missing), problem=describe_unusable(own))
         return null_sentinels(column, rules)
-    column = infer_text_column(own, rules)
-    return _read_classes(column, strip_ends(own), rules) if series.name == roles.label else column
+    return infer_label_column(own, rules) if series.name == roles.label else infer_text_column(own, rules)
 
 
 def describe_unusable(values: pl.Series) -> str | None:
     """What is wrong with numbers that are infinite to a model, or times before any that text has; None where nothing is."""
     if values.dtype != pl.Datetime("us"):
         return describe_infinite(values, values.name)
-    early = (values.dt.year() < FIRST_YEAR).fill_null(value=False).arg_true()
-    if not len(early):
-        return None
-    first = values[early[0]].isoformat(sep=" ")
-    return f"column {values.name!r}: {len(early):,} times before the year {FIRST_YEAR}, first {first} in row {early[0] + 1:,}"
+    early = find_early_times(values).arg_true()
+    return describe_early_times(values.name, len(early), values[early[0]], f"row {early[0] + 1:,}") if len(early) else None
+
+
+def find_early_times(values: pl.Series) -> pl.Series:
+    """Which times are before any that text has."""
+    return (values.dt.year() < FIRST_YEAR).fill_null(value=False)
+
+
+def describe_early_times(name: str, n_rows: int, first: datetime, where: str) -> str:
+    """What is wrong with times that are before any that text has."""
+    return f"column {name!r}: {n_rows:,} times before the year {FIRST_YEAR}, first {first.isoformat(sep=' ')} in {where}"
 
 
 def build_rules(name: str, roles: Roles, override: ColumnOverride | None) -> ReadingRules:
@@ -168,9 +177,9 @@ def build_rules(name: str, roles: Roles, override: ColumnOverride | None) -> Rea
     )
 
 
-def _read_names(series: pl.Series, own: pl.Series) -> ReadColumn:
+def infer_name_column(series: pl.Series) -> ReadColumn:
     """Ids or groups in a type that tells all of them apart, else as text."""
-    text = strip_name(series)
+    text, own = strip_name(series), series if series.dtype == pl.String else normalize_type(series)
     typed = (
         own if own.dtype != pl.String else infer_text_column(own, ReadingRules(may_be_names=False, may_be_missing=False)).values
     )
@@ -179,16 +188,17 @@ def _read_names(series: pl.Series, own: pl.Series) -> ReadColumn:
 
 def spell_names_as(names: pl.Series, trained: pl.Series) -> pl.Series:
     """Ids or groups of a later file as text, spelt as those of the training file are: 2024-03 is the month that it was there."""
-    text, typed = strip_name(trained), _read_names(trained, normalize_type(trained)).values
+    text, typed = strip_name(trained), infer_name_column(trained).values
     pairs = pl.DataFrame({"text": text, "name": typed.cast(pl.String)}).filter(text != typed.cast(pl.String)).unique()
     return names.replace(pairs["text"], pairs["name"]) if pairs.height else names
 
 
-def _read_classes(column: ReadColumn, text: pl.Series, rules: ReadingRules) -> ReadColumn:
-    """The label, whose `text` is without blanks around it; where it is of words, without those that say that there is none.
+def infer_label_column(series: pl.Series, rules: ReadingRules, occurrences: Occurrences = ALL_ROWS) -> ReadColumn:
+    """The text of the label in its type; where it is of words, without those that say that there is none.
 
     Times are the names of classes, and so are a few numbers in parts: Q1 2024 stays Q1 2024, and 14:30 is no 14.5.
     """
+    column, text = infer_text_column(series, rules, occurrences), strip_ends(series)
     is_in_parts = column.reading.number.notation is not None and rules.may_be_names
     if column.values.dtype.is_temporal() or (is_in_parts and column.values.drop_nulls().n_unique() <= MAX_INTEGER_CLASSES):
         text = text.set(column.values.is_null(), None)
@@ -199,9 +209,9 @@ def _read_classes(column: ReadColumn, text: pl.Series, rules: ReadingRules) -> R
         problem = f"label {text.name!r} says yes and no in more than two words: {', '.join(map(repr, values))}"
         return replace(column, problem=problem)
     label = null_unlabelled(column.values)
-    text = text.set(text == "", None)
-    notes, remarks = (*column.notes, *describe_unlabelled(text, label)), (one for one in column.remarks if one[0] != WORDS)
-    return replace(column, values=label, notes=notes, remarks=tuple(remarks))
+    notes = (*column.notes, *describe_unlabelled(text.set(text == "", None), label, occurrences.counts))
+    remarks = tuple(one for one in column.remarks if one[0] != WORDS)
+    return replace(column, values=label, notes=notes, remarks=remarks)
 
 
 def assign_roles(typed: TypedFrame, roles: Roles, notes: list[str]) -> TypedTable:
@@ -387,9 +397,9 @@ def infer_text_dtype(n_distinct: int, n_present: int) -> Dtype:
     return "category" if few else "text"
 
 
-def infer_role(name: str, dtype: Dtype, n_distinct: int, has_missing: bool, roles: Roles, notes: list[str]) -> Role:
+def infer_role(name: str, dtype: Dtype, n_distinct: int | None, has_missing: bool, roles: Roles, notes: list[str]) -> Role:
     """The role of a column with this many `n_distinct` values (and `has_missing`): as stated, else an input where it can tell
-    anything."""
+    anything. None: more values than a category has."""
     assigned_roles: dict[str | None, Role] = {
         **dict.fromkeys(roles.drop, "never"),
         **dict.fromkeys(roles.time[:1], "time"),
@@ -404,7 +414,8 @@ def infer_role(name: str, dtype: Dtype, n_distinct: int, has_missing: bool, role
         notes.append(f"{name} is {'empty' if n_distinct == 0 else 'constant'}: no input.")
         return "never"
     if dtype == "text":
-        notes.append(f"{name} is free text ({n_distinct:,} different values): no input.")
+        count = f"more than {MAX_REPEATED_LEVELS:,}" if n_distinct is None else f"{n_distinct:,}"
+        notes.append(f"{name} is free text ({count} different values): no input.")
         return "never"
     return "input"
 

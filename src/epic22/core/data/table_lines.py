@@ -4,15 +4,18 @@ Reports are exported with both. A line is left out only where its width and its 
 explain is read from its first line to its last, and refused where it is ragged.
 """
 
+import itertools
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 MAX_TITLE_LINES = 10
 MAX_FOOTER_LINES = 10
 MIN_NUMBER_SHARE = 0.8
 """A column whose cells below the header hold digits in at least this share is one of numbers, whose name is none."""
 
+MIN_CELLS_OF_SUM = 2
 SEEN_ROWS = 200
 """Rows above a line that are looked at, to see what its columns hold."""
 
@@ -72,8 +75,17 @@ def is_unit_line(row: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
     return bool(places and few) and all(UNIT.fullmatch(row[place].strip()) and _begin_as_numbers(place, few) for place in places)
 
 
-def count_footer_lines(rows: Sequence[Sequence[str]], width: int) -> int:
+def list_no_rows() -> Iterable[Sequence[str]]:
+    """Nothing: no rows stand above those given."""
+    return ()
+
+
+def count_footer_lines(
+    rows: Sequence[Sequence[str]], width: int, list_earlier: Callable[[], Iterable[Sequence[str]]] = list_no_rows
+) -> int:
     """How many of the last rows are empty, a total of the others, or a remark on them; `width` is the number of columns.
+
+    `list_earlier` reads the rows above those given, which only a total needs.
 
     >>> count_footer_lines([["1", "30"], ["2", "31"], ["Total", "61"]], 2)
     1
@@ -82,17 +94,11 @@ def count_footer_lines(rows: Sequence[Sequence[str]], width: int) -> int:
     while width > 1 and end > 0 and end > len(rows) - MAX_FOOTER_LINES:
         row = rows[end - 1]
         is_remark = _is_remark(row) and (len(row) < width or _lacks_cells(row, rows, end - 1))
-        if _count_filled(row) and not is_remark and not (len(row) <= width and _is_total(row, rows, end - 1)):
+        if _count_filled(row) and not is_remark and not (len(row) <= width and _is_total(row, rows, end - 1, list_earlier)):
             break
         end -= 1
     # Empty lines alone are rows whose values are missing.
     return len(rows) - end if end and any(map(_count_filled, rows[end:])) else 0
-
-
-def is_footer_line(row: Sequence[str], width: int) -> bool:
-    """Whether a line of fewer fields than there are columns, below all rows, is a total or a remark by its words alone."""
-    first = next((cell.strip() for cell in row if cell.strip()), "")
-    return len(row) < width and (_is_remark(row) or TOTAL.fullmatch(first) is not None)
 
 
 def are_values(names: Sequence[str]) -> bool:
@@ -168,17 +174,22 @@ def _is_remark(row: Sequence[str]) -> bool:
     return len(filled) == 1 and bool(row[0].strip()) and REMARK.fullmatch(filled[0]) is not None
 
 
-def _is_total(row: Sequence[str], rows: Sequence[Sequence[str]], n_above: int) -> bool:
+def _is_total(
+    row: Sequence[str], rows: Sequence[Sequence[str]], n_above: int, list_earlier: Callable[[], Iterable[Sequence[str]]]
+) -> bool:
     """Whether the first cell that is not empty says so, as no other row does, and the row is otherwise unlike a row."""
     place = next(place for place, cell in enumerate(row) if cell.strip())
     word = row[place].strip()
     if not TOTAL.fullmatch(word):
         return False
-    above = rows[:n_above]
-    if any(len(one) > place and one[place].strip() == word for one in above):
-        return False
-    is_short = _lacks_cells(row, rows, n_above)
-    return is_short or _holds_numbers(place, above) or any(_is_sum(at, row, above) for at in range(place + 1, len(row)))
+    is_unlike = _lacks_cells(row, rows, n_above) or _holds_numbers(place, rows[:n_above])
+    sums = [] if is_unlike else [_ColumnSum(at, mark) for at in range(place + 1, len(row)) if row[at].strip() for mark in ".,"]
+    for one in itertools.chain(list_earlier(), rows[:n_above]):
+        if len(one) > place and one[place].strip() == word:
+            return False
+        for column_sum in sums:
+            column_sum.add(one)
+    return is_unlike or any(column_sum.is_sum(row) for column_sum in sums)
 
 
 def _lacks_cells(row: Sequence[str], rows: Sequence[Sequence[str]], n_above: int) -> bool:
@@ -194,15 +205,28 @@ def _is_mostly_filled(place: int, rows: Sequence[Sequence[str]]) -> bool:
     return bool(cells) and sum(cells) >= MIN_NUMBER_SHARE * len(cells)
 
 
-def _is_sum(place: int, row: Sequence[str], above: Sequence[Sequence[str]]) -> bool:
-    """Whether a cell is the sum of those above it, whichever mark its decimals have."""
-    for decimal in (".", ","):
-        numbers = [_parse(one[place], decimal) for one in (*above, row) if len(one) > place and one[place].strip()]
-        if len(numbers) > 2 and None not in numbers:
-            values = [number for number in numbers if number is not None]
-            if abs(sum(values[:-1]) - values[-1]) <= 1e-4 * max(1.0, abs(values[-1])):
-                return True
-    return False
+@dataclass
+class _ColumnSum:
+    """The sum of a column's cells, whose decimals have this mark; None once a cell was no number."""
+
+    place: int
+    decimal: str
+    total: float | None = 0.0
+    n_cells: int = 0
+
+    def add(self, row: Sequence[str]) -> None:
+        """Take the cell of a row in."""
+        if self.total is not None and len(row) > self.place and row[self.place].strip():
+            number = _parse(row[self.place], self.decimal)
+            self.total = None if number is None else self.total + number
+            self.n_cells += 1
+
+    def is_sum(self, row: Sequence[str]) -> bool:
+        """Whether the cell of a row is the sum of those above it."""
+        number = _parse(row[self.place], self.decimal)
+        if self.total is None or number is None or self.n_cells < MIN_CELLS_OF_SUM:
+            return False
+        return abs(self.total - number) <= 1e-4 * max(1.0, abs(number))
 
 
 def _parse(cell: str, decimal: str) -> float | None:
