@@ -112,6 +112,18 @@ def test_a_withheld_column_leaves_the_rows_on_disk_too(tmp_path: Path) -> None:
     assert np.array_equal(matrix, wanted.transform(examples.X), equal_nan=True)
 
 
+def test_numbers_that_are_large_beside_their_spread_stay_apart_in_parts(tmp_path: Path) -> None:
+    made = assigned("fair_rent")
+    name = next(c.name for c in made.task.input_columns if c.dtype == "float")
+    far = replace(made.task, inputs=lambda known: made.task.inputs(known).with_columns(pl.col(name) % 32 + 1e9))
+    table, examples = build_large_examples(far, made.tables, made.cutoffs.head(300), "v0", 100, tmp_path)
+    fitted = Preprocessor.fit(far.input_columns, examples.X)
+    assert table.fit_preprocessor() == fitted
+    matrix = np.concatenate([X for _, X in table.iterate_matrices(fitted)])
+    assert np.array_equal(matrix, fitted.transform(examples.X), equal_nan=True)
+    assert fitted.centers[name] == pytest.approx(1e9, abs=32)
+
+
 @pytest.mark.slow
 def test_rows_that_fit_are_trained_whole(tmp_path: Path) -> None:
     made = assigned("risk_assessment")

@@ -161,6 +161,18 @@ def test_the_spool_is_the_matrix_of_the_preprocessor(tmp_path: Path) -> None:
     assert (np.concatenate([rows for rows, _ in parts]) == np.flatnonzero(some)).all()
 
 
+def test_numbers_and_times_that_are_large_beside_their_spread_stay_apart_in_batches(tmp_path: Path) -> None:
+    numbers = np.arange(300)
+    account = pl.Series("account", np.where(numbers == 7, 0, 10**9 + numbers * 7 % 32))
+    seen = pl.Series("seen", np.datetime64("2024-03-01", "us") + (numbers * 37 % 301) * np.timedelta64(1, "s"))
+    made = large(tmp_path, table(300).with_columns(account, seen))
+    fitted = made.table.fit_preprocessor()
+    assert fitted == Preprocessor.fit(made.task.input_columns, made.examples.X)
+    matrix = np.concatenate([part for _, part in made.table.iterate_matrices(fitted)])
+    names = [column.name for column in fitted.columns]
+    assert [len(np.unique(matrix[:, names.index(name)])) for name in ("account", "seen")] == [33, 300]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("on_disk", [False, True])
 def test_trees_are_those_of_the_whole_matrix(tmp_path: Path, on_disk: bool) -> None:

@@ -4,8 +4,8 @@ Every input of a row is what was known at that row's own cutoff, so rows built i
 themselves, and entity and cutoff of every row, stay in memory. n = rows that are eligible, p = inputs.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import polars as pl
 
 from epic22.core.data.batches import BATCH_ROWS, BYTES_PER_VALUE
 from epic22.core.data.examples import Examples, build_examples_at, is_on_stride
-from epic22.core.data.large_table import LargeTable, MatrixFile, is_in_sample, refuse_full_disk
+from epic22.core.data.large_table import LargeTable, MatrixFile, find_centers, is_in_sample, refuse_full_disk
 from epic22.core.data.point_in_time import Tables
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.task import Array, Task
@@ -49,16 +49,35 @@ def build_large_examples(
 
     Raises UserError where the disk has no room, ColumnError as `build_examples` does.
     """
+    refuse_full_disk(scratch, at.height, len(task.input_columns))
+    table, sample = _spool_examples(task, tables, at, _Spool(data_version, batch_rows, scratch))
+    centers = find_centers(task.input_columns, sample.X)
+    if centers:
+        # Float32 would merge values that are large beside their spread; that is known once rows were built.
+        table, sample = _spool_examples(task, tables, at, _Spool(data_version, batch_rows, scratch, centers))
+    return table, sample
+
+
+@dataclass(frozen=True)
+class _Spool:
+    """How rows are built: so many at once, into a folder, less the `centers` of columns."""
+
+    data_version: str
+    batch_rows: int
+    scratch: Path
+    centers: Mapping[str, float] = field(default_factory=dict)
+
+
+def _spool_examples(task: Task, tables: Tables, at: pl.DataFrame, spool: _Spool) -> tuple[LargeTable, Examples]:
     n, columns = at.height, task.input_columns
-    refuse_full_disk(scratch, n, len(columns))
     trainable = None if task.stride == 1 else is_on_stride(at["cutoff"], task.stride)
     levels: dict[str, dict[str, int]] = {c.name: {} for c in columns if c.dtype == "category"}
     y, samples, sample_rows, first = np.empty(n), [], [], 0
-    with (scratch / "rows.f32").open("wb") as stream:
-        for part in at.iter_slices(batch_rows):
-            batch = build_examples_at(task, tables, part, data_version)
+    with (spool.scratch / "rows.f32").open("wb") as stream:
+        for part in at.iter_slices(spool.batch_rows):
+            batch = build_examples_at(task, tables, part, spool.data_version)
             numbers = np.arange(first, first + len(batch))
-            _encode_matrix(task, batch.X, levels).tofile(stream)
+            _encode_matrix(task, batch.X, levels, spool.centers).tofile(stream)
             y[numbers] = batch.y
             selected = numbers[is_in_sample(numbers, n)]
             samples.append(batch.take(selected - first))
@@ -67,7 +86,7 @@ def build_large_examples(
     sample_row_numbers = np.concatenate(sample_rows)
     sample = replace(_concatenate(samples), trainable=None if trainable is None else trainable[sample_row_numbers])
     table = LargeTable(
-        matrix_file=MatrixFile(scratch / "rows.f32", n, len(columns)),
+        matrix_file=MatrixFile(spool.scratch / "rows.f32", n, len(columns)),
         columns=columns,
         levels={name: tuple(level_codes) for name, level_codes in levels.items()},
         y=y,
@@ -76,6 +95,7 @@ def build_large_examples(
         sample=sample.X,
         sample_rows=sample_row_numbers,
         trainable=trainable,
+        centers=spool.centers,
     )
     return table, sample
 
@@ -94,14 +114,16 @@ def drop_columns(table: LargeTable, names: set[str]) -> LargeTable:
         columns=tuple(table.columns[j] for j in positions),
         levels={name: levels for name, levels in table.levels.items() if name not in names},
         sample=table.sample.drop(names),
+        centers={name: center for name, center in table.centers.items() if name not in names},
     )
 
 
-def _encode_matrix(task: Task, X: pl.DataFrame, levels: dict[str, dict[str, int]]) -> Array:
-    """The rows as float32 (m, p); levels get the next code where they are first met."""
+def _encode_matrix(task: Task, X: pl.DataFrame, levels: dict[str, dict[str, int]], centers: Mapping[str, float]) -> Array:
+    """The rows as float32 (m, p), less the centres of columns; levels get the next code where they are first met."""
     plain = tuple(column for column in task.input_columns if column.name not in levels)
     matrix = np.empty((X.height, len(task.input_columns)), dtype=np.float32)
-    matrix[:, [j for j, c in enumerate(task.input_columns) if c.name not in levels]] = Preprocessor(plain, {}).transform(X)
+    places = [j for j, c in enumerate(task.input_columns) if c.name not in levels]
+    matrix[:, places] = Preprocessor(plain, {}, centers=centers).transform(X)
     for j, column in enumerate(task.input_columns):
         if column.name in levels:
             level_codes, text = levels[column.name], X[column.name].cast(pl.String)

@@ -5,7 +5,7 @@ row's number. n = rows with a label, p = inputs. The order is that of the file, 
 """
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -160,16 +160,37 @@ class LabelEncoder:
 def read_large_table(
     profile: Profile, batches: Batches, columns: tuple[Column, ...], label_encoder: LabelEncoder, scratch: Path
 ) -> LargeTable:
-    """Read the rows a second time: inputs into a spool in the folder `scratch`, the rest into arrays.
+    """Read the rows a second time: inputs into a spool in the folder `scratch`, the rest into arrays. And once more where the
+    sample shows centres that the columns' ranges did not.
 
     Raises UserError where the disk has no room for them.
     """
     inputs = tuple(column for column in columns if column.role == "input")
-    n, p = profile.rows, len(inputs)
-    refuse_full_disk(scratch, n, p)
-    levels = {c.name: c.levels for c in inputs if c.dtype == "category"}
+    refuse_full_disk(scratch, profile.rows, len(inputs))
     centers = {c.name: profile.counts[c.name].choose_center() for c in inputs if c.dtype in ("int", "float")}
     centers = {name: center for name, center in centers.items() if center}
+    table = _spool_rows(profile, batches, inputs, label_encoder, scratch, centers)
+    of_sample = find_centers(inputs, table.sample)
+    if set(of_sample) <= set(centers):
+        return table
+    return _spool_rows(profile, batches, inputs, label_encoder, scratch, {**of_sample, **centers})
+
+
+def find_centers(columns: Sequence[Column], sample: pl.DataFrame) -> Mapping[str, float]:
+    """What is to be subtracted of columns of numbers and times before they become float32, by a sample of their rows."""
+    return Preprocessor.fit(tuple(c for c in columns if c.dtype in ("int", "float", "time")), sample).centers
+
+
+def _spool_rows(
+    profile: Profile,
+    batches: Batches,
+    inputs: tuple[Column, ...],
+    label_encoder: LabelEncoder,
+    scratch: Path,
+    centers: Mapping[str, float],
+) -> LargeTable:
+    n, p = profile.rows, len(inputs)
+    levels = {c.name: c.levels for c in inputs if c.dtype == "category"}
     plain = Preprocessor(
         inputs,
         {name: {v: code for code, v in enumerate(column_levels)} for name, column_levels in levels.items()},
