@@ -225,3 +225,18 @@ def test_a_version_that_answers_another_value_of_the_label_stays_a_challenger(tm
     assert other is not None
     assert "cannot be compared" not in same.why
     assert "its answer: the 0.9 quantile before, the 0.8 quantile now" in other.why
+    # Version 2 as a release before would have written it: no quantile beside its held-out responses.
+    path = tmp_path / "models" / "price" / "2" / "held_out.npz"
+    epic22.promote("price", 2, "as a release before has it", home=tmp_path)
+    with np.load(path) as arrays:
+        without = {name: arrays[name] for name in arrays.files if name != "quantile"}
+    np.savez_compressed(path, **without)
+    unknown = train_price("quantile:0.9").challenge
+    assert unknown is not None
+    assert unknown.passed
+    assert unknown.why.endswith("which quantile version 2 answers, so that it is taken for the one asked for now")
+    epic22.promote("price", 2, "what is damaged is said", home=tmp_path)
+    path.write_bytes(b"PK")
+    damaged = train_price("quantile:0.9").challenge
+    assert damaged is not None
+    assert "its held-out predictions were not kept by the release that trained it, or are damaged" in damaged.why

@@ -258,13 +258,16 @@ def test_only_a_family_as_it_comes_on_the_columns_of_today_is_a_recipe(tmp_path:
 
 
 @pytest.mark.slow
-def test_a_quantile_that_a_release_before_did_not_write_down_is_compared_with_none(tmp_path: Path) -> None:
+def test_a_quantile_that_a_release_before_did_not_write_down_is_taken_for_the_one_asked_for_now(tmp_path: Path) -> None:
     run, store = trained(tmp_path, "regression")
     model, target = store.load("toy"), run.task.target
     assert isinstance(model, RowModel)
     quantile = replace(model, bundle=replace(model.bundle, schema=replace(model.bundle.schema, loss="quantile")))
     held_out = store.load_held_out("toy", "1")
-    with pytest.raises(ColumnError, match=r"a quantile that was not written down before, the 0\.9 quantile now"):
-        refuse_other_estimate(replace(target, loss="quantile", quantile=0.9), ServingModel(model.version, quantile, held_out))
+    asked = replace(target, loss="quantile", quantile=0.9)
+    refuse_other_estimate(asked, ServingModel(model.version, quantile, held_out))
+    refuse_other_estimate(asked, ServingModel(model.version, quantile, None))
+    with pytest.raises(ColumnError, match="its answer: a quantile before, the mean now"):
+        refuse_other_estimate(target, ServingModel(model.version, quantile, held_out))
     # Both ask for the mean, on another scale of errors.
     refuse_other_estimate(replace(target, loss="poisson"), ServingModel(model.version, model, held_out))

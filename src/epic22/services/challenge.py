@@ -1,7 +1,7 @@
 """A new version against the one that serves: opened, asked for the same rows, and compared."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from polars import DataFrame
@@ -19,7 +19,7 @@ from epic22.core.models.loss import Loss
 from epic22.core.ports import Registry
 from epic22.core.progress import Progress
 from epic22.core.tables.rowhash import hash_values
-from epic22.core.task import Array, Target, Task
+from epic22.core.task import Array, LossName, Target, Task
 
 OWN_TASK = "give another question a --task of its own"
 
@@ -37,6 +37,21 @@ class ServingModel:
     def number(self) -> str:
         """Its version."""
         return self.version.version
+
+    @property
+    def loss(self) -> LossName | None:
+        """The loss that it makes small, of values."""
+        return self.model.describe().loss
+
+    @property
+    def quantile(self) -> float | None:
+        """The quantile of outcomes that its values are, where that was written down."""
+        return None if self.held_out is None else self.held_out.quantile
+
+    @property
+    def lacks_quantile(self) -> bool:
+        """Whether its values are a quantile of outcomes, and nobody wrote down which: by a release before, or that is damaged."""
+        return self.loss == "quantile" and self.quantile is None
 
 
 def open_serving_model(registry: Registry, task: str, progress: Progress = Progress()) -> ServingModel | None:
@@ -70,7 +85,11 @@ def challenge_with_rows(experiment: Experiment, challenger: Evaluation, constant
         refuse_other_shape(challenger, responses)
     except ColumnError as error:
         return refuse_comparison(serving, str(error))
-    return challenge_champion(select_compared_rows(experiment, challenger, constant, responses), serving.number)
+    challenge = challenge_champion(select_compared_rows(experiment, challenger, constant, responses), serving.number)
+    if not serving.lacks_quantile:
+        return challenge
+    note = f"no release wrote down which quantile version {serving.number} answers, so that it is taken for the one asked for now"
+    return replace(challenge, why=f"{challenge.why}; {note}")
 
 
 def find_recipe(task: Task, serving: ServingModel) -> Family | None:
@@ -110,13 +129,14 @@ def refuse_other_target(task: Task, model: Model) -> None:
 
 
 def refuse_other_estimate(target: Target, serving: ServingModel) -> None:
-    """Raise ColumnError where the champion answers another value of the label than the loss asks for, as the median."""
-    loss, held_out = serving.model.describe().loss, serving.held_out
-    if loss is None:
+    """Raise ColumnError where the champion answers another value of the label than the loss asks for, as the median.
+
+    A quantile that nobody wrote down may be the one that is asked for: it is compared, and `challenge_with_rows` says so.
+    """
+    loss, quantile = serving.loss, serving.quantile
+    if loss is None or (target.loss == "quantile" and serving.lacks_quantile):
         return
-    quantile = None if held_out is None else held_out.quantile
-    is_unknown = loss == "quantile" and quantile is None
-    old = "a quantile that was not written down" if is_unknown else Loss(loss, quantile or 0.5).estimate
+    old = "a quantile" if serving.lacks_quantile else Loss(loss, quantile or 0.5).estimate
     new = Loss.of(target).estimate
     if old != new:
         raise ColumnError(f"its answer: {old} before, {new} now; {OWN_TASK}")
