@@ -4,9 +4,11 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from epic22.core.address import split_address
 from epic22.core.errors import UserError
 from epic22.core.job import ATTEMPT_SETTING, AttemptId
 from epic22.core.machine import read_limits
@@ -147,26 +149,45 @@ def _is_database(url: str) -> bool:
         port = urlsplit(url).port
     except ValueError:
         return False
-    # A second @ is a password's: who splits at the first one would take the rest of it for the machine, and show it.
-    return port != 0 and re.fullmatch(r"postgres(ql)?://([^\s/@]*@)?[^\s/@]*/[^/?\s]+(\?\S*)?", url) is not None
+    address = split_address(url)
+    # A second @, or a /, is a password's: who splits at the first one would take the rest of it for the machine, and show it.
+    has_plain_user = re.search(r"[\s/@]", address.user_info or "") is None
+    is_place = re.fullmatch(r"[^\s/@]*/[^/?\s]+(\?\S*)?", address.rest) is not None
+    return port != 0 and address.scheme in ("postgres://", "postgresql://") and has_plain_user and is_place
 
 
+NUMBER, SECONDS, CHOICE = r"\d{1,9}", r"\d{1,9}(\.\d{1,9})?", "(?i:true|false|yes|no|1|0)"
 REDIS_OPTIONS = {
     "client_name": r"[!-~]+",
     "db": r"\d{1,5}",
-    "health_check_interval": r"\d{1,9}",
+    "health_check_interval": NUMBER,
+    "lib_name": r"[!-~]+",
+    "lib_version": r"[!-~]+",
+    "max_connections": NUMBER,
     "password": ".*",
+    "retry_on_timeout": CHOICE,
+    "socket_connect_timeout": SECONDS,
+    "socket_keepalive": CHOICE,
+    "socket_read_size": NUMBER,
+    "socket_timeout": SECONDS,
     "username": ".*",
 }
 TLS_OPTIONS = {
     "ssl_ca_certs": ".+",
+    "ssl_ca_data": "(?s:.+)",
+    "ssl_ca_path": ".+",
     "ssl_cert_reqs": "none|optional|required",
     "ssl_certfile": ".+",
-    "ssl_check_hostname": "(?i:true|false)",
+    "ssl_check_hostname": CHOICE,
+    "ssl_ciphers": ".+",
+    "ssl_exclude_verify_flags": ".+",
+    "ssl_include_verify_flags": ".+",
     "ssl_keyfile": ".+",
+    "ssl_min_version": NUMBER,
+    "ssl_password": ".+",
 }
-"""What may stand behind the ? of an address of Redis, and the form of its value; the library raises for others once it is
-used, or answers otherwise."""
+"""What may stand behind the ? of an address of Redis, and the form of its value. The library has others that it cannot read from
+an address, or by which it would answer in another form than is read here."""
 
 
 def check_redis_url(url: str, option: str) -> None:
@@ -175,13 +196,28 @@ def check_redis_url(url: str, option: str) -> None:
         example = "redis://localhost:6379/0, rediss://user:password@host:6380/0 or unix:///run/redis.sock"
         raise UserError(f"{option} is no address of a Redis server; give one such as {example}.")
     known = REDIS_OPTIONS | (TLS_OPTIONS if url.startswith("rediss:") else {})
-    for name, value in parse_qsl(urlsplit(url).query, keep_blank_values=True):
-        if re.fullmatch(known.get(name, "(?!)"), value) is None:
-            # Its name is not shown: behind the ? may stand a password that has one.
-            raise UserError(
-                f"{option}: the address has an option behind its ? that is not known, or a value that its option does not take; "
-                f"the options are {', '.join(known)} (a ? in a password is %3F)."
-            )
+    options = parse_qsl(urlsplit(url).query, keep_blank_values=True)
+    if not all(re.fullmatch(known.get(name, "(?!)"), value) for name, value in options) or not _is_taken_by_library(url):
+        # Its name is not shown: behind the ? may stand a password that has one.
+        raise UserError(
+            f"{option}: the address has an option behind its ? that is not known, or a value that its option does not take; "
+            f"the options are {', '.join(known)} (a ? in a password is %3F)."
+        )
+
+
+def _is_taken_by_library(url: str) -> bool:
+    """Whether the library makes a connection of the address, without using it; True where it is not installed, which is said once
+    it is needed."""
+    if find_spec("redis") is None:
+        return True
+    from redis import ConnectionPool
+    from redis.exceptions import RedisError
+
+    try:
+        ConnectionPool.from_url(url).make_connection()
+    except (RedisError, TypeError, ValueError, OSError):
+        return False
+    return True
 
 
 def _is_redis(url: str) -> bool:

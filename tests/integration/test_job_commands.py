@@ -160,6 +160,7 @@ MISTAKES = [
     (("submit", "ingest", ".", "--follow"), "never ends"),
     (("submit", "ingest", "--source", "postgresql://me:secret@host/erp"), "env:NAME"),
     (("submit", "ingest", "--source", "postgresql://host/erp?user=me&password=secret", "--mapping", "platform-a"), "env:NAME"),
+    (("submit", "ingest", "--source", "https://host/rows?page=1&api_key=secret", "--mapping", "platform-a"), "password or key"),
     (("submit", "ingest", "--source", "mysql://me:se/cret@host/erp", "--mapping", "platform-a"), "env:NAME"),
     (("submit", "predict", "nope", "--portfolio"), "no feature 'nope'; there are predictive_maintenance"),
     (("submit", "predict", "tenant_churn", "--at", "2024-06-01"), "--at goes with --portfolio"),

@@ -100,7 +100,8 @@ def test_what_is_no_address_of_a_server_is_refused_without_showing_it(url: str) 
     "option",
     [
         *("colour=secret", "db=secret", "socket_timeout=secret", "retry=1", "max_connections=-1", "decode_responses=true"),
-        *("protocol=9", "ssl_cert_reqs=none", "ss@secret:6379/0", "secret", "db=1&colour=secret"),
+        *("protocol=9", "protocol=3", "encoding=latin-1", "socket_timeout=-1", "ssl_ca_path=/etc", "socket_keepalive=maybe"),
+        *("ssl_cert_reqs=none", "ss@secret:6379/0", "secret", "db=1&colour=secret"),
     ],
 )
 def test_an_option_that_the_library_would_raise_for_once_it_is_used_is_refused_at_the_start(
@@ -121,6 +122,12 @@ def test_an_option_that_the_library_would_raise_for_once_it_is_used_is_refused_a
     [
         *("redis://h?db=2&client_name=epic22", "unix:///run/r.sock?db=1&password=p%20q", "redis://h/0?health_check_interval=30"),
         *("rediss://h/0?ssl_cert_reqs=none&ssl_check_hostname=false&ssl_ca_certs=/etc/ca.pem", "redis://h/0?"),
+        *(
+            "redis://h?socket_timeout=5",
+            "redis://h?socket_connect_timeout=0.5&socket_keepalive=yes",
+            "redis://h?max_connections=9",
+        ),
+        *("rediss://h/0?ssl_ca_path=/etc/ssl/certs&ssl_min_version=771", "unix:///r.sock?socket_timeout=5&retry_on_timeout=no"),
     ],
 )
 def test_options_that_are_known_are_taken(option: str) -> None:

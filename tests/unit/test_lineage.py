@@ -356,7 +356,10 @@ def events(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_the_password_of_an_address_that_refuses_events_is_in_no_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("user", ["bot:s3cret", "bot:pa/s3cret", "bot:p@s3cret"])
+def test_the_password_of_an_address_that_refuses_events_is_in_no_log(
+    user: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     class Refusing(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.send_response(401)
@@ -367,7 +370,7 @@ def test_the_password_of_an_address_that_refuses_events_is_in_no_log(tmp_path: P
 
     with HTTPServer(("127.0.0.1", 0), Refusing) as server:
         Thread(target=server.serve_forever, daemon=True).start()
-        lineage = OpenLineageEvents(tmp_path / "events.jsonl", f"http://bot:s3cret@127.0.0.1:{server.server_port}")
+        lineage = OpenLineageEvents(tmp_path / "events.jsonl", f"http://{user}@127.0.0.1:{server.server_port}")
         lineage.start("train", [])
         server.shutdown()
     said = capsys.readouterr().err

@@ -1,6 +1,5 @@
 """A verb with its arguments as a job: read from the command line, and refused at once where no worker could carry it out."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +11,7 @@ from epic22 import bootstrap
 from epic22.cli.main import load_verb
 from epic22.cli.options import list_given
 from epic22.config import Settings, parse_memory
+from epic22.core.address import has_secret
 from epic22.core.errors import UserError
 from epic22.core.job import JOB_VERBS, USUAL_PRIORITY, JobRequest
 from epic22.spec.training_spec import list_options
@@ -23,8 +23,6 @@ Priority = Annotated[int, typer.Option(help="From 1, the most urgent, to 9.")]
 Memory = Annotated[str | None, typer.Option(help="End the job where it takes more memory than this, such as 4GB.")]
 Threads = Annotated[int | None, typer.Option(min=1, max=1024, help="Threads to train with; EPIC22_THREADS otherwise.")]
 HELP = "--help"
-PASSWORD = re.compile(r"(?i)://[^@\s?#]*:[^@\s?#]+@|[?&;](?:password|passwd|pwd|sslpassword|token|secret|key)=[^&;\s]")
-"""In an address: before its host, where a password may have a slash, or among its options."""
 
 
 class PassOnCommand(TyperCommand):
@@ -43,12 +41,14 @@ def build_request(
     words: Sequence[str], priority: int = USUAL_PRIORITY, memory: str | None = None, threads: int | None = None
 ) -> JobRequest:
     """The job of these words. Raises UserError for a verb that no worker carries out, for one that names no task, and for a
-    password, which would be stored; the verb's own mistakes are said as the verb says them."""
+    password or key, which would be stored; the verb's own mistakes are said as the verb says them."""
     verb, arguments = words[0], tuple(words[1:])
     if verb not in CHECKS:
         raise UserError(f"a worker does not carry out {verb[:40]!r}; give one of {', '.join(JOB_VERBS)}, with its arguments.")
-    if any(PASSWORD.search(word) for word in arguments):
-        raise UserError("an address with a password would be stored with the job; name a variable that workers have: env:NAME.")
+    if any(has_secret(word) for word in arguments):
+        raise UserError(
+            "an address with a password or key would be stored with the job; name a variable that workers have: env:NAME."
+        )
     command = load_verb(verb)
     with command.make_context(verb, list(arguments)) as context:
         CHECKS[verb](context)

@@ -6,7 +6,6 @@ repository around it, and so send things where nobody asked for it.
 
 import fcntl
 import os
-import re
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 import structlog
 
 from epic22 import __version__
+from epic22.core.address import hide_secrets
 from epic22.core.lineage import Dataset
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ PRODUCER = f"urn:epic22:{__version__}"
 DATASET_TYPES = {"source": "FILE", "table": "TABLE", "model": "MODEL", "champion": "MODEL", "predictions": "JOB_OUTPUT"}
 HTTP_TIMEOUT_SECONDS = 5.0
 MAX_ERROR_CHARS = 2000
-USER = re.compile(r"://[^/\s]*@")
-"""A user and a password before the machine of an address."""
 
 
 class OpenLineageEvents:
@@ -71,7 +69,7 @@ class OpenLineageEvents:
         except (RuntimeError, OSError, ValueError, TypeError) as fault:
             log = structlog.wrap_logger(structlog.PrintLogger(sys.stderr))
             # The library says the whole address, with a password.
-            reason = USER.sub("://", f"{type(fault).__name__}: {fault}")
+            reason = hide_secrets(f"{type(fault).__name__}: {fault}")
             log.warning("lineage event not written", job=job, state=state, reason=reason)
 
     def _write(self, event: "RunEvent") -> None:

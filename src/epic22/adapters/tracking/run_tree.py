@@ -2,7 +2,6 @@
 
 import json
 import math
-import re
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path, PurePath
 
 from epic22.adapters.tracking.mlflow_model import MODEL, build_model_files
 from epic22.adapters.tracking.stored_run import PARENT, Content, DatasetRecord, MetricPoint, RunTree, StoredRun
+from epic22.core.address import split_address
 from epic22.core.lineage import DataVersion
 from epic22.core.run_record import FamilyRecord, RunRecord, TrialRecord
 
@@ -20,9 +20,6 @@ MAX_DIGEST, MAX_NAME = 36, 250
 
 VERSION, HASH, TRIAL = "epic22.version", "epic22.model_hash", "epic22.trial"
 """Tags of the registry's number of the version, of the model's hash, and of a trial's number."""
-
-SECRETS = re.compile(r"(?<=//)[^/@\s]*@|[?#].*$")
-"""What an address may hold beside the place: a user with a password before it, keys behind it."""
 
 
 def build_run_tree(record: RunRecord) -> RunTree:
@@ -104,7 +101,7 @@ def _list_points(figures: Iterable[tuple[str, float, int]], now: int) -> Iterato
 
 def _describe_data(data: DataVersion, rows: str | None) -> DatasetRecord:
     """What was learned from: names and digests of what it was read from, without what would let anybody in."""
-    sources = [{"name": SECRETS.sub("", name), "sha256": digest} for name, digest in data.sources]
+    sources = [{"name": split_address(name).place, "sha256": digest} for name, digest in data.sources]
     name = f"data version {data.number}" if data.number is not None else _name_sources([s["name"] for s in sources])
     profile = {"data_version": data.id} | ({} if rows is None else {"rows": rows})
     return DatasetRecord(name, data.id[:MAX_DIGEST], "epic22", json.dumps({"sources": sources}), json.dumps(profile))
