@@ -1,7 +1,9 @@
 """`POST /v1/events/{table}` as a device's programmer meets it: stored before it is answered, refused in one sentence."""
 
+import asyncio
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from epic22.adapters.redis.server import RedisServer
 from epic22.adapters.streams.redis_stream import RedisEventQueue
 from epic22.adapters.streams.spool import EventSpool
 from epic22.api.app import create_app
-from epic22.api.events import EventIntake
+from epic22.api.events import EventIntake, read_events
 from epic22.bootstrap import assemble
 from epic22.cli.api_server import build_server
 from epic22.config import Settings
@@ -124,6 +126,22 @@ def test_what_is_no_list_of_events_is_refused_whole(
 ) -> None:
     headers = {**HEADERS, "Content-Type": "application/json"}
     assert_refused(client, spool, status, detail, content=content, headers=headers)
+
+
+def test_a_body_is_read_beside_the_loop_that_answers_others(
+    client: TestClient, spool: EventSpool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One long number has a body of a megabyte read number by number, in Python."""
+    has_loop: list[bool] = []
+
+    def read_beside(table: str, content: bytes) -> Sequence[bytes]:
+        has_loop.append(asyncio._get_running_loop() is not None)
+        return read_events(table, content)
+
+    monkeypatch.setattr("epic22.api.events.read_events", read_beside)
+    assert client.post(URL, headers=HEADERS, json=build_body(1)).status_code == 202
+    assert has_loop == [False]
+    assert spool.measure_lag().events == 1
 
 
 def test_a_body_that_is_not_said_to_be_json_is_refused(client: TestClient, spool: EventSpool) -> None:

@@ -20,6 +20,7 @@ from epic22.adapters.lake import Lake
 from epic22.adapters.model_store import ModelStore
 from epic22.adapters.prediction_log import FilePredictionLog
 from epic22.adapters.streams.spool import EventSpool
+from epic22.bootstrap.events import open_redis_queue
 
 KINDS = [
     "sqlite",
@@ -249,6 +250,27 @@ def test_accepted_events_that_wait_are_named_and_come_with_a_second_copy(shell: 
     again = shell.json("store", "copy", "--to", str(target))
     assert len(again["not_copied"]) == 3
     assert "T-waiting" in Lake(target / "lake").scan("tenants").collect()["tenant_id"].to_list()
+
+
+def test_accepted_events_that_wait_in_redis_are_named_in_a_copy(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill_home(shell.home, tmp_path)
+    redis = new_redis()
+    monkeypatch.setenv("EPIC22_REDIS_URL", redis.url)
+    event = json.dumps({"id": "e1", "row": {"tenant_id": "T-waiting", "created_at": "2021-01-01"}}).encode()
+    assert len(shell.json("store", "copy", "--to", str(tmp_path / "copy"))["not_copied"]) == 3
+    EventSpool(shell.home / "events.sqlite").add("tenants", [event])
+    open_redis_queue(redis.url).add("tenants", [event, event.replace(b"e1", b"e2")])
+    in_home, in_redis, *_ = shell.json("store", "copy", "--to", str(tmp_path / "copy"))["not_copied"]
+    assert in_home.startswith("1 accepted event that no data version has yet, in ")
+    assert "('epic22 consume --once' without EPIC22_REDIS_URL takes them in" in in_home
+    assert in_redis.startswith("2 accepted events that no data version has yet, in the Redis server of EPIC22_REDIS_URL ('epic22")
+    redis.kill()
+    code, out, err = shell("store", "copy", "--to", str(tmp_path / "copy"))
+    assert code == 0
+    assert "accepted events that wait in the Redis server, if there are any, for nobody can count them" in " ".join(out.split())
+    assert redis.password not in out + err
 
 
 def test_an_erasure_in_the_home_that_was_copied_to_takes_the_person_out_of_exported_answers(

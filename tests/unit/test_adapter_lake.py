@@ -2,6 +2,7 @@
 
 import json
 from datetime import datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 
 import polars as pl
@@ -12,12 +13,13 @@ from tests.postgres import new_database
 from tests.small_tables import small_tables
 
 from epic22.adapters import lake_transaction
+from epic22.adapters.event_files import EventFiles
 from epic22.adapters.file_store import open_file_store
 from epic22.adapters.lake import Lake, is_delta, list_delta_files
 from epic22.adapters.lake_transaction import DeltaTransaction
 from epic22.adapters.metadata.data_versions import VersionRecords
 from epic22.adapters.metadata.database import Database
-from epic22.core.errors import LakeError
+from epic22.core.errors import LakeError, StorageError
 from epic22.core.tables.canonical import KNOWN_AT, get_canonical_table
 from epic22.core.tables.row_contract import LINE_COLUMN, CheckResult
 from epic22.core.tables.versions import IngestCounts, LakeVersion, SourceFile
@@ -164,6 +166,22 @@ def test_broken_rows_are_kept_with_their_line_and_reason(lake: Lake) -> None:
     assert version is not None
     assert version.quarantined == 1
     assert lake.quarantine().rows() == [("units", "units.csv", 7, "bedrooms: 'x' is no number", '{"unit_id": "U9"}')]
+
+
+@pytest.mark.parametrize("left", [0, 60])
+def test_a_damaged_file_of_the_quarantine_or_of_events_is_named(lake_of_files: Lake, left: int) -> None:
+    stored = BytesIO()
+    pl.DataFrame({"a": list(range(100))}).write_parquet(stored)
+    with lake_of_files.begin_transaction() as transaction:
+        stage(transaction, units(0))
+        transaction.resolve_rows(UNITS)
+        assert transaction.commit("tester") is not None
+    for name in ("quarantine/00000001/units.parquet", "events/00000001/events.parquet"):
+        lake_of_files.files.write(name, stored.getvalue()[:left])
+    with pytest.raises(StorageError, match=r"quarantine/00000001/units\.parquet: damaged, its rows cannot be read; restore it"):
+        lake_of_files.quarantine()
+    with pytest.raises(StorageError, match=r"events/00000001/events\.parquet: damaged, its rows cannot be read; restore it"):
+        EventFiles(lake_of_files.files).read(1)
 
 
 def test_references_see_what_is_stored_and_what_is_staged_in_its_latest_version(lake: Lake) -> None:

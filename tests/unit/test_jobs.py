@@ -1,5 +1,6 @@
 """Jobs: what follows an attempt, what a request is as text, when a schedule fires, whom a worker takes for dead."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -42,6 +43,23 @@ def test_equal_requests_are_equal_texts_and_come_back_as_they_were() -> None:
 def test_a_text_that_is_no_request_of_ours_is_refused(text: str) -> None:
     with pytest.raises(UserError, match=r"submit it again|give one of train"):
         JobRequest.from_json(text).refuse_unknown()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("verb", None), ("verb", ["train"]), ("verb", 1), ("arguments", "abc"), ("arguments", [None]), ("arguments", {"a": 1})),
+        *(("arguments", None), ("directory", None), ("directory", 1), ("threads", None), ("threads", "2"), ("threads", 1.5)),
+        *(("threads", True), ("threads", 0), ("priority", None), ("priority", "high"), ("memory", "4GB"), ("memory", -1)),
+        *(("arguments", ["a\0b"]), ("directory", "/\0"), ("colour", "red")),
+    ],
+)
+def test_a_stored_request_with_a_value_of_another_type_is_one_that_cannot_be_read(name: str, value: object) -> None:
+    """A worker that met it on the way to a process would end, and the next one too."""
+    stored = JobRequest.from_json(json.dumps(json.loads(REQUEST.to_json()) | {name: value}))
+    assert str(stored) == "unreadable"
+    with pytest.raises(UserError, match="submit it again"):
+        stored.refuse_unknown()
 
 
 @pytest.mark.parametrize("text", ["", "17", "a/b", "17/", "/1", "1/-1"])

@@ -8,7 +8,10 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -144,6 +147,25 @@ def test_a_long_series_that_is_not_known_is_estimated_apart_while_a_server_answe
 
 def get_process_id(_: int) -> int:
     return os.getpid()
+
+
+@pytest.mark.parametrize("fault", [OSError(11, "Resource temporarily unavailable"), BrokenProcessPool("ended at once")])
+def test_where_no_process_can_be_started_a_series_is_estimated_here_each_time(
+    monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    class NoProcess(ProcessPoolExecutor):
+        def submit(self, *_: object, **__: object) -> NoReturn:
+            raise fault
+
+    process = EstimationProcess()
+    with monkeypatch.context() as patch:
+        patch.setattr("epic22.core.models.panel.estimation.ProcessPoolExecutor", NoProcess)
+        assert [process.run(get_process_id, 0) for _ in range(3)] == [os.getpid()] * 3
+        assert not process.is_started
+    child = process.run(get_process_id, 0)
+    assert child != os.getpid()
+    os.kill(child, signal.SIGINT)
+    assert process.run(get_process_id, 0) == child
 
 
 def test_the_process_that_estimates_ends_with_a_parent_that_is_killed() -> None:

@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from epic22.core.errors import FileError
+from epic22.core.errors import FileError, UserError
 from epic22.core.retraining.catalog import TRIGGERS
 from epic22.core.retraining.moment import DataGrowth, QualityAlarm, TaskMoment
 from epic22.core.retraining.on_schedule import OnSchedule
@@ -66,6 +66,14 @@ def test_a_schedule_is_due_once_its_time_has_come_by_the_clocks_of_its_zone() ->
 def test_every_time_of_a_year_is_looked_at_however_often_the_line_fires() -> None:
     times = OnSchedule("*/30 * * * *").list_times(datetime(2025, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC))
     assert (len(times), times[-1]) == (365 * 48, datetime(2026, 1, 1, tzinfo=UTC))
+
+
+def test_a_replay_of_more_times_than_can_be_looked_at_is_refused_with_the_way_out() -> None:
+    since = datetime(2025, 1, 1, tzinfo=UTC)
+    with pytest.raises(
+        UserError, match=r"'\* \* \* \* \*' fires more than 20,000 times in the 365 days of the replay.*fewer days"
+    ):
+        OnSchedule("* * * * *").list_times(since, since + timedelta(days=365))
 
 
 def test_new_rows_count_in_the_tables_that_the_task_reads_alone() -> None:

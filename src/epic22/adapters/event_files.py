@@ -16,6 +16,7 @@ from datetime import timedelta
 
 import polars as pl
 
+from epic22.adapters.damaged_files import read_parquet
 from epic22.adapters.file_store import FileStore
 from epic22.core.errors import StorageError
 from epic22.core.tables.event_memory import EventMemory
@@ -78,7 +79,8 @@ class EventFiles:
             # A version of files or a restored one took no events in, so it has no file that would cover others.
             has_file = number in stored
             if has_file:
-                stored_events = EventMemory(pl.read_parquet(self.files.read(_name_file(number)) or b""))
+                name = _name_file(number)
+                stored_events = EventMemory(read_parquet(self.files.read(name), f"{self.files.place}/{name}"))
                 parts.append(_date_events(stored_events, NO_VERSION).frame)
             number = _find_start(number) if has_file else number - 1
         return EventMemory(pl.concat([_date_events(EventMemory.of_nothing(), NO_VERSION).frame, *reversed(parts)]))

@@ -23,6 +23,7 @@ import polars as pl
 from deltalake import DeltaTable
 from pydantic import TypeAdapter
 
+from epic22.adapters.damaged_files import read_parquet
 from epic22.adapters.erasure_journal import refuse_pending_erasure
 from epic22.adapters.event_files import EventFiles
 from epic22.adapters.file_store import FileStore, FolderFiles
@@ -101,8 +102,8 @@ class Lake:
         """What a version's ingest set apart: frame [table, file, line, reason, row]."""
         chosen = self._find_version(number)
         names = [] if chosen is None else list(self.files.list_files(f"{QUARANTINE}/{chosen.number:08d}"))
-        contents = [self.files.read(name) or b"" for name in names]
-        return pl.concat([pl.DataFrame(schema=QUARANTINE_SCHEMA), *(pl.read_parquet(content) for content in contents)])
+        frames = [read_parquet(self.files.read(name), f"{self.files.place}/{name}") for name in names]
+        return pl.concat([pl.DataFrame(schema=QUARANTINE_SCHEMA), *frames])
 
     @contextmanager
     def begin_transaction(self) -> Iterator[DeltaTransaction]:

@@ -43,7 +43,9 @@ def add_event_route(app: FastAPI, intake: EventIntake) -> None:
         if table not in TABLES:
             raise Problem(404, f"There is no table of that name; there are {', '.join(TABLES)}.")
         refuse_other_types(request)
-        contents = read_events(table, await read_body(request))
+        body = await read_body(request)
+        # In a thread, for a body of long numbers takes long to read, in which the server would answer nobody.
+        contents = await run_in_threadpool(read_events, table, body)
         waiting = await run_in_threadpool(_add_events, intake.queue, table, contents)
         answer = {"accepted": len(contents), "waiting": waiting}
         return Response(orjson.dumps(answer), 202, media_type="application/json", headers={"Cache-Control": "no-store"})

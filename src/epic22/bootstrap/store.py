@@ -6,8 +6,9 @@ from pathlib import Path
 from epic22.adapters.export_log import copy_exports
 from epic22.adapters.metadata.job_copy import copy_jobs, count_jobs, refuse_running_jobs
 from epic22.adapters.receipt_copy import CopyCounts, copy_receipts
+from epic22.adapters.redis.server import SETTING
 from epic22.adapters.store_copy import copy_lake, copy_models, copy_predictions
-from epic22.bootstrap.events import SPOOL, open_spool
+from epic22.bootstrap.events import SPOOL, open_redis_queue, open_spool
 from epic22.bootstrap.jobs_database import open_jobs_database
 from epic22.bootstrap.stores import (
     ARTIFACTS,
@@ -133,13 +134,26 @@ def copy_store(settings: Settings, to: str, artifacts: str | None = None) -> Sto
 
 
 def _describe_waiting_events(settings: Settings) -> tuple[str, ...]:
-    """The events of the home that no version has yet, in words; nothing where there are none."""
-    n_waiting = open_spool(settings).count_events(lambda _: True)
-    if not n_waiting:
+    """The events that no version has yet, in the home and in Redis where that is set, in words; nothing where there are none."""
+    in_home, url = open_spool(settings).count_events(lambda _: True), settings.redis_url
+    # The file of the home has what the API accepted before Redis was set.
+    said = _describe_events(in_home, f"{settings.home / SPOOL}", "" if url is None else f" without {SETTING}")
+    return said if url is None else (*said, *_describe_events_in_redis(url))
+
+
+def _describe_events_in_redis(url: str) -> tuple[str, ...]:
+    try:
+        return _describe_events(open_redis_queue(url).count_waiting(), f"the Redis server of {SETTING}", "")
+    except UserError as error:
+        # All else is copied by now.
+        return (f"accepted events that wait in the Redis server, if there are any, for nobody can count them: {error}",)
+
+
+def _describe_events(n: int, place: str, how: str) -> tuple[str, ...]:
+    if not n:
         return ()
-    events = "1 accepted event" if n_waiting == 1 else f"{n_waiting:,} accepted events"
-    place = f"{settings.home / SPOOL}"
-    return (f"{events} that no data version has yet, in {place} ('epic22 consume --once' takes them in; then copy again)",)
+    events = "1 accepted event" if n == 1 else f"{n:,} accepted events"
+    return (f"{events} that no data version has yet, in {place} ('epic22 consume --once'{how} takes them in; then copy again)",)
 
 
 def _name_target(settings: Settings, to: str) -> Settings:

@@ -55,24 +55,37 @@ class JobRequest:
     def from_json(cls, text: str) -> "JobRequest":
         """The request of a text, be it of another version of the program: `refuse_unknown` says whether it can be carried out.
 
-        One that cannot be read is a request for UNREADABLE.
+        One that cannot be read, or has a value of another type, is a request for UNREADABLE.
         """
         try:
             content = json.loads(text)
-            arguments, directory = tuple(map(str, content.pop("arguments"))), Path(content.pop("directory"))
-            return cls(arguments=arguments, directory=directory, **content)
-        except (ValueError, TypeError, KeyError, AttributeError):
-            return cls(UNREADABLE, (), Path(), 1)
+            arguments, directory = content.pop("arguments"), Path(content.pop("directory"))
+            request = cls(arguments=tuple(arguments), directory=directory, **content)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            return UNREADABLE_REQUEST
+        # A text is a sequence of texts too.
+        return request if isinstance(arguments, list) and request._has_own_types() else UNREADABLE_REQUEST
+
+    def _has_own_types(self) -> bool:
+        """Whether all its values are such as a process is started with."""
+        words = (self.verb, *self.arguments)
+        numbers = (self.threads, self.priority, *(() if self.memory is None else (self.memory,)))
+        are_words = all(isinstance(word, str) and "\0" not in word for word in words) and "\0" not in str(self.directory)
+        return are_words and all(isinstance(number, int) and not isinstance(number, bool) and number >= 1 for number in numbers)
 
     def refuse_unknown(self) -> None:
         """Raise UserError where it is not for a worker of this program."""
         if self.verb == UNREADABLE:
             raise UserError("the job's request is not one of this program; submit it again.")
         if self.verb not in JOB_VERBS:
-            raise UserError(f"a job is to run {str(self.verb)[:40]!r}; give one of {', '.join(JOB_VERBS)}.")
+            raise UserError(f"a job is to run {self.verb[:40]!r}; give one of {', '.join(JOB_VERBS)}.")
 
     def __str__(self) -> str:
         return shlex.join((self.verb, *self.arguments))
+
+
+UNREADABLE_REQUEST = JobRequest(UNREADABLE, (), Path(), 1)
+"""What stands for a stored request that cannot be read."""
 
 
 @dataclass(frozen=True)

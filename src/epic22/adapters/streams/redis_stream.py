@@ -239,6 +239,12 @@ class RedisEventQueue:
             pipeline.execute()
         return waiting + len(events)
 
+    def count_waiting(self) -> int:
+        """How many events wait."""
+        client: Any = self._server.client
+        with self._server.translate_faults():
+            return int(client.xlen(self._stream))
+
     def count_events(self, is_meant: Callable[[bytes], bool]) -> int:
         """How many events of such content wait."""
         return len(self._list_entries(is_meant))

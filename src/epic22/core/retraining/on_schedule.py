@@ -10,6 +10,8 @@ from epic22.core.schedule import compute_next_time, refuse_machine_zone
 from epic22.core.tables.mapping_record import check_record
 
 UTC_ZONE = "UTC"
+MAX_TIMES = 20_000
+"""So many times of a line are listed at most: one of every half hour in a year has fewer."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,15 @@ class OnSchedule:
         return f"'{self.cron}' ({self.zone}) came at {at:%Y-%m-%d %H:%M} UTC" if at <= moment.now else None
 
     def list_times(self, since: datetime, until: datetime) -> list[datetime]:
-        """The times at which the line fires after a moment and up to another."""
+        """The times at which the line fires after a moment and up to another. Raises UserError where they are too many."""
         times: list[datetime] = []
         at = compute_next_time(self.cron, self.zone, since)
         while at <= until:
+            if len(times) == MAX_TIMES:
+                raise UserError(
+                    f"the schedule '{self.cron}' fires more than {MAX_TIMES:,} times in the {(until - since).days:,} days of the "
+                    "replay, each of which would be looked at; replay fewer days, or give a line that fires less often."
+                )
             times.append(at)
             at = compute_next_time(self.cron, self.zone, at)
         return times

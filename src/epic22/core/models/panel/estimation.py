@@ -4,6 +4,7 @@ The library that estimates holds the interpreter's lock for up to seconds, in wh
 """
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -35,22 +36,24 @@ class EstimationProcess:
         return self._pool is not None
 
     def run(self, estimate: Callable[[JobT], ResultT], job: JobT) -> ResultT:
-        """What the estimate of a job gives there; here, where the process was killed in the middle."""
-        pool = self._open()
+        """What the estimate of a job gives there; here, where the process cannot start, or was killed in the middle."""
+        pool = None
         try:
+            pool = self._open()
             return pool.submit(estimate, job).result()
-        except BrokenProcessPool:
+        except (BrokenProcessPool, OSError):
             with self._lock:
                 self._pool = None if self._pool is pool else self._pool
-            return estimate(job)
+        return estimate(job)
 
     def _open(self) -> ProcessPoolExecutor:
         with self._lock:
             if self._pool is None:
                 # Spawned, for a fork may hang beside other threads.
-                self._pool = ProcessPoolExecutor(1, get_context("spawn"), initializer=_end_with_parent)
-                with hide_script():
-                    self._pool.submit(os.getpid).result()
+                pool = ProcessPoolExecutor(1, get_context("spawn"), initializer=_begin)
+                with hide_script(), _block_interrupts():
+                    pool.submit(os.getpid).result()
+                self._pool = pool
             return self._pool
 
 
@@ -70,6 +73,23 @@ def estimate_apart() -> Iterator[None]:
 def run_estimate(estimate: Callable[[JobT], ResultT], job: JobT, is_long: bool) -> ResultT:
     """What the estimate of a job gives, to the same bits wherever it is made: apart where it `is_long` and that is wished."""
     return PROCESS.run(estimate, job) if is_long and _IS_APART.get() else estimate(job)
+
+
+@contextmanager
+def _block_interrupts() -> Iterator[None]:
+    """Have what is started within wait with what Ctrl-C sends to all processes of a terminal until it says what it does then."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin() -> None:
+    """Leave Ctrl-C to the process that started this one, whose end ends it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    _end_with_parent()
 
 
 def _end_with_parent() -> None:
