@@ -197,7 +197,7 @@ def check_redis_url(url: str, option: str) -> None:
         raise UserError(f"{option} is no address of a Redis server; give one such as {example}.")
     known = REDIS_OPTIONS | (TLS_OPTIONS if url.startswith("rediss:") else {})
     options = parse_qsl(urlsplit(url).query, keep_blank_values=True)
-    if not all(re.fullmatch(known.get(name, "(?!)"), value) for name, value in options) or not _is_taken_by_library(url):
+    if not all(re.fullmatch(known.get(name, "(?!)"), value) for name, value in options) or not _is_accepted_by_library(url):
         # Its name is not shown: behind the ? may stand a password that has one.
         raise UserError(
             f"{option}: the address has an option behind its ? that is not known, or a value that its option does not take; "
@@ -205,7 +205,7 @@ def check_redis_url(url: str, option: str) -> None:
         )
 
 
-def _is_taken_by_library(url: str) -> bool:
+def _is_accepted_by_library(url: str) -> bool:
     """Whether the library makes a connection of the address, without using it; True where it is not installed, which is said once
     it is needed."""
     if find_spec("redis") is None:

@@ -137,8 +137,8 @@ def _describe_waiting_events(settings: Settings) -> tuple[str, ...]:
     """The events that no version has yet, in the home and in Redis where that is set, in words; nothing where there are none."""
     in_home, url = open_spool(settings).count_events(lambda _: True), settings.redis_url
     # The file of the home has what the API accepted before Redis was set.
-    said = _describe_events(in_home, f"{settings.home / SPOOL}", "" if url is None else f" without {SETTING}")
-    return said if url is None else (*said, *_describe_events_in_redis(url))
+    left_here = _describe_events(in_home, f"{settings.home / SPOOL}", "" if url is None else f" without {SETTING}")
+    return left_here if url is None else (*left_here, *_describe_events_in_redis(url))
 
 
 def _describe_events_in_redis(url: str) -> tuple[str, ...]:
