@@ -372,3 +372,14 @@ def test_periods_begin_where_the_calendar_says() -> None:
     at = np.array(["2024-02-29T13:00", "2024-03-01T00:00"], dtype="datetime64[us]")
     assert list(compute_period_starts(at, "month")) == list(np.array(["2024-02-01", "2024-03-01"], dtype="datetime64[us]"))
     assert pl.Series(compute_period_starts(at, "week")).dt.weekday().to_list() == [1, 1]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_groups_are_dealt_so_that_no_training_part_lacks_a_class_of_two_of_them(seed: int) -> None:
+    sets = ["AB", "AC", "BC", "C"]
+    group = np.repeat(np.array([f"site {i}" for i, classes in enumerate(sets) for _ in classes], dtype=object), 10)
+    y = np.repeat(["ABC".index(one) for classes in sets for one in classes], 10).astype(float)
+    examples = replace(toy("multiclass", len(y), group=group).examples, Y=y[:, None])
+    plan = plan_folds(examples, "multiclass", SplitRequest(seed=seed))
+    assert [len(np.unique(y[fold.train])) for fold in plan.folds] == [3, 3]
+    assert not any(set(group[fold.train]) & set(group[fold.test]) for fold in plan.folds)

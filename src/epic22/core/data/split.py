@@ -27,6 +27,9 @@ MIN_TRAINING_SHARE = 0.5
 MIN_PARTS = 3
 """Parts that groups are divided into where they come again: the training part then has at least two thirds of them."""
 
+MAX_DRAWS = 200
+"""How often groups are dealt anew where a training part would lack a class."""
+
 VALIDATION_SHARE = 0.2
 """Share of a training part that early stopping validates on."""
 
@@ -293,11 +296,12 @@ def _plan_by_group(examples: Examples, kind: Kind, request: SplitRequest, groups
     y = KINDS[kind].get_outcomes(examples.y)
     strata = compute_group_strata(y, groups, kind)
     n_fewest = int(np.bincount(strata).min())
-    folds = _assign_groups(strata, min(request.n_folds, n_fewest), groups, request.seed)
-    trainable = np.ones(len(examples), dtype=bool) if examples.trainable is None else examples.trainable
+    numbers = assign_folds(strata, min(request.n_folds, n_fewest), np.random.default_rng(request.seed))
     # A class that fills no group may have all of its groups in one test part.
-    lacks_class = not all(holds_all_classes(y[fold.train[trainable[fold.train]]], y, kind) for fold in folds)
-    if n_fewest < 2 or (KINDS[kind].is_classification and lacks_class):
+    lacks_class = KINDS[kind].is_classification and not _leaves_all_classes(
+        numbers, _find_occurrences(y, groups, examples.trainable)
+    )
+    if n_fewest < 2 or lacks_class:
         strata, n_groups = _stratify_by_rarest_class(y, groups)
         n_fewest = int(n_groups.min())
         if n_fewest < 2:
@@ -306,13 +310,28 @@ def _plan_by_group(examples: Examples, kind: Kind, request: SplitRequest, groups
                 f"{name} occurs in only {n_fewest} of {count} groups, so either training or test would lack it; "
                 "bring more groups of that class, give its rows another class, or use --test FILE."
             )
-        folds = _assign_groups(strata, min(request.n_folds, n_fewest), groups, request.seed)
-    return FoldPlan("by_group", folds, 1, request.embargo, why, clusters=groups)
+        occurs = _find_occurrences(y, groups, examples.trainable)
+        numbers = _draw_folds(strata, min(request.n_folds, n_fewest), occurs, request.seed)
+    return FoldPlan("by_group", _build_folds(numbers[groups], int(numbers.max()) + 1, 0), 1, request.embargo, why, clusters=groups)
 
 
-def _assign_groups(strata: Array, n: int, groups: Array, seed: int) -> tuple[Fold, ...]:
-    """The folds of groups that are dealt within their strata, (groups,)."""
-    return _build_folds(assign_folds(strata, n, np.random.default_rng(seed))[groups], n, 0)
+def _draw_folds(strata: Array, n: int, occurs: Array, seed: int) -> Array:
+    """A fold number for each group, dealt within their strata: of several draws the first that leaves every class to learn from,
+    else the first."""
+    draws = (assign_folds(strata, n, np.random.default_rng([seed, i] if i else seed)) for i in range(MAX_DRAWS))
+    first = next(draws)
+    return first if _leaves_all_classes(first, occurs) else next((d for d in draws if _leaves_all_classes(d, occurs)), first)
+
+
+def _leaves_all_classes(numbers: Array, occurs: Array) -> bool:
+    """Whether every class is in the groups of two folds at least, so that none of the training parts lacks it.
+
+    >>> _leaves_all_classes(np.array([0, 0, 1]), np.array([[True, True], [True, False], [False, True]]))
+    False
+    """
+    lowest = np.where(occurs, numbers[:, None], numbers.max() + 1).min(axis=0)
+    highest = np.where(occurs, numbers[:, None], -1).max(axis=0)
+    return bool((lowest < highest).all())
 
 
 def compute_group_strata(y: Array, groups: Array, kind: Kind) -> Array:
@@ -325,11 +344,17 @@ def compute_group_strata(y: Array, groups: Array, kind: Kind) -> Array:
     return encode_values(counts.argmax(axis=1))
 
 
-def _stratify_by_rarest_class(y: Array, groups: Array) -> tuple[Array, Array]:
-    """Of the classes in each group the one that occurs in the fewest, (groups,), and in how many groups each occurs, (k,)."""
+def _find_occurrences(y: Array, groups: Array, rows: Array | None = None) -> Array:
+    """Whether a group has a row of a class, (groups, k); only of those `rows` (n,), where they are given."""
     classes = encode_values(y)
     occurs = np.zeros((int(groups.max()) + 1, int(classes.max()) + 1), dtype=bool)
-    occurs[groups, classes] = True
+    occurs[(groups, classes) if rows is None else (groups[rows], classes[rows])] = True
+    return occurs
+
+
+def _stratify_by_rarest_class(y: Array, groups: Array) -> tuple[Array, Array]:
+    """Of the classes in each group the one that occurs in the fewest, (groups,), and in how many groups each occurs, (k,)."""
+    occurs = _find_occurrences(y, groups)
     n_groups = occurs.sum(axis=0)
     return encode_values(np.where(occurs, n_groups, len(occurs) + 1).argmin(axis=1)), n_groups
 
