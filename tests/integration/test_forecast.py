@@ -21,6 +21,7 @@ from epic22.bootstrap.predictions import RequestFile
 from epic22.cli.main import app
 from epic22.core.artifact.panel_bundle import PanelBundle, open_panel_bundle
 from epic22.core.artifact.panel_model import PanelModel, SeriesRequest, forecast_series
+from epic22.core.artifact.prediction_request import RowsRequest
 from epic22.core.errors import BundleError, RowError, UserError
 from epic22.core.lineage import ModelVersion
 from epic22.core.prediction import Prediction
@@ -69,6 +70,21 @@ def test_noise_after_an_origin_changes_no_forecast_weight_or_interval_from_it(se
     if plain.champion.family == other.champion.family:
         assert np.array_equal(plain.champion.forecasts.median[safe], other.champion.forecasts.median[safe])
         assert np.array_equal(plain.adapted.quantiles[safe], other.adapted.quantiles[safe])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stored", ["K\u00f6ln", "Ko\u0308ln", "K\u00f6ln "])
+@pytest.mark.parametrize("sent", ["K\u00f6ln", "Ko\u0308ln", "\u200bK\u00f6ln\u00a0"])
+def test_a_client_names_a_series_as_a_file_does(stored: str, sent: str) -> None:
+    """A blank behind the name, or an accent behind its letter, was a series that nobody trained on."""
+    model = _model(usual_run()[1])
+    history = model.bundle.history
+    entity = np.array([stored, *history.entity[1:]], dtype=object)
+    model = replace(model, bundle=replace(model.bundle, history=replace(history, entity=entity)))
+    row = model.request_model().row.model_validate({"series": sent}).model_dump(by_alias=True)
+    (prediction,) = model.predict(RowsRequest([row]))
+    assert prediction.entity == "K\u00f6ln"
+    assert prediction.score == model.predict(RowsRequest([{"series": stored, "values": None, "last": None}]))[0].score
 
 
 @pytest.mark.slow

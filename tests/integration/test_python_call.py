@@ -294,6 +294,27 @@ def test_levels_that_no_row_has_decide_nothing() -> None:
     assert list_categories(frame[frame["zip"] != "unknown"]) == ("zip",)
 
 
+@pytest.mark.parametrize("n_levels", [300, 2_000])
+def test_categories_of_more_digits_than_a_small_column_has_are_declared_where_they_come_again(n_levels: int) -> None:
+    """300 zip codes in 30,000 rows were numbers, though a file with as many names has a category."""
+    zips = [f"{10_000 + 7 * (i % n_levels)}" for i in range(30_000)]
+    ids = [str(i) for i in range(30_000)]
+    assert list_categories(pd.DataFrame({"zip": pd.Categorical(zips), "tenant": pd.Categorical(ids)})) == ("zip",)
+    assert list_categories(
+        pl.DataFrame({"zip": zips, "tenant": ids}, schema_overrides=dict.fromkeys(("zip", "tenant"), pl.Categorical))
+    ) == ("zip",)
+
+
+@pytest.mark.slow
+def test_a_category_of_300_zip_codes_is_learned_from_as_names(tmp_path: Path) -> None:
+    n = 3_000
+    zips = [f"{10_000 + 7 * (i % 300)}" for i in range(n)]
+    frame = pd.DataFrame({"zip": pd.Categorical(zips), "x": [float(i % 101) for i in range(n)], "y": [i % 2 for i in range(n)]})
+    run = epic22.train(frame, label="y", home=tmp_path, families=["linear"], folds=2, repeats=1)
+    dtypes = {column.name: column.dtype for column in run.result.run.task.columns}
+    assert (dtypes["zip"], dtypes["x"]) == ("category", "float")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("role", "stated"),

@@ -14,7 +14,8 @@ import polars as pl
 
 from epic22.adapters.home import translate_storage_faults, write_atomically
 from epic22.core.data.column_reading import ReadingRules, infer_text_column
-from epic22.core.data.schema_inference import MAX_CATEGORY_LEVELS
+from epic22.core.data.names import strip_text_ends
+from epic22.core.data.schema_inference import infer_text_dtype
 from epic22.core.errors import UserError
 from epic22.core.lineage import sha256
 from epic22.spec.training_spec import FIELDS
@@ -53,18 +54,19 @@ def write_frame(frame: Any) -> bytes:
 
 
 def list_categories(frame: Any) -> tuple[str, ...]:
-    """The columns that a frame declares to be categories without an order, and whose levels would be read as anything else.
+    """The columns, as a file names them, that a frame declares to be categories without an order, and whose levels would be read
+    as anything else.
 
     A zip code that its user made a category is a name, whatever its digits say.
     """
     if is_pandas(frame):
         names = [name for name, dtype in frame.dtypes.items() if _declares_categories(dtype)]
-        used = {str(name): frame[name].dropna().unique() for name in names}
-        levels = {name: pl.Series([str(level) for level in values], dtype=pl.String) for name, values in used.items()}
+        used = [(str(name), frame[name].dropna().unique(), int(frame[name].count())) for name in names]
+        columns = [(pl.Series(name, [str(level) for level in levels], dtype=pl.String), n) for name, levels, n in used]
     else:
-        categories = (column for column in frame if column.dtype in (pl.Categorical, pl.Enum))
-        levels = {column.name: column.unique().cast(pl.String) for column in categories}
-    return tuple(name for name, texts in levels.items() if _is_read_otherwise(texts.drop_nulls()))
+        categories = [column.drop_nulls() for column in frame if column.dtype in (pl.Categorical, pl.Enum)]
+        columns = [(column.unique().cast(pl.String), len(column)) for column in categories]
+    return tuple(strip_text_ends(levels.name) for levels, n_present in columns if _is_read_otherwise(levels, n_present))
 
 
 def _declares_categories(dtype: Any) -> bool:
@@ -73,9 +75,9 @@ def _declares_categories(dtype: Any) -> bool:
     return (hasattr(own, "categories") or hasattr(own, "index_type")) and not own.ordered
 
 
-def _is_read_otherwise(levels: pl.Series) -> bool:
-    """Whether levels are read as numbers, times or truth values, or do not go together; more than a category has are ids."""
-    if not 0 < len(levels) <= MAX_CATEGORY_LEVELS:
+def _is_read_otherwise(levels: pl.Series, n_present: int) -> bool:
+    """Whether levels are read as numbers, times or truth values, or do not go together; those that do not come again are ids."""
+    if not len(levels) or infer_text_dtype(len(levels), n_present) != "category":
         return False
     column = infer_text_column(levels, ReadingRules())
     return column.problem is not None or column.values.dtype != pl.String

@@ -23,6 +23,21 @@ PANEL_JOBS: Mapping[str | None, tuple[Job, ...]] = {SEARCH: TABLE_OR_FEATURE, PA
 """The jobs that use the options of a panel of the help; of another panel a table alone."""
 
 
+def clean_texts(value: Any) -> Any:
+    """A text, or each of a tuple, as names and cells of a file are read: without what surrounds it and is not seen, in NFC.
+
+    >>> clean_texts(("Gro\u0308\u00dfe", "area ")), clean_texts(3)
+    (('Größe', 'area'), 3)
+    """
+    if isinstance(value, tuple):
+        return tuple(map(clean_texts, value))
+    if not isinstance(value, str) or (value.isascii() and value == value.strip()):
+        return value
+    from epic22.core.data.names import strip_text_ends  # Polars is loaded only where it is needed
+
+    return strip_text_ends(value)
+
+
 @dataclass(frozen=True)
 class Key:
     """The declaration of a field, beside its type and its default.
@@ -76,7 +91,8 @@ class Key:
             raise ValueError(f"expected at most {self.maximum:.12g}")
 
     def check_value(self, value: Any) -> Any:
-        """The value. Raises ValueError where it is out of bounds, or none of the choices."""
+        """The value, text as `clean_texts` has it. Raises ValueError where it is out of bounds, or none of the choices."""
+        value = clean_texts(value)
         if isinstance(value, Path) and "\0" in str(value):
             raise ValueError("expected a path without the sign NUL")
         if isinstance(value, int | float):

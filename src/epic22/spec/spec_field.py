@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from epic22.core.column import ColumnOverride
 from epic22.core.errors import UserError
-from epic22.spec.key import Form, Key
+from epic22.spec.key import Form, Key, clean_texts
 
 KeyPath = tuple[str, ...]
 
@@ -78,4 +78,4 @@ def read_column(name: Any, settings: Any) -> ColumnOverride:
         except ValidationError as error:
             message = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
             raise UserError(f"{place}.{key}: found {value!r}; {message}.") from None
-    return ColumnOverride(name, **values)
+    return ColumnOverride(clean_texts(name), **values)

@@ -17,6 +17,7 @@ import yaml
 from epic22.core.column import ColumnOverride
 from epic22.core.errors import FileError
 from epic22.core.tables.mapping import suggest_name
+from epic22.spec.key import clean_texts
 from epic22.spec.spec_field import COLUMN_FIELDS, KeyPath, SpecField
 from epic22.spec.training_spec import SECTION_KEYS, VERSION, Origin, TrainingSpec, apply_options, list_section
 
@@ -78,12 +79,13 @@ class _YamlValue:
             line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode):
                 raise _YamlValue(self.file, self.path, key, line).build_error("a key must be a plain name.")
-            entry = _YamlValue(self.file, (*self.path, key.value), value, line)
-            if allowed is not None and key.value not in allowed:
-                raise entry.build_error(f"not known here{suggest_name(key.value, allowed)}; there are {', '.join(allowed)}.")
-            if key.value in entries:
-                raise entry.build_error(f"given twice, in line {entries[key.value].line} too; leave one out.")
-            entries[key.value] = entry
+            name = clean_texts(key.value)
+            entry = _YamlValue(self.file, (*self.path, name), value, line)
+            if allowed is not None and name not in allowed:
+                raise entry.build_error(f"not known here{suggest_name(name, allowed)}; there are {', '.join(allowed)}.")
+            if name in entries:
+                raise entry.build_error(f"given twice, in line {entries[name].line} too; leave one out.")
+            entries[name] = entry
         return entries
 
     def each(self) -> list["_YamlValue"]:
@@ -274,7 +276,8 @@ def _refuse_other_choice(entry: _YamlValue, text: str, field: SpecField) -> None
 def _read_column(name: str, entry: _YamlValue) -> ColumnOverride:
     fields = {field.name: field for field in COLUMN_FIELDS}
     entries = entry.record(tuple(fields)).items()
-    return ColumnOverride(name, **{key: _convert_value(value, fields[key]) for key, value in entries if not value.is_null})
+    values = {key: clean_texts(_convert_value(value, fields[key])) for key, value in entries if not value.is_null}
+    return ColumnOverride(name, **values)
 
 
 def refuse_unwritable(path: Path | None) -> None:

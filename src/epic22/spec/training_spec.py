@@ -13,7 +13,7 @@ from pydantic import ValidationError, field_validator
 
 from epic22.core.column import ColumnOverride
 from epic22.core.errors import UserError
-from epic22.spec.key import PANEL, SEARCH, SPLIT, TABLE, TABLE_OR_FEATURE, TABLE_OR_PANEL, USE, Job, Key
+from epic22.spec.key import PANEL, SEARCH, SPLIT, TABLE, TABLE_OR_FEATURE, TABLE_OR_PANEL, USE, Job, Key, clean_texts
 from epic22.spec.spec_field import KeyPath, SpecField, describe_field, read_column
 from epic22.spec.spec_sections import (
     CostsSection,
@@ -126,8 +126,11 @@ class TrainingSpec(Section):
         return getattr(section, spec_field.name)
 
     def with_value(self, spec_field: SpecField, value: Any) -> "TrainingSpec":
-        """The same with another value of a field, unchecked: whoever reads the value reports what is wrong with it."""
-        change = {spec_field.name: value}
+        """The same with another value of a field, unchecked: whoever reads the value reports what is wrong with it.
+
+        Names are those of a file's header, whose accents are parts of their letters.
+        """
+        change = {spec_field.name: clean_texts(value)}
         if not spec_field.section:
             return self.model_copy(update=change)
         return self.model_copy(update={spec_field.section: getattr(self, spec_field.section).model_copy(update=change)})
@@ -214,9 +217,9 @@ def apply_options(spec: TrainingSpec, given: Mapping[str, Any]) -> TrainingSpec:
     for one in FIELDS:
         if one.parameter not in given:
             continue
-        value, before = given[one.parameter], spec.value(one)
+        value, before = clean_texts(given[one.parameter]), spec.value(one)
         try:
-            value = tuple(one.key.read_texts(value)) if isinstance(value, list) else value
+            value = clean_texts(tuple(one.key.read_texts(value))) if isinstance(value, list) else value
             if isinstance(value, int | float):
                 one.key.check_number(value)
         except ValueError as error:

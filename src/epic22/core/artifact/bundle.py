@@ -5,7 +5,7 @@ give the golden rows the scores that were written down with them. The training s
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from epic22.core.artifact.sealed import (
     write_sealed_folder,
 )
 from epic22.core.column import ColumnReading, NumberFormat
+from epic22.core.data.names import compose_accents
 from epic22.core.data.number_format import HASHED_NUMBER_FORMAT_VIEW, NUMBER_FORMAT_VIEW
 from epic22.core.data.preprocess import PREPROCESSING_VIEWS, Preprocessor
 from epic22.core.errors import BundleError, UnknownTaskError
@@ -226,6 +227,7 @@ def open_bundle(folder: Path, manifest: dict[str, Any] | None = None) -> Bundle:
         raise BundleError(f"{folder}: the manifest does not describe a model this version can open ({error}).") from error
     if compute_model_hash(bundle) != manifest["model_hash"]:
         raise BundleError(f"{folder}: the model is not the one its manifest names; restore it from its source or train again.")
+    bundle = _compose_names(bundle)
     _check_golden_rows(folder, bundle, _transform_golden_rows(bundle, json.loads(files[GOLDEN])))
     return bundle
 
@@ -255,6 +257,39 @@ def _build_bundle(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Bu
     )
 
 
+def _compose_names(bundle: Bundle) -> Bundle:
+    """The bundle with the names of columns, label and classes as files are read now, accents as parts of their letters.
+
+    Its hash is that of the names as they were; names that would be one stay two.
+    """
+    schema = bundle.schema
+    columns = _map_to_composed([column.name for column in schema.columns])
+    classes = _map_to_composed(schema.classes)
+
+    def rename(name: str | None) -> str | None:
+        return name if name is None else columns.get(name, name)
+
+    renamed = replace(
+        schema,
+        target=compose_accents(schema.target),
+        columns=tuple(
+            replace(column, name=columns.get(column.name, column.name), levels=tuple(map(compose_accents, column.levels)))
+            for column in schema.columns
+        ),
+        classes=tuple(classes.get(name, name) for name in schema.classes),
+        stake_column=rename(schema.stake_column),
+        offset=rename(schema.offset),
+    )
+    return replace(bundle, schema=renamed, preprocessor=bundle.preprocessor.rename(columns))
+
+
+def _map_to_composed(names: Sequence[str]) -> dict[str, str]:
+    """The names that are stored otherwise, each with its composed form; none where two of the names have the same."""
+    composed = {name: compose_accents(name) for name in names}
+    is_one_to_one = len(set(composed.values())) == len(composed)
+    return {name: other for name, other in composed.items() if other != name} if is_one_to_one else {}
+
+
 def _restore_column(stored: Mapping[str, Any]) -> Column:
     """The column that its JSON was written from; versions before kept no reading."""
     reading = ColumnReading.restore(stored["reading"]) if stored.get("reading") else None
@@ -279,7 +314,8 @@ def _transform_golden_rows(bundle: Bundle, golden: Mapping[str, Any]) -> GoldenR
     times = {column.name for column in bundle.schema.inputs if column.dtype == "time"}
     X = [np.empty((0, len(preprocessor.outputs)), dtype=np.float32)]
     for row in golden["rows"]:
-        values = {k: datetime.fromisoformat(v) if k in times and isinstance(v, str) else v for k, v in row.items()}
+        values = {**{compose_accents(name): value for name, value in row.items()}, **row}
+        values = {k: datetime.fromisoformat(v) if k in times and isinstance(v, str) else v for k, v in values.items()}
         X.append(preprocessor.transform_row(values))
     return GoldenRows(np.concatenate(X), np.array(golden["raw"], dtype=np.float64))
 

@@ -14,6 +14,7 @@ from epic22.core.artifact.panel_bundle import DATA_TYPE, PanelBundle, PanelForec
 from epic22.core.artifact.panel_network import PanelNetwork, get_panel_network
 from epic22.core.artifact.prediction_request import PredictionRequest, RowsRequest
 from epic22.core.artifact.request_model import MIN_VALUES, RequestModel, build_panel_request_model
+from epic22.core.data.names import strip_text_ends
 from epic22.core.errors import RowError
 from epic22.core.lineage import ModelVersion, canonical_json, sha256
 from epic22.core.models.base import Capabilities
@@ -124,7 +125,9 @@ def _floor_at_zero(forecast: PanelForecast, histories: Histories, never_negative
 
 
 def _build_histories(bundle: PanelBundle, requests: Sequence[SeriesRequest]) -> Histories:
-    index = {str(name): i for i, name in enumerate(bundle.history.entity)}
+    # Requests and files come without blanks around names and with composed accents; stored ones may be otherwise.
+    index = {strip_text_ends(str(name)): i for i, name in enumerate(bundle.history.entity)}
+    index |= {str(name): i for i, name in enumerate(bundle.history.entity)}
     problems = tuple((i, *fault) for i, r in enumerate(requests) if (fault := _find_problem(bundle, r, index)) is not None)
     if problems:
         row, _, text = problems[0]

@@ -6,7 +6,7 @@ are read as a file's: the values are those that the same row of a file has.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, get_args
@@ -29,7 +29,7 @@ from epic22.core.artifact.bundle import Schema
 from epic22.core.artifact.panel_bundle import PanelSchema
 from epic22.core.data.column_reading import MAX_NUMBER, build_name_reader
 from epic22.core.data.compound_numbers import describe_example
-from epic22.core.data.names import strip_text_ends
+from epic22.core.data.names import compose_accents, strip_text_ends
 from epic22.core.data.period_times import NOON
 from epic22.core.data.time_format import FIRST_YEAR, name_offset
 from epic22.core.task import CellValue, Column
@@ -116,6 +116,7 @@ def _check_name(value: Any) -> Any:
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Text = Annotated[str, Field(strict=True, max_length=MAX_TEXT_LENGTH)]
+SeriesName = Annotated[Text, AfterValidator(strip_text_ends)]
 Boolean = Annotated[bool, Field(strict=True)]
 TIMES: TypeAdapter[datetime | None] = TypeAdapter(datetime | None)
 Timestamp = Annotated[datetime | None, BeforeValidator(_check_time), AfterValidator(_convert_to_utc)]
@@ -136,24 +137,36 @@ def build_request_model(schema: Schema) -> RequestModel:
         for i, column in enumerate(schema.columns)
     }
     config = ConfigDict(extra="forbid", title=f"A row of {schema.task}")
-    validators: dict[str, Any] = {"fill_offsets": model_validator(mode="before")(_build_offset_filler(schema.columns))}
+    validators: dict[str, Any] = {"prepare_row": model_validator(mode="before")(_build_row_preparation(schema.columns))}
     row = create_model(f"{schema.task}-row", __config__=config, __validators__=validators, **fields)
     row_list = Annotated[list[row], Field(min_length=1, max_length=MAX_ROWS, description="One to a thousand rows.")]
     config = ConfigDict(extra="forbid", title=f"Rows for {schema.task}")
     return RequestModel(schema.columns, create_model(f"{schema.task}-rows", __config__=config, rows=(row_list, ...)), row)
 
 
-def _build_offset_filler(columns: tuple[Column, ...]) -> Callable[[Any], Any]:
-    """What sets the columns of offsets of a row to what its times state, where the row does not name them itself."""
+def _build_row_preparation(columns: tuple[Column, ...]) -> Callable[[Any], Any]:
+    """What writes the names of a row as those of files are, and sets the columns of offsets to what its times state, where the
+    row does not name them itself."""
     names = {column.name for column in columns}
     offsets = {name: name_offset(name) for name in names if name_offset(name) in names}
 
-    def fill_offsets(row: Any) -> Any:
-        if not offsets or not isinstance(row, Mapping):
+    def prepare_row(row: Any) -> Any:
+        if not isinstance(row, Mapping):
+            return row
+        row = _compose_names(row, names)
+        if not offsets:
             return row
         return {**row, **{offset: _read_offset(row.get(name)) for name, offset in offsets.items() if offset not in row}}
 
-    return fill_offsets
+    return prepare_row
+
+
+def _compose_names(row: Mapping[Any, Any], names: Container[str]) -> Mapping[Any, Any]:
+    """The row with the names of columns whose accents stand behind their letters; what is no column, or given twice, stays."""
+    others = {name: compose_accents(name) for name in row if isinstance(name, str) and not (name.isascii() or name in names)}
+    renamed = {name: other for name, other in others.items() if other in names and other not in row}
+    is_one_to_one = len(set(renamed.values())) == len(renamed)
+    return {renamed.get(name, name): value for name, value in row.items()} if renamed and is_one_to_one else row
 
 
 def _read_offset(value: Any) -> float | None:
@@ -234,7 +247,7 @@ def build_panel_request_model(schema: PanelSchema) -> RequestModel:
     noun = schema.periods.noun
     values = Annotated[list[BoundedNumber | None], Field(min_length=MIN_VALUES, max_length=MAX_VALUES)]
     fields: dict[str, Any] = {
-        "series": (Text, Field(description=f"The series' name: {' / '.join(schema.id)}.")),
+        "series": (SeriesName, Field(description=f"The series' name: {' / '.join(schema.id)}.")),
         "values": (
             values | None,
             Field(

@@ -105,7 +105,7 @@ class RowModel(Model):
     @property
     def _columns_to_read(self) -> tuple[Column, ...]:
         """The columns of a table to predict, with the levels that the model tells apart, so that any other is noted."""
-        levels = self.bundle.preprocessor.levels
+        levels = self.bundle.preprocessor.spellings
         return tuple(replace(c, levels=tuple(levels[c.name])) if c.name in levels else c for c in self.bundle.schema.columns)
 
     def read_request(self, source: RequestSource | None) -> PredictionRequest:
@@ -180,7 +180,7 @@ class RowModel(Model):
         return [
             f"{name}: {str(row[name])[:100]!r} was {describe_rarity(levels)} seen in training; treated as missing."
             for name, levels in self.bundle.preprocessor.levels.items()
-            if row.get(name) is not None and row[name] not in levels
+            if row.get(name) is not None and row[name] not in self.bundle.preprocessor.spellings[name]
         ]
 
 

@@ -57,11 +57,17 @@ def strip_text_ends(text: str) -> str:
     ['52', 'a', 'b', 'Café']
     """
     stripped = text.strip(BLANKS)
-    if stripped.isascii():
-        return stripped
-    if not unicodedata.is_normalized("NFC", stripped) and any(map(_is_combining, stripped)):
-        stripped = unicodedata.normalize("NFC", stripped)
-    return stripped.strip(ENDS)
+    return stripped if stripped.isascii() else compose_accents(stripped).strip(ENDS)
+
+
+def compose_accents(text: str) -> str:
+    """One text with the accents that stand behind their letters as parts of them, as `strip_ends` has it.
+
+    >>> compose_accents("Gro\u0308\u00dfe")
+    'Größe'
+    """
+    is_composed = text.isascii() or unicodedata.is_normalized("NFC", text) or not any(map(_is_combining, text))
+    return text if is_composed else unicodedata.normalize("NFC", text)
 
 
 def _is_combining(character: str) -> bool:

@@ -6,6 +6,7 @@ columns follow the inputs, computed in float64 from the inputs' numbers before a
 column's values, for they are large beside their spread, as numbers of accounts are, a centre is subtracted in float64 first.
 """
 
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import astuple, dataclass, field, replace
 from datetime import date, datetime
@@ -17,6 +18,7 @@ import polars as pl
 
 from epic22.core.data.feature_engineering import CategoryEncoding, FeatureRecipe, FittedEncoding, fit_encoding
 from epic22.core.data.formula import Derivation, bind_formulas
+from epic22.core.data.names import compose_accents
 from epic22.core.serialization import collect_views, view
 from epic22.core.task import Array, Column, Formula
 
@@ -208,6 +210,32 @@ class Preprocessor:
         return value + self.centers.get(column.name, 0.0)
 
     @cached_property
+    def spellings(self) -> Mapping[str, Mapping[str, int]]:
+        """The levels by code as they may be written: accents as parts of their letters, or behind them as macOS has them.
+
+        Files are read in the one form (NFC); models of versions before, and stored tables, may have levels in the other.
+        """
+        return {name: _add_spellings(levels) for name, levels in self.levels.items()}
+
+    def rename(self, names: Mapping[str, str]) -> "Preprocessor":
+        """The same with other names of its inputs, old to new; inputs that are not named keep theirs."""
+        if not names:
+            return self
+        derived: list[Derivation | FittedEncoding] = []
+        for one in self.derived:
+            if isinstance(one, Derivation):
+                derived.append(replace(one, names=tuple(names.get(name, name) for name in one.names)))
+            else:
+                derived.append(replace(one, encoding=replace(one.encoding, of=names.get(one.encoding.of, one.encoding.of))))
+        return replace(
+            self,
+            columns=tuple(replace(column, name=names.get(column.name, column.name)) for column in self.columns),
+            levels={names.get(name, name): levels for name, levels in self.levels.items()},
+            derived=tuple(derived),
+            centers={names.get(name, name): center for name, center in self.centers.items()},
+        )
+
+    @cached_property
     def _sentinels(self) -> Mapping[str, tuple[float, ...]]:
         """The numbers that stand for missing, by column: files come without them, requests may have them."""
         return {c.name: c.reading.sentinels for c in self.columns if c.reading is not None and c.reading.sentinels}
@@ -229,7 +257,7 @@ class Preprocessor:
 
     def _to_numbers(self, series: pl.Series, column: Column) -> pl.Series:
         if column.dtype == "category":
-            return series.cast(pl.String).replace_strict(self.levels[column.name], default=None, return_dtype=pl.Float64)
+            return series.cast(pl.String).replace_strict(self.spellings[column.name], default=None, return_dtype=pl.Float64)
         if column.dtype == "time":
             return series.cast(pl.Datetime("us")).dt.epoch("us") / MICROSECONDS_PER_DAY
         sentinels = self._sentinels.get(column.name)
@@ -240,7 +268,7 @@ class Preprocessor:
         if value is None:
             return float("nan")
         if column.dtype == "category":
-            return float(self.levels[column.name].get(_to_text(value), float("nan")))
+            return float(self.spellings[column.name].get(_to_text(value), float("nan")))
         if column.dtype == "time":
             return days_since_1970(value)
         return float("nan") if value in self._sentinels.get(column.name, ()) else float(value)
@@ -264,6 +292,13 @@ PREPROCESSING_VIEWS = collect_views(
 
 def _to_text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _add_spellings(levels: Mapping[str, int]) -> Mapping[str, int]:
+    if all(level.isascii() for level in levels):
+        return levels
+    decomposed = {unicodedata.normalize("NFD", level): code for level, code in levels.items()}
+    return {**decomposed, **{compose_accents(level): code for level, code in levels.items()}, **levels}
 
 
 def _fit_levels(series: pl.Series, max_levels: int) -> dict[str, int]:

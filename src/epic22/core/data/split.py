@@ -312,7 +312,8 @@ def _plan_by_group(examples: Examples, kind: Kind, request: SplitRequest, groups
             )
         occurs = _find_occurrences(y, groups, examples.trainable)
         numbers = _draw_folds(strata, min(request.n_folds, n_fewest), occurs, request.seed)
-    return FoldPlan("by_group", _build_folds(numbers[groups], int(numbers.max()) + 1, 0), 1, request.embargo, why, clusters=groups)
+    folds = _build_folds(numbers[groups], int(numbers.max()) + 1, 0)
+    return FoldPlan("by_group", folds, 1, request.embargo, why, clusters=groups)
 
 
 def _draw_folds(strata: Array, n: int, occurs: Array, seed: int) -> Array:
