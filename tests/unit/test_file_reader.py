@@ -1,9 +1,14 @@
 """Files as they land: every row with the line it stands on, and lines that are no rows marked."""
 
+import csv
+import io
 from pathlib import Path
+from typing import NoReturn
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from epic22.adapters.sources import file_reader
 from epic22.adapters.sources.file_reader import list_files, read_batches
@@ -47,6 +52,76 @@ def test_a_line_that_is_too_short_is_marked_however_large_the_file_is(tmp_path: 
         (5, "2 fields where the header has 3")
     ]
     assert read.filter(pl.col(BROKEN_COLUMN).is_null()).select("a", "b").rows()[:2] == [("1", "x"), ("2", "y,\nz")]
+
+
+MULTILINE = [
+    'a,b,c\n1,"x\ny",2\n3,z,\n',
+    'a,b,c\r\n1,"x,\r\n\r\ny",2\r\n3,z,4\r\n',
+    'a,b,c\n"say ""hi\n""",x,"\n"\n"1","2,\n,","""\n"""\n',
+    '\ufeff"a\nb",b,c\n1,"x\ny\nz",2',
+]
+
+
+def read_line_by_line(*_: object, **__: object) -> NoReturn:
+    raise AssertionError("read line by line")
+
+
+@pytest.mark.parametrize("batch_rows", [1, 2, 1000])
+@pytest.mark.parametrize("text", MULTILINE)
+def test_a_large_file_with_line_breaks_within_quotes_stays_streamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, batch_rows: int
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(text, encoding="utf-8", newline="")
+    whole = rows(path)
+    monkeypatch.setattr(file_reader, "STREAMED_FROM", 0)
+    monkeypatch.setattr(file_reader, "BATCH_ROWS", batch_rows)
+    monkeypatch.setattr(file_reader, "_read_csv", read_line_by_line)
+    assert rows(path).select(whole.columns).fill_null("").equals(whole.fill_null(""))
+
+
+@pytest.mark.parametrize("batch_rows", [1, 2, 1000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        'a,b,c\n1,"x\ny"\n3,z,4\n',
+        'a,b,c\n1,"x,\n,,,y"\n3,z,4\n',
+        'a,b,c\n"1\n2","x\ny",2\n3,z\n',
+        'a,b,c\n1,4" pipe,x\n3\n5,6" pipe,y\n',
+        'a,b,c\n1,"x\ny",2\n3,"z',
+    ],
+)
+def test_a_line_that_is_too_short_is_found_among_those_that_go_on_within_quotes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, batch_rows: int
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    whole = rows(path)
+    monkeypatch.setattr(file_reader, "STREAMED_FROM", 0)
+    monkeypatch.setattr(file_reader, "BATCH_ROWS", batch_rows)
+    assert rows(path).select(whole.columns).equals(whole)
+    assert BROKEN_COLUMN in whole.columns
+
+
+@given(
+    st.lists(
+        st.lists(st.sampled_from(["", "1", "x y", "a,b", "p\nq", 'say "hi"', "\n", ",\n,"]), min_size=3, max_size=3),
+        min_size=1,
+        max_size=12,
+    ),
+    st.integers(1, 5),
+)
+def test_rows_of_any_quoted_values_are_told_apart_as_the_parser_does(values: list[list[str]], batch_rows: int) -> None:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows([["a", "b", "c"], *values])
+    lines = pl.Series(buffer.getvalue().removesuffix("\n").split("\n"))
+    counted, is_open = 0, False
+    for start in range(0, len(lines), batch_rows):
+        counts = file_reader._count_separators(lines[start : start + batch_rows], ",", is_open)
+        is_open = counts["is_open"][-1]
+        counted += counts["n"].sum()
+        assert not counts["is_odd"].any()
+    assert (counted, is_open) == (2 * (len(values) + 1), False)
 
 
 @pytest.mark.parametrize(

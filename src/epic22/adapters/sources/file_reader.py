@@ -36,6 +36,8 @@ JSON = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
 """JSON with its numbers as the text they are."""
 OWN_NAMES = (LINE_COLUMN, BROKEN_COLUMN, TEXT_COLUMN)
 HALF_CHARACTER = re.compile(r"[\ud800-\udfff]")
+QUOTED, MARK = '"[^"]*"', "\x01"
+"""What stands between quotes, and the sign that is put in its place."""
 HEAD_BYTES = 2**16
 """Bytes that tell a large file's encoding and separator."""
 
@@ -99,10 +101,11 @@ def _read_parquet(path: Path, rows: int) -> Iterator[pl.DataFrame]:
 
 def _stream_csv(path: Path, separator: str, rows: int) -> Iterator[pl.DataFrame]:
     """By Polars; from the first line that it refuses on, line by line, and all so where it would fill up a line too short."""
-    line = 2
     with path.open(encoding="utf-8-sig", newline="") as stream:
-        width = len(_parse_header(path, next(csv.reader(stream, delimiter=separator), [])))
-    if _has_short_lines(path, separator, width):
+        reader = csv.reader(stream, delimiter=separator)
+        names = _parse_header(path, next(reader, []))
+        line = reader.line_num + 1
+    if _has_short_lines(path, separator, len(names)):
         with path.open(encoding="utf-8-sig", newline="") as stream:
             yield from _read_csv(path, stream, separator, rows)
         return
@@ -118,11 +121,60 @@ def _stream_csv(path: Path, separator: str, rows: int) -> Iterator[pl.DataFrame]
 
 
 def _has_short_lines(path: Path, separator: str, width: int) -> bool:
-    """Whether some line may have fewer fields than the header; one that goes on in the next, within quotes, counts as such."""
-    bare = pl.col("line").str.replace_all('"[^"]*"', "")
-    lines = pl.scan_lines(path, name="line").filter(pl.col("line").str.strip_chars() != "")
-    is_short = bare.str.count_matches(separator, literal=True) < width - 1
-    return bool(lines.select(is_short.any()).collect(engine="streaming").item())
+    """Whether some row may have fewer fields than the header, or a quote elsewhere than around a field."""
+    lines = pl.scan_lines(path, name="line")
+    bare = pl.col("line").str.replace_all(QUOTED, "")
+    is_short = (bare.str.count_matches(separator, literal=True) < width - 1) & (pl.col("line").str.strip_chars() != "")
+    goes_on = pl.col("line").str.count_matches('"', literal=True) % 2 == 1
+    if not lines.select((is_short | goes_on).any()).collect(engine="streaming").item():
+        return False
+    is_open, n_before = False, 0
+    for batch in lines.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True):
+        if not batch.height:
+            continue
+        rows = _count_separators(batch["line"], separator, is_open)
+        rows[0, "n"] += n_before
+        is_open = bool(rows["is_open"][-1])
+        n_before = int(rows["n"][-1]) if is_open else 0
+        is_short = (pl.col("n") < width - 1) & ~pl.col("is_blank") & ~pl.col("is_open")
+        if rows.select((is_short | pl.col("is_odd")).any()).item():
+            return True
+    return is_open
+
+
+def _count_separators(lines: pl.Series, separator: str, is_open: bool) -> pl.DataFrame:
+    """The rows that lines make, one that is within quotes at its end going on in the next: `n` separators outside quotes, whether
+    it is blank, still open at the end of the last line, or has a quote elsewhere than around a field.
+
+    `is_open`: the first line begins within quotes.
+
+    >>> _count_separators(pl.Series(['1,"a', 'b",2', '3,4" pipe,5" pipe']), ",", False).rows()
+    [(2, False, False, False), (1, False, False, True)]
+    """
+    lines = lines.str.strip_chars_end("\r").str.strip_prefix("\ufeff")
+    is_open_after = (lines.str.count_matches('"', literal=True).cast(pl.Int64).cum_sum() + is_open) % 2 == 1
+    is_open_before = is_open_after.shift(1, fill_value=is_open)
+    quote = pl.lit('"')
+    closed = pl.concat_str(
+        pl.when(pl.col("before")).then(quote).otherwise(pl.lit("")),
+        "line",
+        pl.when(pl.col("after")).then(quote).otherwise(pl.lit("")),
+    )
+    bare = closed.str.replace_all(QUOTED, MARK)
+    sign = re.escape(separator)
+    return (
+        pl.DataFrame({"line": lines, "before": is_open_before, "after": is_open_after})
+        .select(
+            "after",
+            row=(~pl.col("before")).cum_sum(),
+            n=bare.str.count_matches(separator, literal=True).cast(pl.Int64),
+            is_blank=bare.str.strip_chars() == "",
+            is_odd=bare.str.contains(f"[^{sign}{MARK}]{MARK}|{MARK}[^{sign}{MARK}]"),
+        )
+        .group_by("row", maintain_order=True)
+        .agg(pl.col("n").sum(), pl.col("is_blank").all(), is_open=pl.col("after").last(), is_odd=pl.col("is_odd").any())
+        .drop("row")
+    )
 
 
 def _number_lines(batch: pl.DataFrame, first: int) -> pl.Series:
