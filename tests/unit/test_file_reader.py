@@ -118,8 +118,8 @@ def test_rows_of_any_quoted_values_are_told_apart_as_the_parser_does(values: lis
     counted, is_open = 0, False
     for start in range(0, len(lines), batch_rows):
         counts = file_reader._count_separators(lines[start : start + batch_rows], ",", is_open)
-        is_open = counts["is_open"][-1]
-        counted += counts["n"].sum()
+        is_open = bool(counts["is_open"][-1])
+        counted += int(counts["n"].sum())
         assert not counts["is_odd"].any()
     assert (counted, is_open) == (2 * (len(values) + 1), False)
 

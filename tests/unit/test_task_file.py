@@ -16,6 +16,7 @@ from epic22.core.data.task_data import TaskData
 from epic22.core.errors import ColumnError, FileError, UserError
 from epic22.core.task import EvaluationPolicy
 from epic22.spec.flat_file import load_task_data
+from epic22.spec.key import clean_texts
 from epic22.spec.spec_field import COLUMN_FIELDS, KeyPath, SpecField
 from epic22.spec.spec_sections import CostsSection, DataSection, PolicySection, RolesSection, SearchSection, SplitSection
 from epic22.spec.task_comments import Inferred, add_inferred
@@ -27,7 +28,9 @@ T = TypeVar("T")
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "task-file.md"
 HERE = Path()
 
-words = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+words = st.text(st.characters(exclude_categories=["Cs"]), max_size=12).map(clean_texts)
+"""Names as a file's header and cells have them, which is how a specification has them wherever it comes from."""
+
 texts = st.lists(words, max_size=3).map(tuple)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 amounts = st.floats(min_value=0, allow_nan=False, allow_infinity=False)
