@@ -94,8 +94,8 @@ class DbosQueue:
         """The attempts that wait in the queue, or that a worker has."""
         from dbos import DBOS
 
-        found = DBOS.list_workflows(status=list(PENDING), name=WORKFLOW, load_input=False, load_output=False)
-        return frozenset(entry.workflow_id for entry in found)
+        entries = DBOS.list_workflows(status=list(PENDING), name=WORKFLOW, load_input=False, load_output=False)
+        return frozenset(entry.workflow_id for entry in entries)
 
     def withdraw(self, attempts: Sequence[AttemptId]) -> None:
         """Remove attempts that a dead worker had under way."""

@@ -182,12 +182,12 @@ class ModelStore:
         they registered or decided on a version, and before that was written down with the job."""
         known = {(one.task, one.version): one.is_decided for one in self.fence.list_versions()}
         with self.fence.hold() as work:
-            made = self._list_made_by(work.origin)
-            for task, version in set(known) - set(made):
+            versions = self._list_made_by(work.origin)
+            for task, version in set(known) - set(versions):
                 if not known[task, version]:
                     # It was removed; its number may be another's by now.
                     work.remove_version(task, version)
-            for task, version in made:
+            for task, version in versions:
                 if (task, version) not in known:
                     work.add_version(task, version)
                 if not known.get((task, version)) and self._is_decided(task, version):

@@ -61,10 +61,10 @@ class PredictionPlace:
         """Write the files without the person, and their tables' logs anew; what a killed process left goes."""
         with self.predictions.lock():
             self.predictions.remove_abandoned()
-            found: dict[str, dict[str, pl.DataFrame]] = {}
+            rows_by_task: dict[str, dict[str, pl.DataFrame]] = {}
             for task, name, rows, _ in self._find_files(person):
-                found.setdefault(task, {})[name] = rows
-            for task, files in found.items():
+                rows_by_task.setdefault(task, {})[name] = rows
+            for task, files in rows_by_task.items():
                 self._replace_files(task, files)
 
     def list_remaining(self, person: TenantIdentity, is_erased: bool) -> tuple[str, ...]:

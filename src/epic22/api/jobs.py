@@ -54,8 +54,8 @@ def add_job_routes(app: FastAPI, feed: JobFeed, listeners: Listeners | None = No
     @app.get(JOBS_PATH, summary="The newest jobs", responses={200: {"model": Jobs}})
     async def jobs() -> Response:
         """At most a hundred, the newest first."""
-        found = await run_sync(_list_jobs, feed, limiter=crowd.threads)
-        return _answer(Jobs(jobs=[answer_job(job) for job in found]))
+        records = await run_sync(_list_jobs, feed, limiter=crowd.threads)
+        return _answer(Jobs(jobs=[answer_job(job) for job in records]))
 
     @app.get(JOB_PATH, summary="One job, and how far it is", responses={200: {"model": JobDetail}})
     async def one_job(job: str) -> Response:

@@ -31,18 +31,18 @@ def list_jobs(
     every: Annotated[bool, typer.Option("--all", help=f"All jobs; the newest {MAX_SHOWN} otherwise.")] = False, json: Json = False
 ) -> None:
     """List the jobs, the newest first."""
-    found = bootstrap.open_job_stores(Settings.read()).records.list_jobs(limit=None if every else MAX_SHOWN)
+    jobs = bootstrap.open_job_stores(Settings.read()).records.list_jobs(limit=None if every else MAX_SHOWN)
     if json:
-        print_json(found, JOB_VIEWS)
-    elif found:
-        _print_jobs(found)
+        print_json(jobs, JOB_VIEWS)
+    elif jobs:
+        _print_jobs(jobs)
     else:
         print_line("No jobs yet; 'epic22 submit' makes one.")
 
 
-def _print_jobs(found: "Sequence[JobRecord]") -> None:
+def _print_jobs(jobs: "Sequence[JobRecord]") -> None:
     rows = [
-        [str(job.id), job.state, str(job.request), f"{job.submitted_at:%Y-%m-%d %H:%M}", _describe_state(job)] for job in found
+        [str(job.id), job.state, str(job.request), f"{job.submitted_at:%Y-%m-%d %H:%M}", _describe_state(job)] for job in jobs
     ]
     print_table("Jobs", ["job", "state", "what", "submitted, UTC", "since or why"], rows)
 
@@ -66,16 +66,16 @@ def _describe(job: "JobRecord") -> str:
 def show(job: Job, json: Json = False) -> None:
     """Show a job: its state, its attempts, the model versions that it registered."""
     records = bootstrap.open_job_stores(Settings.read()).records
-    found, attempts, versions = records.get(job), records.list_attempts(job), records.list_versions(job)
+    record, attempts, versions = records.get(job), records.list_attempts(job), records.list_versions(job)
     if json:
-        print_json({"job": found, "attempts": attempts, "versions": versions}, JOB_VIEWS)
+        print_json({"job": record, "attempts": attempts, "versions": versions}, JOB_VIEWS)
         return
-    print_line(f"Job {job}: {found.request}")
-    print_line(_describe(found))
-    request = found.request
+    print_line(f"Job {job}: {record.request}")
+    print_line(_describe(record))
+    request = record.request
     limit = "no memory limit" if request.memory is None else f"at most {request.memory / 1e9:g} GB of memory"
     print_line(
-        f"{request.threads} threads, priority {request.priority}, {limit}; in {request.directory}; epic22 {found.program}."
+        f"{request.threads} threads, priority {request.priority}, {limit}; in {request.directory}; epic22 {record.program}."
     )
     if attempts:
         rows = [[str(a.number), a.worker, f"{a.began_at:%Y-%m-%d %H:%M:%S}", a.outcome or "under way"] for a in attempts]
@@ -88,10 +88,10 @@ def show(job: Job, json: Json = False) -> None:
 def logs(job: Job) -> None:
     """Print what a job has written so far, a line each with its time in UTC: the newest megabyte."""
     settings = Settings.read()
-    found = bootstrap.open_job_stores(settings).records.get(job)
+    record = bootstrap.open_job_stores(settings).records.get(job)
     lines = bootstrap.find_log(settings, job).read_lines()
     if not lines:
-        where = f"it runs or ran on {found.worker}" if found.worker else f"it is {found.state}"
+        where = f"it runs or ran on {record.worker}" if record.worker else f"it is {record.state}"
         raise UserError(f"job {job} has no log in {settings.home}: {where}; logs are in the home of the worker that wrote them.")
     sys.stdout.write("".join(f"{line}\n" for line in lines))
 
@@ -108,8 +108,8 @@ def cancel(job: Job) -> None:
 @jobs.command()
 def retry(job: Job) -> None:
     """Have a dead or cancelled job wait again; what it had finished, folds and trials, is not done again."""
-    found = bootstrap.open_job_stores(Settings.read()).records.retry(job)
-    print_line(f"Job {job} waits again: {found.request}.")
+    record = bootstrap.open_job_stores(Settings.read()).records.retry(job)
+    print_line(f"Job {job} waits again: {record.request}.")
 
 
 @jobs.command("watch")
@@ -119,5 +119,5 @@ def follow_job(job: Job) -> None:
     Ctrl-C ends the following alone. The exit code is 0 where the job is done, 1 otherwise.
     """
     feed = bootstrap.open_job_feed(Settings.read())
-    found = follow_progress(feed, job, lambda one: print_line(f"job {job}: {_describe(one)}", "dim"))
-    raise typer.Exit(0 if found.state == "done" else 1)
+    record = follow_progress(feed, job, lambda one: print_line(f"job {job}: {_describe(one)}", "dim"))
+    raise typer.Exit(0 if record.state == "done" else 1)

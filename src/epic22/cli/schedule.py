@@ -53,16 +53,16 @@ def add(
 @schedule.command("list")
 def list_schedules(json: Json = False) -> None:
     """List the schedules with the time of their next job."""
-    found = bootstrap.open_job_stores(Settings.read()).schedules.list_schedules()
+    schedules = bootstrap.open_job_stores(Settings.read()).schedules.list_schedules()
     if json:
-        print_json(found)
+        print_json(schedules)
         return
-    if not found:
+    if not schedules:
         print_line("No schedules yet; 'epic22 schedule add' makes one.")
         return
     rows = [
         [one.name, one.cron, f"{one.next_at.astimezone(read_zone(one.zone)):%Y-%m-%d %H:%M} {one.zone}", str(one.request)]
-        for one in found
+        for one in schedules
     ]
     print_table("Schedules", ["name", "cron", "next", "what"], rows)
 

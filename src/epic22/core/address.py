@@ -77,8 +77,8 @@ def hide_secrets(text: str) -> str:
     >>> hide_secrets("no answer of https://ann:p/w@host/x?sig=5&page=2")
     'no answer of https://host/x?sig=…&page=2'
     """
-    text = ADDRESS.sub(lambda found: split_address(found[0]).without_user, text)
-    return OPTION.sub(lambda found: f"{found[1]}={HIDDEN}" if _is_secret(found[1]) else found[0], text)
+    text = ADDRESS.sub(lambda match: split_address(match[0]).without_user, text)
+    return OPTION.sub(lambda match: f"{match[1]}={HIDDEN}" if _is_secret(match[1]) else match[0], text)
 
 
 def _is_secret(option: str) -> bool:

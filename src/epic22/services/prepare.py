@@ -32,8 +32,8 @@ class Preparation:
     def remarks(self) -> tuple[str, ...]:
         """The notes on the data and what the audit suspects, in sentences."""
         fates = {True: " (left out)", False: ""}
-        found = (f"audit: {one.column or 'rows'}, {one.suspicion}{fates[one.withheld]}: {one.words}" for one in self.audit)
-        return (*self.data.notes, *found)
+        remarks = (f"audit: {one.column or 'rows'}, {one.suspicion}{fates[one.withheld]}: {one.words}" for one in self.audit)
+        return (*self.data.notes, *remarks)
 
 
 def prepare(data: TaskData, split: SplitRequest, threads: int) -> Preparation:

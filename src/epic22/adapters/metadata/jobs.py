@@ -109,9 +109,9 @@ class JobTable:
     def retry(self, job: int) -> JobRecord:
         """Have a dead or cancelled job wait again, its faults forgotten, for a worker of this program's version. Raises UserError
         for any other, but for one that waits for a worker of another version."""
-        found = self.get(job)
-        if found.state in ("running", "done") or (found.state == "waiting" and found.program == self.program):
-            raise UserError(f"job {job} is {found.state}; only one that is dead or cancelled is tried again.")
+        record = self.get(job)
+        if record.state in ("running", "done") or (record.state == "waiting" and record.program == self.program):
+            raise UserError(f"job {job} is {record.state}; only one that is dead or cancelled is tried again.")
         at = to_text(now())
         values = {"state": "waiting", "faults": 0, "program": self.program, "not_before": at, "ended_at": None, "reason": ""}
         self._leave(job, ("dead", "cancelled", "waiting"), values)
@@ -122,11 +122,11 @@ class JobTable:
     ) -> bool:
         """Change a job that is in one of these states, and end the attempt under way by a number that no attempt has."""
         with self.database.write() as connection:
-            found = _read_job(connection, job)
+            record = _read_job(connection, job)
             where = (JOBS.c.id == job) & JOBS.c.state.in_(states) & condition
             changed = connection.execute(update(JOBS).where(where).values(attempt=JOBS.c.attempt + 1, worker=None, **values))
-            if changed.rowcount and found.state == "running":
-                end_attempt(connection, AttemptId(job, found.attempt), values["reason"] or values["state"])
+            if changed.rowcount and record.state == "running":
+                end_attempt(connection, AttemptId(job, record.attempt), values["reason"] or values["state"])
             return changed.rowcount > 0
 
 

@@ -68,56 +68,56 @@ class ContentPlace:
 
     def erase(self, person: TenantIdentity) -> None:
         """Remove them, and those that are damaged."""
-        found = self._search(person)
+        contents = self._search(person)
         with suppress(UnavailableError, StorageError), self.server.translate_faults():
             # What is not removed is there when it is looked for what remains.
-            for key in (*found.naming, *found.damaged):
+            for key in (*contents.naming, *contents.damaged):
                 self.server.client.delete(key)
 
     def list_remaining(self, person: TenantIdentity, is_erased: bool) -> tuple[str, ...]:
         """What names the person, is damaged or could not be searched, by one more search."""
-        found, remaining = self._search(person), []
-        if found.fault is not None:
-            remaining.append(f"{self.name} could not all be searched, and last for at most a week: {found.fault}")
-        if is_erased and found.naming:
-            remaining.append(f"{self.name}: {len(found.naming):,} name the tenant still or again, and last for at most a week")
-        if is_erased and found.damaged:
+        contents, remaining = self._search(person), []
+        if contents.fault is not None:
+            remaining.append(f"{self.name} could not all be searched, and last for at most a week: {contents.fault}")
+        if is_erased and contents.naming:
+            remaining.append(f"{self.name}: {len(contents.naming):,} name the tenant still or again, and last for at most a week")
+        if is_erased and contents.damaged:
             remaining.append(
-                f"{self.name}: {len(found.damaged):,} could not be unpacked and searched, and last for at most a week"
+                f"{self.name}: {len(contents.damaged):,} could not be unpacked and searched, and last for at most a week"
             )
         return tuple(remaining)
 
-    def _search(self, person: TenantIdentity) -> "_FoundContents":
-        found = _FoundContents()
+    def _search(self, person: TenantIdentity) -> "_SearchedContents":
+        contents = _SearchedContents()
         if not person.is_searchable:
-            return found
+            return contents
         client = self.server.client
         try:
             with self.server.translate_faults():
                 keys = list(client.scan_iter(match=f"{PREFIX}*"))
             for key in keys:
-                self._search_key(key, person, found)
+                self._search_key(key, person, contents)
         except (UnavailableError, StorageError) as error:
-            found.fault = str(error)
-        return found
+            contents.fault = str(error)
+        return contents
 
-    def _search_key(self, key: bytes, person: TenantIdentity, found: "_FoundContents") -> None:
+    def _search_key(self, key: bytes, person: TenantIdentity, contents: "_SearchedContents") -> None:
         try:
             with self.server.translate_faults():
                 content = self.server.client.get(key)
         except StorageError as error:
             # That of one key is refused, as of one that is no content of ours; the others are searched all the same.
-            found.fault = str(error)
+            contents.fault = str(error)
             return
         names_person = search_content(content if isinstance(content, bytes) else b"", person)
         if names_person is None:
-            found.damaged.add(key)
+            contents.damaged.add(key)
         elif names_person:
-            found.naming.add(key)
+            contents.naming.add(key)
 
 
 @dataclass
-class _FoundContents:
+class _SearchedContents:
     """The keys of contents that name a person, and of those that could not be unpacked; a fault that kept some unsearched."""
 
     naming: set[bytes] = field(default_factory=set)

@@ -58,9 +58,9 @@ class PostgresSession:
         """The columns of a SELECT, which is parsed and not run. Raises SourceError."""
         with self._explain():
             described = self._describe(strip_query(query))
-            found = self.connection.execute(TYPES, ([oid for _, oid in described],)).fetchall()
+            types = self.connection.execute(TYPES, ([oid for _, oid in described],)).fetchall()
         refused = {
-            oid: name.lstrip("_") + ("[]" if name.startswith("_") else "") for oid, name, is_refused in found if is_refused
+            oid: name.lstrip("_") + ("[]" if name.startswith("_") else "") for oid, name, is_refused in types if is_refused
         }
         return QueryColumns(
             tuple(name for name, _ in described), {name: refused[oid] for name, oid in described if oid in refused}

@@ -73,9 +73,9 @@ def find_training(trainings: Sequence[Training], reference: str) -> Training:
         matching = [one for one in trainings if one.id.startswith(reference)]
     if len(matching) == 1:
         return matching[0]
-    found = f"{len(matching)} runs" if matching else "no run"
+    count = f"{len(matching)} runs" if matching else "no run"
     raise UnknownTaskError(
-        f"{reference[:60]!r} means {found}; name one by TASK/VERSION or by its id, of which 'epic22 runs list' shows them all."
+        f"{reference[:60]!r} means {count}; name one by TASK/VERSION or by its id, of which 'epic22 runs list' shows them all."
     )
 
 

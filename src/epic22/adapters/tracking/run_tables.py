@@ -120,9 +120,9 @@ def _insert_dataset(session: Any, experiment: str, run: str, dataset: DatasetRec
     from sqlalchemy import insert, select
 
     key = (SqlDataset.experiment_id == int(experiment), SqlDataset.name == dataset.name, SqlDataset.digest == dataset.digest)
-    found = session.execute(select(SqlDataset.dataset_uuid).where(*key)).scalar()
-    identifier, edge = found or uuid.uuid4().hex, uuid.uuid4().hex
-    if found is None:
+    stored = session.execute(select(SqlDataset.dataset_uuid).where(*key)).scalar()
+    identifier, edge = stored or uuid.uuid4().hex, uuid.uuid4().hex
+    if stored is None:
         row = {
             "dataset_uuid": identifier,
             "experiment_id": int(experiment),

@@ -79,8 +79,8 @@ def compare(experiment: Experiment, a: Evaluation, b: Evaluation, metric: Metric
 
     Raises InternalError for evaluations of different folds or of another plan.
     """
-    found = compute_paired_difference(experiment, a, b, metric)
-    mean, error, p, units = found.mean, found.error, found.p, find_independent_units(experiment)
+    paired = compute_paired_difference(experiment, a, b, metric)
+    mean, error, p, units = paired.mean, paired.error, paired.p, find_independent_units(experiment)
     difference = metric.bounds.of_difference.clip_interval(Interval.around(mean, units.quantile * error))
     significant = difference.excludes_zero and p <= SIGNIFICANCE_LEVEL
     smallest_effect = DEFAULT_MINIMUM_EFFECT * abs(b.score(metric.name).value) if minimum_effect is None else minimum_effect

@@ -163,10 +163,10 @@ def _draw_starts(series: Array, first: int, end: int, n: int, rng: np.random.Gen
 def _plant_each(series: Array, starts: Array, rng: np.random.Generator, data: DetectorData) -> Array:
     """A copy of the series for each start, with an anomaly of one kind after the other, (plants, t)."""
     known = np.flatnonzero(np.isfinite(series))
-    found = detect_anomalies(series[known[0] :], FALSE_ALARM_RATE, data.season)
+    findings = detect_anomalies(series[known[0] :], FALSE_ALARM_RATE, data.season)
     copies = []
     for i, start in enumerate(starts):
-        sizes = np.abs(found.residual[: start - known[0]])
+        sizes = np.abs(findings.residual[: start - known[0]])
         usual = float(np.nanmedian(sizes)) or float(np.nanmean(sizes)) or 1.0
         unit = 1.4826 * usual * rng.choice((-1.0, 1.0))
         copies.append(PLANTS[i % len(PLANTS)][1](series, int(start), data.window, unit))

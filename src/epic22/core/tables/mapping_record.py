@@ -10,8 +10,8 @@ from epic22.core.tables.mapping import suggest_name
 def check_record(place: str, content: object, keys: Sequence[str] | None) -> dict[str, Any]:
     """A record with no other keys than these. Raises FileError."""
     if not isinstance(content, dict):
-        found = "nothing" if content in (None, "") else type(content).__name__
-        raise FileError(f"{place}: expected a record of names and values, found {found}.")
+        kind = "nothing" if content in (None, "") else type(content).__name__
+        raise FileError(f"{place}: expected a record of names and values, found {kind}.")
     for key in content:
         if keys is not None and key not in keys:
             raise FileError(f"{place}: {key!r} is not known here{suggest_name(str(key), keys)}; there are {', '.join(keys)}.")

@@ -12,14 +12,18 @@ COVERAGE_TOLERANCE = 0.05
 
 def judge_calibration(evidence: Evidence) -> GateFinding:
     """Refused where it is certain that probabilities lie too far from the rates, or that too few outcomes are held."""
-    found = evidence.miscalibration
-    if found is None:
+    miscalibration = evidence.miscalibration
+    if miscalibration is None:
         return _judge_coverage(evidence.coverage)
     limit = evidence.task.policy.calibration_limit
-    finding = f"probabilities lie {_describe(found.share)} of the rarer class's rate from what happens"
-    if found.share.low > limit:
-        return GateFinding(NAME, "refused", f"{finding}, certainly more than {format_percent(limit)}", found.share, limit)
-    return GateFinding(NAME, "passed" if found.share.high <= limit else "inconclusive", finding, found.share, limit)
+    finding = f"probabilities lie {_describe(miscalibration.share)} of the rarer class's rate from what happens"
+    if miscalibration.share.low > limit:
+        return GateFinding(
+            NAME, "refused", f"{finding}, certainly more than {format_percent(limit)}", miscalibration.share, limit
+        )
+    return GateFinding(
+        NAME, "passed" if miscalibration.share.high <= limit else "inconclusive", finding, miscalibration.share, limit
+    )
 
 
 def _judge_coverage(coverage: CoverageShare | None) -> GateFinding:
