@@ -305,6 +305,19 @@ def test_categories_of_more_digits_than_a_small_column_has_are_declared_where_th
     ) == ("zip",)
 
 
+@pytest.mark.parametrize("label", ["y", " y"])
+def test_categories_come_again_in_the_rows_that_have_a_label(label: str) -> None:
+    """Rows without a label are left out, and what does not come again in the others is refused as a category."""
+    zips = [f"{10_000 + 7 * (i % 1_400)}" for i in range(3_000)]
+    labels = [None if i % 3 == 0 else float(i % 2) for i in range(3_000)]
+    for frame in (
+        pd.DataFrame({"zip": pd.Categorical(zips), label: labels}),
+        pl.DataFrame({"zip": zips, label: labels}, schema_overrides={"zip": pl.Categorical}),
+    ):
+        assert list_categories(frame) == ("zip",)
+        assert list_categories(frame, "y") == ()
+
+
 @pytest.mark.slow
 def test_a_category_of_300_zip_codes_is_learned_from_as_names(tmp_path: Path) -> None:
     n = 3_000

@@ -53,12 +53,14 @@ def write_frame(frame: Any) -> bytes:
         raise UserError(_describe_misfit(frame)) from None
 
 
-def list_categories(frame: Any) -> tuple[str, ...]:
+def list_categories(frame: Any, label: str | None = None) -> tuple[str, ...]:
     """The columns, as a file names them, that a frame declares to be categories without an order, and whose levels would be read
     as anything else.
 
-    A zip code that its user made a category is a name, whatever its digits say.
+    A zip code that its user made a category is a name, whatever its digits say. Rows without a `label` do not count.
     """
+    if label is not None:
+        frame = _drop_unlabelled(frame, label)
     if is_pandas(frame):
         names = [name for name, dtype in frame.dtypes.items() if _declares_categories(dtype)]
         used = [(str(name), frame[name].dropna().unique(), int(frame[name].count())) for name in names]
@@ -67,6 +69,14 @@ def list_categories(frame: Any) -> tuple[str, ...]:
         categories = [column.drop_nulls() for column in frame if column.dtype in (pl.Categorical, pl.Enum)]
         columns = [(column.unique().cast(pl.String), len(column)) for column in categories]
     return tuple(strip_text_ends(levels.name) for levels, n_present in columns if _is_read_otherwise(levels, n_present))
+
+
+def _drop_unlabelled(frame: Any, label: str) -> Any:
+    """The frame without the rows that have no label; the whole where it has no such column."""
+    name = next((name for name in frame.columns if strip_text_ends(str(name)) == label), None)
+    if name is None:
+        return frame
+    return frame[frame[name].notna()] if is_pandas(frame) else frame.drop_nulls(name)
 
 
 def _declares_categories(dtype: Any) -> bool:

@@ -263,7 +263,7 @@ def _declare_categories(spec: TrainingSpec, frame: Any) -> TrainingSpec:
     # What has a role, or is of another kind by what is stated of it, is no category.
     aside = {roles.label, roles.group, roles.offset, *roles.time, *roles.id, *roles.drop}
     aside |= {one.name for one in spec.columns if one.role == "never" or (one.dtype, one.low, one.high) != (None, None, None)}
-    for name in list_categories(frame):
+    for name in list_categories(frame, roles.label):
         if name not in aside:
             overrides[name] = replace(overrides.get(name, ColumnOverride(name)), dtype="category")
     return spec.model_copy(update={"columns": tuple(overrides.values())})
