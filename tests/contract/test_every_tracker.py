@@ -302,13 +302,13 @@ def test_tables_of_another_mlflow_are_refused_in_a_sentence(tmp_path: Path) -> N
 def test_a_run_that_names_a_person_is_named_by_an_erasure(tmp_path: Path) -> None:
     database = Database(new_database())
     place = LibraryTables(database)
-    assert place.list_remaining(TenantIdentity("tenant-1"), True) == ()
+    assert place.list_remaining(TenantIdentity("tenant-1"), 0) == ()
     run = build_run(tmp_path, "1")
     parameters = {"note": "asked for by tenant-1, with 100 %", "other": "tenant-10"}
     MlflowTracker(MlflowDatabase(database, open_file_store(str(tmp_path / "disk")))).log_run(replace(run, parameters=parameters))
-    (remaining,) = place.list_remaining(TenantIdentity("tenant-1"), True)
+    (remaining,) = place.list_remaining(TenantIdentity("tenant-1"), 0)
     assert remaining.startswith("epic22_mlflow.params.value of ")
-    assert place.list_remaining(TenantIdentity("tenant-2"), True) == ()
+    assert place.list_remaining(TenantIdentity("tenant-2"), 0) == ()
 
 
 def test_a_server_that_is_away_or_stops_in_the_middle_is_said_in_a_sentence(tmp_path: Path) -> None:

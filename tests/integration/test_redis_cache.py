@@ -295,13 +295,13 @@ def test_contents_that_name_a_person_are_counted_and_go(redis: RedisProcess) -> 
     contents, place = write_contents(redis, naming, packed, npz.getvalue(), other), ContentPlace(RedisServer(redis.url))
     assert place.count(PERSON) == 3
     place.erase(PERSON)
-    assert (place.count(PERSON), place.list_remaining(PERSON, True)) == (0, ())
+    assert (place.count(PERSON), place.list_remaining(PERSON, 0)) == (0, ())
     assert list(read_keys(redis).values()) == [other]
     assert contents.read([sha256(naming), sha256(packed), sha256(other)]) == {sha256(other): other}
     redis.kill()
     assert place.count(PERSON) == 0
     place.erase(PERSON)
-    assert "could not all be searched" in place.list_remaining(PERSON, True)[0]
+    assert "could not all be searched" in place.list_remaining(PERSON, 0)[0]
 
 
 def test_contents_that_cannot_be_unpacked_go_too(redis: RedisProcess) -> None:
@@ -319,7 +319,7 @@ def test_contents_that_could_not_be_read_are_said_however_well_the_next_ones_are
     place = ContentPlace(RedisServer(redis.url))
     assert place.count(PERSON) == 20
     place.erase(PERSON)
-    remaining = place.list_remaining(PERSON, True)
+    remaining = place.list_remaining(PERSON, 0)
     assert len(remaining) == 1
     assert "could not all be searched" in remaining[0]
     assert "WRONGTYPE" in remaining[0]
@@ -331,7 +331,7 @@ def test_what_may_not_be_removed_is_said(redis: RedisProcess) -> None:
     client.execute_command("ACL", "SETUSER", "reader", "on", ">word", "~*", "+@all", "-del")
     place = ContentPlace(RedisServer(redis.url.replace(f":{redis.password}", "reader:word")))
     place.erase(PERSON)
-    assert place.list_remaining(PERSON, True) == (
+    assert place.list_remaining(PERSON, 0) == (
         "contents in Redis: 1 name the tenant still or again, and last for at most a week",
     )
 

@@ -21,11 +21,15 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 from tests.folders import folder_of_process
 from tests.lakes import take_in
+from tests.manual_clock import ManualClock
 from tests.openlineage import assert_fulfils_the_specification
+from tests.postgres import new_database
 from tests.small_tables import small_tables, write_tables
 from tests.waiting import wait_until
 
 from epic22.adapters.lake import Lake
+from epic22.adapters.metadata.database import Database
+from epic22.adapters.metadata.predictions import PredictionRecords
 from epic22.adapters.model_store import ModelStore
 from epic22.adapters.prediction_log import BufferedPredictionLog, FilePredictionLog
 from epic22.adapters.tracking.openlineage import OpenLineageEvents
@@ -337,6 +341,33 @@ def test_the_receipts_of_others_in_the_same_second_are_written(tmp_path: Path) -
     with capture_logs():
         queue.flush()
     assert [one.entity for one in queue.store.find_receipts("1")] == ["a", "b"]
+
+
+def test_receipts_that_were_lost_are_a_fault_for_a_minute_and_no_longer(tmp_path: Path) -> None:
+    """A server that is left out while it is degraded has no receipts by which it could show that it is not any more."""
+    manual = ManualClock()
+    queue = BufferedPredictionLog(MistakenLog(tmp_path / "receipts"), 10, 60, lambda: manual.seconds)
+    with capture_logs():
+        queue.log_predictions(MODEL, [prediction("1" * 64, "odd")])
+        queue.flush()
+    faults = []
+    for manual.seconds in (0, 60, 61):
+        queue.flush()
+        faults.append(queue.fault)
+    queue.close()
+    assert faults == ["our mistake, KeyError: 'of the odd one'"] * 2 + [None]
+
+
+@pytest.mark.slow
+def test_what_a_database_refuses_for_its_content_costs_that_alone() -> None:
+    """PostgreSQL takes no text with the character 0."""
+    queue = BufferedPredictionLog(PredictionRecords(Database(new_database())), flush_seconds=60)
+    for entity in ("a", "odd \0", "b", "c"):
+        queue.log_predictions(MODEL, [prediction("1" * 64, entity)])
+    with capture_logs() as logs:
+        queue.close()
+    assert [one.entity for one in queue.store.find_receipts("1")] == ["a", "b", "c"]
+    assert [(line["event"], line["count"]) for line in logs] == [("receipts not written", 1)]
 
 
 def test_receipts_are_written_after_standard_error_was_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,7 @@ class ReceiptPlace:
         """Remove them."""
         self.log.erase_answers_about(person, self.tables)
 
-    def list_remaining(self, person: TenantIdentity, is_erased: bool) -> tuple[str, ...]:
+    def list_remaining(self, person: TenantIdentity, n_erased: int | None) -> tuple[str, ...]:
         """Nothing."""
         return ()
 
@@ -65,11 +65,16 @@ class EventPlace:
         """Remove them."""
         self.queue.remove_events(partial(_is_event_about, person))
 
-    def list_remaining(self, person: TenantIdentity, is_erased: bool) -> tuple[str, ...]:
-        """What the server keeps for a while of all that was removed."""
-        if self.keeper is None:
+    def list_remaining(self, person: TenantIdentity, n_erased: int | None) -> tuple[str, ...]:
+        """What the server keeps for a while of what was removed."""
+        if self.keeper is None or not n_erased:
             return ()
-        return (f"{self.keeper}: its append-only file, dumps and replicas have what was removed until they are written anew",)
+        return (describe_keeper(self.keeper),)
+
+
+def describe_keeper(server: str) -> str:
+    """What the files of a server keep of what was removed from it, in words."""
+    return f"{server}: its append-only file, dumps and replicas have what was removed until they are written anew"
 
 
 def _is_event_about(person: TenantIdentity, content: bytes) -> bool:
@@ -100,7 +105,7 @@ class FilePlace:
                 text = (self.files.read(name) or b"").decode("utf-8", errors="surrogateescape")
                 self.files.write(name, person.redact(text).encode("utf-8", errors="surrogateescape"))
 
-    def list_remaining(self, person: TenantIdentity, is_erased: bool) -> tuple[str, ...]:
+    def list_remaining(self, person: TenantIdentity, n_erased: int | None) -> tuple[str, ...]:
         """The files that name the person and cannot be changed: a model that has the id as a category, a database of another,
         one whose own name is the id; and those that are damaged, so that only what could be read of them was searched."""
         remaining = []
@@ -149,7 +154,7 @@ class UnfinishedTrainings:
         for folder in self.folders:
             self.files.remove(folder)
 
-    def list_remaining(self, person: TenantIdentity, is_erased: bool) -> tuple[str, ...]:
+    def list_remaining(self, person: TenantIdentity, n_erased: int | None) -> tuple[str, ...]:
         """Nothing."""
         return ()
 

@@ -67,7 +67,7 @@ class PredictionPlace:
             for task, files in rows_by_task.items():
                 self._replace_files(task, files)
 
-    def list_remaining(self, person: TenantIdentity, is_erased: bool) -> tuple[str, ...]:
+    def list_remaining(self, person: TenantIdentity, n_erased: int | None) -> tuple[str, ...]:
         """Nothing."""
         return ()
 
@@ -180,7 +180,7 @@ class ExportPlace:
             WRITERS[export.path.suffix](rows, content)
             write_atomically(export.path, content.getvalue())
 
-    def list_remaining(self, person: TenantIdentity, is_erased: bool) -> tuple[str, ...]:
+    def list_remaining(self, person: TenantIdentity, n_erased: int | None) -> tuple[str, ...]:
         """The files that cannot be read as what was written, or are no longer there and may be elsewhere."""
         remaining = []
         for export in list_exports(self.home):

@@ -9,8 +9,9 @@ import json
 import os
 import re
 import sys
+import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,7 +22,7 @@ from typing import Any, Protocol
 import structlog
 
 from epic22.adapters.home import write_atomically
-from epic22.core.errors import StorageError, describe_storage_fault
+from epic22.core.errors import RefusedContentError, StorageError, describe_storage_fault
 from epic22.core.lineage import ModelVersion, Node, PredictionRecord, ReceiptBatch
 from epic22.core.ports import PredictionLog, PredictionLogReader
 from epic22.core.prediction import Prediction
@@ -31,6 +32,8 @@ from epic22.core.tables.erasure import TenantIdentity
 MAX_PENDING = 200_000
 """Receipts kept in memory between two writings; more are dropped."""
 FLUSH_SECONDS = 1.0
+FAULT_SECONDS = 60.0
+"""So long receipts count as lost after some were, unless others are written before."""
 RECEIPT_KEY = '"receipt":"'
 
 LINE_VIEWS = collect_views(
@@ -166,11 +169,17 @@ _Batch = tuple[ModelVersion, list[tuple[str, str]], datetime, Node | None]
 class BufferedPredictionLog:
     """A prediction log that writes in a thread of its own, once a second and at the end; see the module for what may be lost."""
 
-    def __init__(self, store: ReceiptStore, max_pending: int = MAX_PENDING, flush_seconds: float = FLUSH_SECONDS) -> None:
-        self.store, self.max_pending, self.flush_seconds = store, max_pending, flush_seconds
+    def __init__(
+        self,
+        store: ReceiptStore,
+        max_pending: int = MAX_PENDING,
+        flush_seconds: float = FLUSH_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.store, self.max_pending, self.flush_seconds, self.clock = store, max_pending, flush_seconds, clock
         self.dropped = 0
         self._pending: list[_Batch] = []
-        self._fault: str | None = None
+        self._fault: tuple[float, str] | None = None
         self._n_pending = 0
         self._n_reported = 0
         self._lock, self._stop = Lock(), Event()
@@ -202,8 +211,12 @@ class BufferedPredictionLog:
 
     @property
     def fault(self) -> str | None:
-        """Why receipts were lost when some were last to be written; None where all were written."""
-        return self._fault
+        """Why receipts were lost when some were last to be written; None where all were written, and after FAULT_SECONDS.
+
+        A server that is sent no requests while it has a fault has no receipts to write, and would be left out for good.
+        """
+        fault = self._fault
+        return None if fault is None or self.clock() - fault[0] > FAULT_SECONDS else fault[1]
 
     def flush(self) -> None:
         """Write down what waits now, and say what was dropped since the last time, or could not be written. Never raises."""
@@ -217,10 +230,11 @@ class BufferedPredictionLog:
         if batches:
             faults += self._write(batches)
         if batches or lost:
-            self._fault = "; ".join(dict.fromkeys(faults)) or None
+            self._fault = (self.clock(), "; ".join(dict.fromkeys(faults))) if faults else None
 
     def _write(self, batches: Sequence[_Batch]) -> list[str]:
-        """Write batches, together or, where something unforeseen is wrong with them, each by itself; gives what was wrong."""
+        """Write batches, together or, where something is wrong with what some have in them, each half by itself; gives what was
+        wrong."""
         receipts = [
             PredictionRecord(receipt, v.task, v.version, v.model_hash, entity, at, row_from)
             for v, pairs, at, row_from in batches
@@ -228,14 +242,15 @@ class BufferedPredictionLog:
         ]
         try:
             self.store.add_receipts(receipts)
-        except StorageError as error:
-            self._warn("receipts not written", count=len(receipts), reason=str(error))
-            return [str(error)]
         except Exception as error:  # noqa: BLE001  whatever is wrong with one answer's receipts, those of others are written
-            if len(batches) > 1:
-                return [fault for batch in batches for fault in self._write([batch])]
+            # Where nothing can be written now, it is not tried again for each: that would take long.
+            is_for_all = isinstance(error, StorageError) and not isinstance(error, RefusedContentError)
+            if len(batches) > 1 and not is_for_all:
+                middle = len(batches) // 2
+                return [*self._write(batches[:middle]), *self._write(batches[middle:])]
             # Its first line: what a database adds below it are the receipts themselves.
-            reason = f"our mistake, {type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
+            mistake = f"our mistake, {type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
+            reason = str(error) if isinstance(error, StorageError) else mistake
             self._warn("receipts not written", count=len(receipts), reason=reason)
             return [reason]
         return []

@@ -98,6 +98,10 @@ class StorageError(UserError):
     """A folder or disk where this program keeps things cannot be written, or a store in it cannot be opened."""
 
 
+class RefusedContentError(StorageError):
+    """A store that can be written refuses what it was given for its content: something else would be stored."""
+
+
 class UnavailableError(UserError):
     """A server does not answer now, and may later: who can wait for it, or do without, does. The message has no address."""
 

@@ -76,8 +76,8 @@ class ErasurePlace(Protocol):
     def erase(self, person: TenantIdentity) -> None:
         """Remove or change them; again does no harm."""
 
-    def list_remaining(self, person: TenantIdentity, is_erased: bool) -> tuple[str, ...]:
-        """What names the person there and stays, in words, before or after it is erased."""
+    def list_remaining(self, person: TenantIdentity, n_erased: int | None) -> tuple[str, ...]:
+        """What names the person there and stays, in words: before it is erased (None), or after, of how many things that was."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def erase_person(
             person = tables.describe(request.tenant)
             entry = _plan(request, person, tables, places, models)
             if not request.is_confirmed:
-                return Erasure(entry, _list_remaining(person, tables, places, is_erased=False), is_carried_out=False)
+                return Erasure(entry, _list_remaining(person, tables, places, None), is_carried_out=False)
             journal = tables.begin(person, entry)
         return _carry_out(journal, tables, places)
 
@@ -145,14 +145,18 @@ def _carry_out(journal: ErasureJournal, tables: ErasableTables, places: Sequence
     journal = tables.erase(journal)
     for place in places:
         place.erase(journal.person)
-    remaining = _list_remaining(journal.person, tables, places, is_erased=True)
+    remaining = _list_remaining(journal.person, tables, places, journal.entry.counts)
     tables.complete(journal)
     return Erasure(journal.entry, remaining, is_carried_out=True)
 
 
 def _list_remaining(
-    person: TenantIdentity, tables: ErasableTables, places: Sequence[ErasurePlace], is_erased: bool
+    person: TenantIdentity, tables: ErasableTables, places: Sequence[ErasurePlace], erased: Mapping[str, int] | None
 ) -> tuple[str, ...]:
-    stored = (*tables.list_remaining(person), *(one for place in places for one in place.list_remaining(person, is_erased)))
+    stored = list(tables.list_remaining(person))
+    for place in places:
+        stored += place.list_remaining(person, None if erased is None else erased.get(place.name, 0))
+    # Two places may be of one server.
+    stored = list(dict.fromkeys(stored))
     unsearched = "the id is too short, or only digits: free texts and files were not searched for it"
     return (*stored, *(() if person.is_searchable else (unsearched,)), *BY_NATURE)

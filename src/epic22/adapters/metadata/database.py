@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 from weakref import finalize
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
-from epic22.core.errors import NotInstalledError, StorageError
+from epic22.core.errors import NotInstalledError, RefusedContentError, StorageError
 
 SETTING = "EPIC22_DATABASE_URL"
 SCHEMA = "epic22"
@@ -94,12 +94,14 @@ class Database:
 
     @contextmanager
     def translate_faults(self) -> Iterator[None]:
-        """Raise StorageError, one sentence, for what the database refuses, also where another library says so."""
+        """Raise StorageError, one sentence, for what the database refuses, also where another library says so:
+        RefusedContentError where that is for its content."""
         try:
             yield
         except DBAPIError as error:
             reason = str(error.orig).strip().partition("\n")[0] or type(error.orig).__name__
-            raise StorageError(f"{self._setting}: {self._describe_fault(error, reason)}") from error
+            kind = RefusedContentError if isinstance(error, (DataError, IntegrityError)) else StorageError
+            raise kind(f"{self._setting}: {self._describe_fault(error, reason)}") from error
         except PoolTimeout as error:
             raise StorageError(f"{self._setting}: all connections to {self.place} are in use; try again later.") from error
 

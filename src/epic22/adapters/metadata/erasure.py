@@ -43,11 +43,11 @@ class DatabaseTexts:
                     connection.execute(update(table).where(*where).values({column.name: person.redact(text)}))
         self.database.compact([table.name for table in METADATA.sorted_tables])
 
-    def list_remaining(self, person: TenantIdentity, is_erased: bool) -> tuple[str, ...]:
+    def list_remaining(self, person: TenantIdentity, n_erased: int | None) -> tuple[str, ...]:
         """What the database's files keep for a while of all that was removed."""
         if self.database.is_sqlite:
             path = self.database.path
-            files = [one for one in (path, path.with_name(f"{path.name}-wal")) if is_erased and one.is_file()]
+            files = [one for one in (path, path.with_name(f"{path.name}-wal")) if n_erased is not None and one.is_file()]
             naming = [one for one in files if person.has_name_in_bytes(one.read_bytes())]
             return tuple(f"{one} has pages with the id until no other process has it open" for one in naming)
         return (f"{self.database.place}: the server's write-ahead log and its backups have the rows until they are recycled",)
@@ -77,7 +77,7 @@ class LibraryTables:
     def erase(self, person: TenantIdentity) -> None:
         """Nothing: what a library keeps together is its own to take apart."""
 
-    def list_remaining(self, person: TenantIdentity, is_erased: bool) -> tuple[str, ...]:
+    def list_remaining(self, person: TenantIdentity, n_erased: int | None) -> tuple[str, ...]:
         """The columns in which some row names the person."""
         if not person.is_searchable:
             return ()

@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from epic22.adapters.erasure_places import describe_keeper
 from epic22.adapters.packed_content import search_content
 from epic22.adapters.prediction_log import get_logger
 from epic22.adapters.redis.link import RedisLink
@@ -74,18 +75,18 @@ class ContentPlace:
             for key in (*contents.naming, *contents.damaged):
                 self.server.client.delete(key)
 
-    def list_remaining(self, person: TenantIdentity, is_erased: bool) -> tuple[str, ...]:
+    def list_remaining(self, person: TenantIdentity, n_erased: int | None) -> tuple[str, ...]:
         """What names the person, is damaged or could not be searched, by one more search."""
         contents, remaining = self._search(person), []
         if contents.fault is not None:
             remaining.append(f"{self.name} could not all be searched, and last for at most a week: {contents.fault}")
-        if is_erased and contents.naming:
+        if n_erased is not None and contents.naming:
             remaining.append(f"{self.name}: {len(contents.naming):,} name the tenant still or again, and last for at most a week")
-        if is_erased and contents.damaged:
+        if n_erased is not None and contents.damaged:
             remaining.append(
                 f"{self.name}: {len(contents.damaged):,} could not be unpacked and searched, and last for at most a week"
             )
-        return tuple(remaining)
+        return (*remaining, *((describe_keeper("Redis"),) if n_erased else ()))
 
     def _search(self, person: TenantIdentity) -> "_SearchedContents":
         contents = _SearchedContents()
