@@ -17,7 +17,8 @@ from optuna.storages.journal import JournalFileBackend
 from tests.searches import searched
 from tests.toy import daily, toy
 
-from epic22.adapters.fit_files import ABANDONED_SECONDS, FitFiles, open_fit_files, parse_fit, serialise_fit
+from epic22.adapters.abandoned import ABANDONED_SECONDS
+from epic22.adapters.fit_files import FitFiles, open_fit_files, parse_fit, serialise_fit
 from epic22.core.data.feature_engineering import CategoryEncoding, FeatureRecipe
 from epic22.core.data.folds import Fold, SplitRequest
 from epic22.core.data.split import plan_folds

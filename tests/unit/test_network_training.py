@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from epic22.adapters.checkpoints import ABANDONED_SECONDS, open_checkpoints
+from epic22.adapters.abandoned import ABANDONED_SECONDS
+from epic22.adapters.checkpoints import open_checkpoints
 from epic22.bootstrap import assemble
 from epic22.bootstrap.training import train_and_promote
 from epic22.cli.progress_bars import ProgressBars
@@ -251,6 +252,21 @@ OTHER_ROWS = NetworkRows(ROWS.X + np.float32(1e-6) * (np.arange(600).reshape(200
 def test_whatever_decides_a_training_is_in_its_hash(job: TrainingJob, rows: NetworkRows, validation: NetworkRows | None) -> None:
     assert find_checkpoint(JOB, ROWS, VALIDATION).digest == find_checkpoint(JOB, draw_rows(), draw_rows(60, 1)).digest
     assert find_checkpoint(job, rows, validation).digest != find_checkpoint(JOB, ROWS, VALIDATION).digest
+
+
+def test_other_code_or_libraries_train_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = find_checkpoint(JOB, ROWS, VALIDATION).digest
+    monkeypatch.setattr("epic22.core.models.networks.checkpoint.compute_environment_digest", lambda: b"other sources")
+    assert find_checkpoint(JOB, ROWS, VALIDATION).digest != digest
+
+
+def test_a_checkpoint_that_cannot_be_removed_fails_no_training(tmp_path: Path) -> None:
+    with keep_checkpoints(tmp_path, ALWAYS) as folder:
+        train_once()
+        (path,) = folder.used
+        path.unlink()
+        path.mkdir()
+    assert path.is_dir()
 
 
 def test_a_short_training_writes_nothing_and_hashes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

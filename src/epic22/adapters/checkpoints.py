@@ -1,17 +1,14 @@
 """The folder of EPIC22_HOME in which trainings of networks keep how far they are; what nobody went on with is removed by age."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from epic22.adapters.abandoned import remove_abandoned
 from epic22.core.models.networks.checkpoint import Pace, keep_checkpoints
 
 CHECKPOINTS = "checkpoints"
 """The folder's name below EPIC22_HOME."""
-
-ABANDONED_SECONDS = 14 * 86_400
-"""Age at which a checkpoint is of a training that nobody will go on with."""
 
 
 @contextmanager
@@ -22,11 +19,3 @@ def open_checkpoints(folder: Path, pace: Pace = Pace()) -> Iterator[None]:
         yield
     with suppress(OSError):  # it is not there, or another training keeps its own in it
         folder.rmdir()
-
-
-def remove_abandoned(folder: Path) -> None:
-    """Remove files that nobody has written to for two weeks."""
-    for path in folder.glob("*"):
-        with suppress(FileNotFoundError):  # another training removed it meanwhile
-            if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
-                path.unlink()

@@ -9,9 +9,6 @@ import io
 import json
 import logging
 import os
-import platform
-import sys
-import time
 import uuid
 import zipfile
 from collections.abc import Callable, Iterator
@@ -23,6 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from epic22.adapters.abandoned import remove_abandoned
+from epic22.core.environment import compute_environment_digest
 from epic22.core.fit_store import StoredFit, use_fit_store
 from epic22.core.lineage import canonical_json, sha256
 
@@ -31,12 +30,9 @@ FITS = "fits"
 """The folder's name below EPIC22_HOME."""
 FORMAT = 1
 SUFFIX = ".fit"
-ABANDONED_SECONDS = 14 * 86_400
-"""Age at which a fit is of a training that nobody will go on with."""
 MAX_BYTES = 4 * 10**9
 """What all fits may take together before none is kept any more."""
 DIGEST_BYTES = 32
-PACKAGE = Path(__file__).parents[1]
 
 
 class FitFiles:
@@ -53,8 +49,8 @@ class FitFiles:
 
     @cached_property
     def environment(self) -> bytes:
-        """A hash of the package's own sources, the libraries that are installed, and the kind of machine."""
-        return compute_environment_digest()
+        """A hash of the package's own sources, the libraries that are installed, the kind of machine, and the form of a file."""
+        return sha256(repr(FORMAT).encode(), compute_environment_digest()).encode()
 
     @property
     def has_fits(self) -> bool:
@@ -122,14 +118,6 @@ def open_fit_files(folder: Path) -> Iterator[FitFiles]:
     files.remove_used()
 
 
-def remove_abandoned(folder: Path) -> None:
-    """Remove files that nobody has written to for two weeks."""
-    for path in folder.glob("*"):
-        with suppress(OSError):  # another training removed it meanwhile
-            if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
-                path.unlink()
-
-
 def serialise_fit(fit: StoredFit) -> bytes:
     """A fit's bytes, behind their SHA-256."""
     files = {f"file/{name}": np.frombuffer(content, dtype=np.uint8) for name, content in fit.files.items()}
@@ -155,15 +143,3 @@ def parse_fit(content: bytes) -> StoredFit:
             elif kind == "array":
                 arrays[name] = stored[key]
         return StoredFit(files, arrays, json.loads(stored["facts"].tobytes()))
-
-
-def compute_environment_digest() -> bytes:
-    """Equal where the same code runs with the same libraries on the same kind of machine.
-
-    The sources' bytes are read rather than their version or times: in a checkout they change under one version, and it takes
-    some 25 ms, once a training.
-    """
-    sources = [path.read_bytes() for path in sorted(PACKAGE.rglob("*.py"))]
-    libraries = sorted({path.name for place in sys.path for path in Path(place).glob("*.dist-info")})
-    machine = (FORMAT, platform.python_version(), platform.machine())
-    return sha256(repr((machine, libraries)).encode(), *sources).encode()

@@ -1,26 +1,26 @@
 """Where a training of a network is, in a file, so that one that was killed goes on and ends with the same bytes.
 
-A file is named by a hash of the whole job: what is built and how, the bytes of all rows, threads, device and versions. So one of
-another job is never read. It is written aside and renamed: tensors as safetensors, all else as JSON in its header; no pickle.
+A file is named by a hash of the whole job: what is built and how, the bytes of all rows, threads, device, code and libraries.
+So one of another job is never read. It is written aside and renamed: tensors as safetensors, all else as JSON in its header; no
+pickle.
 """
 
 import json
 import logging
 import os
-import platform
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from epic22.core.environment import compute_environment_digest
 from epic22.core.lineage import canonical_json, sha256
 from epic22.core.models.networks.jobs import NetworkRows, TrainingJob
 
@@ -64,7 +64,8 @@ def keep_checkpoints(path: Path, pace: Pace = Pace()) -> Iterator[CheckpointFold
     with use_checkpoint_folder(CheckpointFolder(path, pace)) as folder:
         yield folder
     for file in folder.used:
-        file.unlink(missing_ok=True)
+        with suppress(OSError):  # what cannot be removed now goes by age
+            file.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -160,11 +161,12 @@ def find_checkpoint(job: TrainingJob, rows: NetworkRows, validation: NetworkRows
 
 
 def compute_job_digest(job: TrainingJob, rows: NetworkRows, validation: NetworkRows | None) -> str:
-    """The hash of all that decides a training: the job, the rows' bytes, versions, and what the processor computes with."""
+    """The hash of all that decides a training: job, rows' bytes, code and libraries, and what the processor computes with."""
     import torch
 
-    versions = (FORMAT, version("epic22"), torch.__version__, platform.machine(), torch.backends.cpu.get_cpu_capability())
-    return sha256(repr(job).encode(), repr(versions).encode(), *_list_bytes(rows), b"validation", *_list_bytes(validation))
+    environment = compute_environment_digest()
+    machine = repr((FORMAT, torch.backends.cpu.get_cpu_capability())).encode()
+    return sha256(repr(job).encode(), environment, machine, *_list_bytes(rows), b"validation", *_list_bytes(validation))
 
 
 def _list_bytes(rows: NetworkRows | None) -> Iterator[bytes | memoryview]:
