@@ -1,26 +1,34 @@
 """What every place that keeps studies must hold: in memory, in journal files, in PostgreSQL."""
 
+import os
 import signal
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import psycopg
 import pytest
 from optuna.storages import InMemoryStorage
 from tests.postgres import database_url, new_database
 from tests.searches import FAMILIES, part_of
+from tests.tcp_postgres import TcpPostgres
 from tests.toy import toy
 
-from epic22.adapters.studies import StudyDatabase, StudyFiles
+from epic22.adapters.abandoned import ABANDONED_SECONDS
+from epic22.adapters.studies import StudyDatabase, StudyFiles, remove_abandoned_studies
 from epic22.config import Settings
 from epic22.core.errors import UserError
 from epic22.core.ports import StudyStore
 from epic22.core.selection.budget import Budget
 from epic22.core.selection.search import search
 from epic22.core.selection.search_result import SearchResult
-from epic22.core.selection.study import Study, StudyConfig
+from epic22.core.selection.study import Study, StudyConfig, Trial
 from epic22.core.selection.trials import SearchConfig
 
 
@@ -36,8 +44,10 @@ class InMemory:
     def claim(self, task: str, digest: str) -> None:
         """Nobody else sees this memory."""
 
-    def remove(self, task: str, digest: str) -> None:
-        self.storages.pop((task, digest), None)
+    def remove_claimed(self, task: str) -> None:
+        for name, digest in list(self.storages):
+            if name == task:
+                del self.storages[name, digest]
 
 
 @pytest.fixture(params=["memory", "files", "database"])
@@ -51,6 +61,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> StudyStore:
 
 
 def opened(place: StudyStore, task: str, part: str = "all", digest: str = "run") -> Study:
+    place.claim(task, digest)
     return place.open(task, digest, part, StudyConfig(FAMILIES, True))
 
 
@@ -80,17 +91,17 @@ def test_a_search_that_was_interrupted_goes_on_as_if_it_had_not_been(place: Stud
     assert [trial.params for trial in resumed.trials] == [trial.params for trial in whole.trials]
     assert [trial.fold_scores for trial in resumed.trials] == [trial.fold_scores for trial in whole.trials]
     assert resumed.fitted_fold.estimator.files() == whole.fitted_fold.estimator.files()
-    place.remove("interrupted", "run")
+    place.remove_claimed("interrupted")
 
 
 @pytest.mark.slow
 def test_what_is_forgotten_begins_anew_and_leaves_nothing(place: StudyStore, tmp_path: Path) -> None:
     searched(2, place, "forgotten")
-    opened(place, "forgotten", "kept", digest="another run")
-    place.remove("forgotten", "run")
+    opened(place, "another", "kept")
+    place.remove_claimed("forgotten")
     assert opened(place, "forgotten", digest="run").trials == ()
-    place.remove("forgotten", "run")
-    place.remove("forgotten", "another run")
+    place.remove_claimed("forgotten")
+    place.remove_claimed("another")
     assert not list((tmp_path / "studies").glob("*")) or not list((tmp_path / "studies").iterdir())
 
 
@@ -100,7 +111,7 @@ def test_two_studies_are_apart(place: StudyStore) -> None:
     assert opened(place, "apart", "another part").trials == ()
     assert opened(place, "another task").trials == ()
     for task in ("apart", "another task"):
-        place.remove(task, "run")
+        place.remove_claimed(task)
 
 
 def test_a_last_line_that_was_half_written_is_cut_off(tmp_path: Path) -> None:
@@ -112,6 +123,7 @@ def test_a_last_line_that_was_half_written_is_cut_off(tmp_path: Path) -> None:
     journal.write_bytes(whole + b'{"op_code":4,"work')
     assert opened(place, "torn").trials == ()
     assert opened(place, "torn").ask() == asked
+    place.remove_claimed("torn")
 
 
 @pytest.mark.slow
@@ -127,6 +139,7 @@ def test_a_lock_ends_with_the_process_that_held_it(tmp_path: Path) -> None:
     assert killed.returncode == -signal.SIGKILL
     assert journal.with_suffix(".lock").exists()
     assert opened(place, "killed").ask().number == 0
+    place.remove_claimed("killed")
 
 
 @pytest.mark.slow
@@ -145,13 +158,13 @@ def test_a_second_command_on_a_search_is_refused_while_the_first_lives(tmp_path:
         assert b"task shared: another command is making the same search now (study run)" in second.stderr
         other = StudyFiles(tmp_path)
         other.claim("shared", "another run")
-        other.remove("shared", "another run")
+        other.remove_claimed("shared")
     finally:
         first.kill()
         first.communicate()
     place = StudyFiles(tmp_path)
     place.claim("shared", "run")
-    place.remove("shared", "run")
+    place.remove_claimed("shared")
     assert not (tmp_path / "shared" / "run.lock").exists()
 
 
@@ -165,10 +178,9 @@ def test_a_second_machine_on_a_search_is_refused_while_the_first_works_on_it(tmp
         second.claim("shared", "run")
     second.claim("shared", "another run")
     opened(first, "shared")
-    first.remove("shared", "run")
+    first.remove_claimed("shared")
     second.claim("shared", "run")
-    for digest in ("run", "another run"):
-        second.remove("shared", digest)
+    second.remove_claimed("shared")
 
 
 def test_the_password_is_never_told() -> None:
@@ -188,3 +200,185 @@ def test_what_is_no_database_is_refused_without_being_told(url: str) -> None:
     with pytest.raises(UserError, match="EPIC22_DATABASE_URL") as refused:
         Settings.read({"EPIC22_DATABASE_URL": url})
     assert "geheim" not in str(refused.value)
+
+
+def make_trial(study: Study, number: int = 0) -> None:
+    trial = Trial(number, "linear", {"penalty": 0.1 + number}, (0.5,), ({},), 0.1)
+    study.save_scores(trial, np.arange(3.0))
+    study.tell(trial, study.ask(number))
+
+
+@pytest.fixture(params=["files", "database"])
+def places(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], StudyFiles | StudyDatabase]:
+    """What gives a place anew, as another command has it: on this machine, or on another with the same server."""
+    if request.param == "files":
+        return lambda: StudyFiles(tmp_path / "studies")
+    url = new_database()
+    return lambda: StudyDatabase(url, tmp_path / f"machine {time.monotonic_ns()}")
+
+
+def test_a_training_that_claimed_nothing_removes_no_study_of_one_that_searches(
+    places: Callable[[], StudyFiles | StudyDatabase],
+) -> None:
+    working, other = places(), places()
+    make_trial(opened(working, "shared"))
+    other.claim("shared", "another run")
+    other.remove_claimed("shared")
+    assert len(opened(working, "shared").trials) == 1
+    working.remove_claimed("shared")
+    assert opened(working, "shared").trials == ()
+    working.remove_claimed("shared")
+
+
+def test_a_task_that_is_done_leaves_the_studies_of_another_to_go_on_from(
+    places: Callable[[], StudyFiles | StudyDatabase],
+) -> None:
+    place = places()
+    make_trial(opened(place, "failed"))
+    make_trial(opened(place, "done"))
+    place.remove_claimed("done")
+    assert len(opened(place, "failed").trials) == 1
+    place.remove_claimed("failed")
+
+
+def test_of_more_trials_than_are_allowed_the_first_are_the_study(place: StudyStore) -> None:
+    study = opened(place, "larger")
+    for number in range(5):
+        make_trial(study, number)
+    smaller = place.open("larger", "run", "all", StudyConfig(FAMILIES, True, max_trials=3))
+    assert smaller.trials == study.trials[:3]
+    assert smaller.ask().number == 3
+    place.remove_claimed("larger")
+
+
+def write_nothing(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def write_half(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-8])
+
+
+def write_zeros(path: Path) -> None:
+    path.write_bytes(bytes(len(path.read_bytes())))
+
+
+@pytest.mark.parametrize("damage", [write_nothing, write_half, write_zeros])
+def test_scores_that_a_power_cut_left_unreadable_are_not_there_and_are_written_again(
+    damage: Callable[[Path], None], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = StudyFiles(tmp_path)
+    study = opened(place, "cut")
+    make_trial(study)
+    (trial,) = study.trials
+    (path,) = (tmp_path / "cut" / "run" / "all").iterdir()
+    damage(path)
+    again = opened(place, "cut")
+    assert again.load_scores(trial) is None
+    assert f"{path.name} is not used, the trial is fitted again" in caplog.text
+    again.save_scores(trial, np.arange(3.0))
+    scores = opened(place, "cut").load_scores(trial)
+    assert scores is not None
+    assert scores.tolist() == [0.0, 1.0, 2.0]
+    place.remove_claimed("cut")
+
+
+@pytest.mark.slow
+def test_a_search_whose_scores_were_cut_ends_in_the_same_model(tmp_path: Path) -> None:
+    whole, place = undisturbed(4), StudyFiles(tmp_path)
+    searched(4, place, "cut")
+    for path in tmp_path.glob("cut/run/*/*.npy"):
+        write_half(path)
+    assert searched(4, place, "cut").fitted_fold.estimator.files() == whole.fitted_fold.estimator.files()
+    place.remove_claimed("cut")
+
+
+def test_commands_that_claim_and_remove_at_the_same_time_do_not_disturb_each_other(tmp_path: Path) -> None:
+    faults = list[BaseException]()
+
+    def claim_and_remove(digest: str) -> None:
+        try:
+            for _ in range(400):
+                place = StudyFiles(tmp_path)
+                place.claim("busy", digest)
+                place.remove_claimed("busy")
+        except BaseException as error:  # noqa: BLE001
+            faults.append(error)
+
+    commands = [threading.Thread(target=claim_and_remove, args=(f"run {number}",)) for number in range(4)]
+    for command in commands:
+        command.start()
+    for command in commands:
+        command.join()
+    assert faults == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_studies_that_cannot_be_removed_are_logged_and_fail_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with TcpPostgres() as server:
+        place = StudyDatabase(server.new_database(), tmp_path)
+        make_trial(opened(place, "away"))
+        server.kill()
+        place.remove_claimed("away")
+    assert "task away: trials that nobody goes on with were not removed: EPIC22_DATABASE_URL: no connection to" in caplog.text
+    assert list(tmp_path.iterdir()) == []
+
+
+def age_files(home: Path, seconds: float) -> None:
+    for path in (home, *home.rglob("*")):
+        os.utime(path, (time.time() - seconds,) * 2)
+
+
+def test_files_of_studies_that_nobody_went_on_with_are_removed_after_two_weeks(tmp_path: Path) -> None:
+    place = StudyFiles(tmp_path)
+    make_trial(opened(place, "left"))
+    place.claims.popitem()[1].close()
+    age_files(tmp_path, ABANDONED_SECONDS - 3600)
+    remove_abandoned_studies(tmp_path)
+    assert len(opened(place, "left").trials) == 1
+    age_files(tmp_path, ABANDONED_SECONDS + 3600)
+    remove_abandoned_studies(tmp_path)
+    assert len(opened(place, "left").trials) == 1, "a command works on them"
+    place.claims.popitem()[1].close()
+    age_files(tmp_path, ABANDONED_SECONDS + 3600)
+    (tmp_path / "note.txt").write_text("not of a search")
+    remove_abandoned_studies(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]
+
+
+def age_trials(url: str, seconds: float) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            b"UPDATE epic22_optuna.trials SET datetime_start = datetime_start - make_interval(secs => %s), "
+            b"datetime_complete = datetime_complete - make_interval(secs => %s)",
+            (seconds, seconds),
+        )
+
+
+def list_studies(url: str) -> list[str]:
+    with psycopg.connect(url) as connection:
+        return [str(name) for (name,) in connection.execute("SELECT study_name FROM epic22_optuna.studies ORDER BY study_name")]
+
+
+def begin_search(url: str, folder: Path) -> None:
+    place = StudyDatabase(url, folder / "other")
+    place.claim("other", "run")
+    place.remove_claimed("other")
+
+
+def test_studies_of_a_database_that_nobody_went_on_with_are_removed_after_two_weeks(tmp_path: Path) -> None:
+    url = new_database()
+    left, working = StudyDatabase(url, tmp_path / "one"), StudyDatabase(url, tmp_path / "two")
+    make_trial(opened(left, "left"))
+    left.open("left", "run", "a part without a trial", StudyConfig(FAMILIES, True, shared=True))
+    left.locks.popitem()[1].close()
+    make_trial(opened(working, "working"))
+    age_trials(url, ABANDONED_SECONDS - 3600)
+    begin_search(url, tmp_path)
+    assert list_studies(url) == ["left/run/a part without a trial", "left/run/all", "working/run/all"]
+    age_trials(url, 7200)
+    begin_search(url, tmp_path)
+    assert list_studies(url) == ["working/run/all"]
+    working.remove_claimed("working")
+    left.remove_claimed("left")

@@ -237,11 +237,12 @@ def test_runs_studies_and_our_own_tables_are_in_one_database_and_none_takes_anot
     url = new_database()
     tracker = MlflowTracker(MlflowDatabase(Database(url), open_file_store(str(tmp_path / "disk"))))
     studies = StudyDatabase(url, tmp_path)
+    studies.claim("toy", "run")
     studies.open("toy", "run", "all", StudyConfig((), True))
     tracker.log_run(build_run(tmp_path, "1"))
     assert SharedModelStore(Database(url), ArtifactFolder(tmp_path / "models")).list_all_versions() == ()
     tables = list_tables(url)
-    studies.remove("toy", "run")
+    studies.remove_claimed("toy")
     assert {schema for schema, _ in tables} == {"epic22", "epic22_mlflow", "epic22_optuna"}
     assert {schema for schema, table in tables if table == "alembic_version"} == {"epic22_mlflow", "epic22_optuna"}
     assert {("epic22", "model_versions"), ("epic22_mlflow", "model_versions"), ("epic22_optuna", "trials")} <= tables
@@ -256,8 +257,9 @@ def test_who_may_not_make_schemas_uses_those_that_were_made_for_him(tmp_path: Pa
     own = make_url(url).set(username=user, password=None).render_as_string(hide_password=False)
     tracker = MlflowTracker(MlflowDatabase(Database(own), open_file_store(str(tmp_path / "disk"))))
     studies = StudyDatabase(own, tmp_path)
+    studies.claim("toy", "run")
     studies.open("toy", "run", "all", StudyConfig((), True))
-    studies.remove("toy", "run")
+    studies.remove_claimed("toy")
     assert tracker.log_run(build_run(tmp_path, "1"))
     stranger = make_url(new_database()).set(username=user).render_as_string(hide_password=False)
     with pytest.raises(StorageError, match="permission denied for database"):

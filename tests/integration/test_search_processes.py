@@ -103,7 +103,8 @@ def test_processes_together_make_as_many_trials_as_allowed_and_hand_their_models
     X = found.fitted_fold.preprocessor.transform(toy("binary", 200).examples.X)
     assert np.isfinite(found.fitted_fold.estimator.decision_function(X)).all()
     assert list((tmp_path / "scratch").iterdir()) == []
-    place.remove("shared", "run")
+    place.claim("shared", "run")
+    place.remove_claimed("shared")
 
 
 @pytest.mark.slow

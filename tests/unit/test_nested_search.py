@@ -2,25 +2,31 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from tests.searches import plan
 from tests.toy import toy
 from tests.trained import table
 
 from epic22.adapters.model_store import ModelStore
+from epic22.adapters.studies import StudyFiles
 from epic22.core.data.feature_engineering import FeatureRecipe
 from epic22.core.data.folds import SplitRequest
 from epic22.core.errors import ColumnError
 from epic22.core.experiment import Experiment
 from epic22.core.progress import Progress
 from epic22.core.selection.budget import Budget, Deadline
+from epic22.core.selection.search_result import SearchResult
+from epic22.core.selection.study import Study, StudyConfig
+from epic22.core.task import Formula, Task
 from epic22.services.candidates import NOT_NESTED_WARNING
-from epic22.services.pipelines.rows import RowPipeline, choose_champion
+from epic22.services.pipelines.rows import RowPipeline, choose_champion, compare_with_recommended_split
 from epic22.services.train import train
 from epic22.services.training_run import RowRun
-from epic22.services.tune import FINISHING_SECONDS, IncompleteSearchError, NestedSearch, Tuning
+from epic22.services.tune import FINISHING_SECONDS, IncompleteSearchError, NestedSearch, SearchBackend, Tuning
 from epic22.spec.flat_file import load_task_data
 from epic22.spec.training_spec import build_spec
 
@@ -166,6 +172,137 @@ def test_on_a_slow_machine_the_clock_stops_sooner_still(monkeypatch: pytest.Monk
     monkeypatch.setattr("epic22.services.tune.measure_slowness", lambda: 3.0)
     tuning = replace(LINEAR, deadline=Deadline(100.0, lambda: 1.0))
     assert tuning.reserve_time(0).deadline.end == pytest.approx(100.0 - 3.0 * FINISHING_SECONDS[0])
+
+
+TARGET = toy("regression", 200).task.target
+
+
+def with_target(**changes: Any) -> Task:
+    """The task with another target."""
+    return replace(toy("regression", 200).task, targets=(replace(TARGET, **changes),))
+
+
+@pytest.mark.parametrize(
+    ("task", "tuning", "plans_columns"),
+    [
+        (with_target(loss="quantile", quantile=0.9), LINEAR, False),
+        (with_target(loss="quantile", quantile=0.1), LINEAR, False),
+        (with_target(loss="tweedie", power=1.3), LINEAR, False),
+        (with_target(loss="tweedie", power=1.7), LINEAR, False),
+        (with_target(log=True), LINEAR, False),
+        (replace(with_target(), formulas=(Formula("twice", "load * 2"),)), LINEAR, False),
+        (with_target(), LINEAR, True),
+        (with_target(), replace(LINEAR, budget=Budget(2, seconds=60)), False),
+        (with_target(), replace(LINEAR, sampling="random"), False),
+        (with_target(), replace(LINEAR, prune=False), False),
+        (with_target(), replace(LINEAR, families=("boosting",)), False),
+        (with_target(), replace(LINEAR, n_processes=2), False),
+    ],
+)
+def test_whatever_decides_the_trials_of_a_run_is_in_its_digest(task: Task, tuning: Tuning, plans_columns: bool) -> None:
+    made = toy("regression", 200)
+    experiment = Experiment(with_target(), made.examples, plan(made))
+    digest = LINEAR.compute_digest(experiment)
+    assert tuning.compute_digest(replace(experiment, task=task), plans_columns) != digest
+    assert LINEAR.compute_digest(Experiment(with_target(), toy("regression", 200).examples, plan(made), threads=3)) == digest
+
+
+def test_quantiles_and_powers_have_studies_of_their_own() -> None:
+    made = toy("regression", 200)
+    experiment = Experiment(with_target(), made.examples, plan(made))
+    tasks = [with_target(loss="quantile", quantile=share) for share in (0.1, 0.9)]
+    tasks += [with_target(loss="tweedie", power=power) for power in (1.3, 1.7)]
+    assert len({LINEAR.compute_digest(replace(experiment, task=task)) for task in tasks}) == 4
+
+
+def test_other_code_or_libraries_begin_a_search_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = toy("binary", 200)
+    experiment = Experiment(made.task, made.examples, plan(made))
+    digest = LINEAR.compute_digest(experiment)
+    monkeypatch.setattr("epic22.services.tune.compute_environment_digest", lambda: b"other sources")
+    assert LINEAR.compute_digest(experiment) != digest
+
+
+def keep_studies(home: Path, tuning: Tuning = LINEAR) -> Tuning:
+    """The same with studies in files."""
+    return replace(tuning, backend=SearchBackend(StudyFiles(home / "studies")))
+
+
+def search_first_part(tuning: Tuning, recipe: FeatureRecipe = FeatureRecipe()) -> SearchResult:
+    """The search on the first training part of the toy rows, its columns made by that recipe."""
+    made = toy("binary", 200)
+    folds = plan(made)
+    searcher = NestedSearch(tuning, Experiment(made.task, made.examples, folds), lambda train: recipe, False)
+    result = searcher.search(made.examples, folds.folds[0].train)
+    # As if the process were killed: its claims end with it.
+    store = tuning.backend.studies
+    if isinstance(store, StudyFiles):
+        while store.claims:
+            store.claims.popitem()[1].close()
+    return result
+
+
+@pytest.mark.slow
+def test_a_search_under_a_smaller_budget_after_a_kill_is_the_one_that_was_never_killed(tmp_path: Path) -> None:
+    for n_trials in (3, 12):
+        search_first_part(keep_studies(tmp_path, replace(LINEAR, budget=Budget(n_trials))))
+    again = search_first_part(keep_studies(tmp_path, replace(LINEAR, budget=Budget(5))))
+    fresh = search_first_part(replace(LINEAR, budget=Budget(5)))
+    assert [trial.params for trial in again.trials] == [trial.params for trial in fresh.trials]
+    assert again.weights == fresh.weights
+    assert again.stop_reason == fresh.stop_reason == "5 trials were run, the limit"
+    assert again.fitted_fold.estimator.files() == fresh.fitted_fold.estimator.files()
+
+
+@pytest.mark.slow
+def test_trials_of_other_columns_are_not_taken_for_those_of_these(tmp_path: Path) -> None:
+    """Columns that are planned by the clock are planned anew after a kill, and may be others."""
+    search_first_part(keep_studies(tmp_path))
+    recipe = FeatureRecipe(inputs=("wear", "load"))
+    again = search_first_part(keep_studies(tmp_path), recipe)
+    fresh = search_first_part(LINEAR, recipe)
+    assert [trial.fold_scores for trial in again.trials] == [trial.fold_scores for trial in fresh.trials]
+    assert len(list((tmp_path / "studies").glob("*/*/*.journal"))) == 2
+
+
+@pytest.mark.slow
+def test_rows_split_at_random_despite_their_time_leave_no_study_of_the_honest_folds(tmp_path: Path) -> None:
+    path = tmp_path / "timed.csv"
+    days = pl.date_range(pl.date(2020, 1, 1), pl.date(2020, 1, 1) + pl.duration(days=199), eager=True)
+    pl.read_csv(table(tmp_path, "binary", 200)).with_columns(day=days).write_csv(path)
+    opened = list[tuple[str, str]]()
+
+    class NotingStudies(StudyFiles):
+        def open(self, task: str, digest: str, part: str, config: StudyConfig) -> Study:
+            opened.append((task, digest))
+            return super().open(task, digest, part, config)
+
+    tuning = replace(LINEAR, backend=SearchBackend(NotingStudies(tmp_path / "studies")))
+    data = load_task_data(build_spec(csv=path, label="y", time="day", task="timed"))
+    split = SplitRequest(n_folds=2, repeats=1, random_rows_despite_time=True)
+    pipeline = RowPipeline(data, split, 1, tuning=tuning, with_explanation=False)
+    row_plan, progress = pipeline.plan(Progress()), Progress()
+    board = pipeline.evaluate(row_plan, progress)
+    ensemble = next(one for one in board if one.family == "ensemble")
+    compare_with_recommended_split(row_plan, ensemble, progress)
+    assert len(set(opened)) == 2, "both splits were searched"
+    tuning.remove_studies("timed")
+    assert list((tmp_path / "studies").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_training_without_a_search_of_its_own_leaves_the_trials_of_one_that_searches(tmp_path: Path) -> None:
+    other = make_pipeline(tmp_path, keep_studies(tmp_path))
+    made = other.plan(Progress())
+    assert made.candidates.search is not None
+    made.candidates.search.search(made.preparation.experiment.examples, made.preparation.experiment.plan.folds[0].train)
+    late = replace(LINEAR, budget=Budget(seconds=5), deadline=Deadline(0.0, lambda: 1.0))
+    run(tmp_path, keep_studies(tmp_path, late))
+    run(tmp_path, keep_studies(tmp_path, replace(LINEAR, sampling="random")))
+    assert len(list((tmp_path / "studies").glob("*/*/*.journal"))) == 1
+    assert other.tuning is not None
+    other.tuning.remove_studies("tuned")
+    assert list((tmp_path / "studies").iterdir()) == []
 
 
 def test_a_part_is_searched_once_and_a_larger_budget_is_the_same_study() -> None:

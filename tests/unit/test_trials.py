@@ -6,19 +6,21 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.searches import FAMILIES, part_of, plan, searched
 from tests.toy import toy
 
+from epic22.core.data.feature_engineering import CategoryEncoding, FeatureRecipe
 from epic22.core.evaluation.inner_folds import split_search_folds
 from epic22.core.experiment import Experiment
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.selection.budget import Budget, Deadline
 from epic22.core.selection.executor import FoldExecutor
 from epic22.core.selection.racing import Rivals, build_rivals
-from epic22.core.selection.search import search
+from epic22.core.selection.search import prepare_part, search
 from epic22.core.selection.study import MemoryStudies, Study, StudyConfig, Suggestion, Trial
 from epic22.core.selection.trials import (
     MAX_TOP_TRIALS,
@@ -28,7 +30,7 @@ from epic22.core.selection.trials import (
     select_complete,
     select_top_trials,
 )
-from epic22.core.task import Array, RowMetadata
+from epic22.core.task import Array, Formula, RowMetadata
 
 LINEAR = Suggestion(4, "linear", {"penalty": 0.1})
 
@@ -144,7 +146,29 @@ def test_a_parts_folds_are_those_that_the_split_makes_of_its_rows() -> None:
     part = part_of(made, rows)
     inner = split_search_folds(Experiment(made.task, made.examples, plan(made)), rows)
     assert [rows[fold.test].tolist() for fold in part.data.folds] == [fold.test.tolist() for fold in inner]
-    assert part.name == part_of(made, rows, seed=3).name != part_of(made, rows[1:]).name
+
+
+def test_whatever_decides_the_trials_of_a_part_is_in_the_name_of_its_study() -> None:
+    made = toy("binary", 200)
+    rows = np.arange(50, 200)
+    X = made.examples.X
+    experiment = Experiment(made.task, made.examples, plan(made))
+    first, *others = (column.name for column in made.task.input_columns)
+    other_label = replace(made.examples, Y=1 - made.examples.Y)
+    other_column = replace(made.examples, X=X.with_columns(pl.col(first) * 2))
+    encoding = CategoryEncoding("maker", "target", 1)
+    names = [
+        prepare_part(experiment, rows).name,
+        prepare_part(experiment, rows[1:]).name,
+        prepare_part(replace(experiment, seed=3), rows).name,
+        prepare_part(replace(experiment, examples=other_label), rows).name,
+        prepare_part(replace(experiment, examples=other_column), rows).name,
+        prepare_part(experiment, rows, FeatureRecipe(inputs=tuple(others))).name,
+        prepare_part(experiment, rows, FeatureRecipe(formulas=(Formula("twice", f"{first} * 2"),))).name,
+        prepare_part(experiment, rows, FeatureRecipe(encodings=(encoding,))).name,
+    ]
+    assert len(set(names)) == len(names)
+    assert prepare_part(replace(experiment, threads=7), rows.copy()).name == names[0]
 
 
 @pytest.mark.slow
@@ -194,7 +218,7 @@ def test_studies_in_memory_are_new_each_time_they_are_opened() -> None:
     first = studies.open("toy", "digest", "part", config)
     first.tell(Trial(0, "linear", {}, (0.5,), ({},), 0.1), first.ask())
     studies.claim("toy", "digest")
-    studies.remove("toy", "digest")
+    studies.remove_claimed("toy")
     assert studies.open("toy", "digest", "part", config).trials == ()
 
 

@@ -4,18 +4,32 @@ The held-out scores of trials are files below EPIC22_HOME either way: they are l
 """
 
 import fcntl
+import logging
 import os
 import shutil
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from epic22.core.errors import UserError
+from epic22.adapters.abandoned import find_abandoned_moment
+from epic22.core.errors import StorageError, UserError
 from epic22.core.selection.study import Study, StudyConfig
 
 if TYPE_CHECKING:
     from epic22.adapters.metadata.database import Database
+
+LOG = logging.getLogger(__name__)
+STUDIES = "studies"
+"""The folder's name below EPIC22_HOME."""
+LOCK = ".lock"
+LAST_TRIALS = (
+    "SELECT study_name, max(coalesce(datetime_complete, datetime_start)) FROM studies JOIN trials USING (study_id) "
+    "WHERE datetime_start IS NOT NULL GROUP BY study_name"
+)
+"""When the last trial of each study in a database began or ended, on the clock of who made it; one without any has no time."""
 
 
 class _ClaimedRuns:
@@ -30,30 +44,53 @@ class _ClaimedRuns:
         Raises UserError where another command works on them.
         """
         # The lock ends with the process, however that ends; a search's own processes do not inherit it.
-        path = self.home / task / f"{digest}.lock"
+        path = self.home / task / (digest + LOCK)
         while (task, digest) not in self.claims:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            file = path.open("ab")
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.close()
-                raise UserError(describe_claimed_run(task, digest)) from None
-            # Who held it may have removed it since it was opened: then it is a lock that nobody else sees.
-            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                self.claims[task, digest] = file
-            else:
-                file.close()
+            # Another that is done removes its lock, and the folder of the task, at any moment: then once more.
+            with suppress(FileNotFoundError), ExitStack() as opened:
+                _make_folder(path.parent)
+                file = opened.enter_context(path.open("ab"))
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise UserError(describe_claimed_run(task, digest)) from None
+                # Who held it may have removed it since it was opened: then it is a lock that nobody else sees.
+                if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                    self.claims[task, digest] = file
+                    opened.pop_all()
 
-    def remove(self, task: str, digest: str) -> None:
-        """Remove a run's folder, its lock, which is then let go of, and the task's folder where nothing else is in it."""
+    def remove_claimed(self, task: str) -> None:
+        """Remove the task's runs that this process has claimed, with their locks, and its folder where nothing else is in it.
+
+        Never raises: what cannot be removed is logged, and goes when it is abandoned.
+        """
         folder = self.home / task
-        shutil.rmtree(folder / digest, ignore_errors=True)
-        if (lock_file := self.claims.pop((task, digest), None)) is not None:
-            (folder / f"{digest}.lock").unlink(missing_ok=True)
+        for digest in [digest for name, digest in self.claims if name == task]:
+            try:
+                self._remove_studies(task, digest)
+            except (OSError, UserError) as error:
+                LOG.warning("task %s: trials that nobody goes on with were not removed: %s", task, error)
+            lock_file = self.claims.pop((task, digest))
+            with suppress(OSError):
+                (folder / (digest + LOCK)).unlink(missing_ok=True)
             lock_file.close()
-        if folder.is_dir() and not any(folder.iterdir()):
+        with suppress(OSError):  # it is not there, or another run is in it
             folder.rmdir()
+
+    def _remove_studies(self, task: str, digest: str) -> None:
+        """Remove what there is of a run that this process has claimed. Raises OSError or UserError where that is refused."""
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self.home / task / digest)
+
+
+def _make_folder(path: Path) -> None:
+    """Make a folder that another may remove at any moment. Raises FileNotFoundError where it did."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        if os.path.lexists(path) and not path.is_dir():
+            raise
+        raise FileNotFoundError(path) from None
 
 
 def describe_claimed_run(task: str, digest: str) -> str:
@@ -104,16 +141,43 @@ class StudyDatabase(_ClaimedRuns):
         """
         return Study(config, self._storage(), f"{task}/{digest}/{part}", self.home / task / digest / part)
 
-    def remove(self, task: str, digest: str) -> None:
-        """Remove a run's studies and scores, and let go of the database."""
+    def remove_claimed(self, task: str) -> None:
+        """Remove the studies and scores of the task's runs that this process has claimed, and let go of the database."""
+        super().remove_claimed(task)
+        for connection in self.connections:
+            connection.engine.dispose()
+        self.connections.clear()
+
+    def _remove_studies(self, task: str, digest: str) -> None:
+        """Remove a run's scores, then its studies; let go of its lock."""
+        super()._remove_studies(task, digest)
+        with self._translate_faults(), self.locks.pop((task, digest), ExitStack()):
+            self._delete_studies(task, digest)
+
+    def _delete_studies(self, task: str, digest: str) -> None:
         storage = self._storage()
         for study in storage.get_all_studies():
             if study.study_name.startswith(f"{task}/{digest}/"):
-                storage.delete_study(study._study_id)
-        super().remove(task, digest)
-        if (lock := self.locks.pop((task, digest), None)) is not None:
-            lock.close()
-        self.connections.pop().engine.dispose()
+                with suppress(KeyError):  # it is gone
+                    storage.delete_study(study._study_id)
+
+    def _remove_abandoned(self) -> None:
+        """Remove the studies of runs without a trial for two weeks, whoever began them, on which nobody works now."""
+        from epic22.adapters.metadata.locks import try_lock
+
+        with self._translate_faults():
+            with self._storage().engine.connect() as connection:
+                last_trials = connection.exec_driver_sql(LAST_TRIALS).all()
+            last_of_runs = dict[tuple[str, str], datetime]()
+            for name, last in last_trials:
+                task, digest, _ = name.rsplit("/", 2)
+                last_of_runs[task, digest] = max(last, last_of_runs.get((task, digest), last))
+            moment = datetime.fromtimestamp(find_abandoned_moment())
+            for (task, digest), last in last_of_runs.items():
+                if last < moment:
+                    with try_lock(self._database, _name_lock(task, digest)) as is_free:
+                        if is_free:
+                            self._delete_studies(task, digest)
 
     def claim(self, task: str, digest: str) -> None:
         """Claim a run's studies for this process until it ends, on all machines of the server.
@@ -122,10 +186,16 @@ class StudyDatabase(_ClaimedRuns):
         """
         from epic22.adapters.metadata.locks import try_lock
 
+        if not self.connections:
+            self._storage()
+            try:
+                self._remove_abandoned()
+            except UserError as error:
+                LOG.warning("studies that nobody goes on with were not removed: %s", error)
         super().claim(task, digest)
         if (task, digest) not in self.locks:
             lock = ExitStack()
-            if not lock.enter_context(try_lock(self._database, f"study/{task}/{digest}")):
+            if not lock.enter_context(try_lock(self._database, _name_lock(task, digest))):
                 self.claims.pop((task, digest)).close()
                 raise UserError(describe_claimed_run(task, digest))
             self.locks[task, digest] = lock
@@ -136,10 +206,49 @@ class StudyDatabase(_ClaimedRuns):
 
         return Database(self.url)
 
+    @contextmanager
+    def _translate_faults(self) -> Iterator[None]:
+        """Raise StorageError for what the database refuses, also where Optuna says so in words of its own."""
+        from optuna.exceptions import StorageInternalError
+        from sqlalchemy.exc import DBAPIError
+
+        with self._database.translate_faults():
+            try:
+                yield
+            except StorageInternalError as error:
+                cause = error.__cause__
+                if isinstance(cause, DBAPIError):
+                    raise cause from None
+                raise StorageError(f"studies of searches: {cause or error}") from error
+
     def _storage(self) -> Any:
         if not self.connections:
             self.connections.append(_connect(self._database))
         return self.connections[0]
+
+
+def _name_lock(task: str, digest: str) -> str:
+    return f"study/{task}/{digest}"
+
+
+def remove_abandoned_studies(home: Path) -> None:
+    """Remove the runs below a folder of studies that nobody has written to for two weeks, nor works on now."""
+    store = StudyFiles(home)
+    for folder in home.glob("*"):
+        for digest in {path.stem for path in folder.glob("*") if path.is_dir() or path.suffix == LOCK}:
+            if _find_last_write(folder, digest) < find_abandoned_moment():
+                with suppress(UserError, OSError):  # another works on it, or may alone remove it
+                    store.claim(folder.name, digest)
+        store.remove_claimed(folder.name)
+
+
+def _find_last_write(folder: Path, digest: str) -> float:
+    """When anything of a run was last written, in seconds of `time.time`; 0 where there is nothing of it."""
+    paths, last = (folder / (digest + LOCK), folder / digest, *(folder / digest).rglob("*")), 0.0
+    for path in paths:
+        with suppress(OSError):  # who is done with it removes it
+            last = max(last, path.stat().st_mtime)
+    return last
 
 
 def _connect(database: "Database") -> Any:

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from epic22.adapters.checkpoints import CHECKPOINTS
 from epic22.adapters.fit_files import FITS, SUFFIX
-
-STUDIES = "studies"
+from epic22.adapters.studies import STUDIES
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from epic22.adapters.prediction_log import ReceiptStore
 from epic22.adapters.prediction_tables import PredictionTables
 from epic22.adapters.search_processes import SearchProcesses
-from epic22.adapters.studies import StudyDatabase, StudyFiles
+from epic22.adapters.studies import STUDIES, StudyDatabase, StudyFiles
 from epic22.adapters.tracking.mlflow import WAITING, MlflowTracker
 from epic22.adapters.tracking.openlineage import OpenLineageEvents
 from epic22.bootstrap.stores import SCRATCH, is_server, open_stores, open_tracking_store
@@ -41,7 +41,7 @@ def assemble(settings: Settings) -> Components:
 
 def open_studies(settings: Settings) -> SearchBackend:
     """Where searches keep their studies, so that one that was interrupted goes on."""
-    home, database = settings.home / "studies", settings.database_url
+    home, database = settings.home / STUDIES, settings.database_url
     store = StudyDatabase(database, home) if is_server(database) else StudyFiles(home)
 
     def start_workers(n_workers: int, task: str, digest: str) -> SearchProcesses:

@@ -15,6 +15,7 @@ from epic22.adapters.home import refuse_unwritable_home, translate_storage_fault
 from epic22.adapters.lake import is_delta, list_delta_files
 from epic22.adapters.resource_use import ResourceMeter
 from epic22.adapters.scratch import scratch_folder
+from epic22.adapters.studies import STUDIES, remove_abandoned_studies
 from epic22.adapters.tracking.mlflow_store import ARTIFACTS as RUN_FILES
 from epic22.bootstrap.components import Components
 from epic22.bootstrap.doctor import train_on_device
@@ -299,6 +300,7 @@ def train_and_promote(
     data, meter = pipeline.data, ResourceMeter.start()
     inputs = list_data_datasets(data.data_version, components.table_store)
     home, inner_work = components.settings.home, follow_inner_work(progress)
+    remove_abandoned_studies(home / STUDIES)
     with (
         emit_lineage(components.lineage, f"train.{data.task.name}", inputs) as work,
         open_checkpoints(home / CHECKPOINTS),

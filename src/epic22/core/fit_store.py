@@ -47,7 +47,7 @@ class FitStore(Protocol):
         """Keep what a fit gave, whole or not at all."""
 
     def defer(self, act: Callable[[], None]) -> None:
-        """Act once the training is done; never where it does not end well."""
+        """Act once the training is done; never where it does not end well. The act must not raise: the model serves by then."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,10 @@ def get_fit_store() -> FitStore | None:
 
 
 def act_when_done(act: Callable[[], None]) -> None:
-    """Remove what a training could go on from, once nothing more of it can be killed; at once where nobody keeps fits."""
+    """Remove what a training could go on from, once nothing more of it can be killed; at once where nobody keeps fits.
+
+    The act must not raise: the model serves by then.
+    """
     store = get_fit_store()
     if store is None:
         act()

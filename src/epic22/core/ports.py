@@ -374,5 +374,6 @@ class StudyStore(Protocol):
     def open(self, task: str, digest: str, part: str, config: StudyConfig) -> Study:
         """The study of a training part; one that was interrupted goes on."""
 
-    def remove(self, task: str, digest: str) -> None:
-        """Remove a run's studies."""
+    def remove_claimed(self, task: str) -> None:
+        """Remove the studies of the task's runs that this process has claimed, and those of no other. Never raises: what cannot
+        be removed is logged, and stays."""

@@ -9,15 +9,17 @@ import numpy as np
 from epic22.core.data.examples import Examples
 from epic22.core.data.feature_engineering import FeatureRecipe
 from epic22.core.data.folds import FoldPlan
+from epic22.core.environment import compute_environment_digest
 from epic22.core.errors import ColumnError
 from epic22.core.evaluation.baselines import INCUMBENT
-from epic22.core.evaluation.crossval import Evaluation
+from epic22.core.evaluation.crossval import Evaluation, make_default_recipe
 from epic22.core.evaluation.inner_folds import N_SEARCH_FOLDS
 from epic22.core.evaluation.predictions import FittedFold
 from epic22.core.experiment import Experiment
-from epic22.core.lineage import canonical_json, sha256
+from epic22.core.lineage import sha256
 from epic22.core.models.base import Family, require_library
 from epic22.core.models.catalog import AVERAGE, add_log_mean_families, default_search_families, get_family, is_combination
+from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.ports import StudyStore
 from epic22.core.progress import Progress
 from epic22.core.run_record import TrialRecord
@@ -126,19 +128,30 @@ class Tuning:
         parts = len(plan.folds) + 1 if self.nested else 1
         return None if self.deadline.end is None else COLUMN_PLANNING_SHARE * max(self.deadline.remaining, 0.0) / parts
 
-    def compute_digest(self, experiment: Experiment) -> str:
-        """Equal for two runs whose studies are one: same rows, folds, seed and way of searching; budgets may differ."""
+    def compute_digest(self, experiment: Experiment, plans_columns: bool = False) -> str:
+        """Equal for two runs whose studies are one: same rows, folds, problem, columns, seed, way of searching and code.
+
+        How many trials may differ, and how many seconds: a larger budget goes on. That there is a clock decides trials, which it
+        may cut short.
+        """
         task = experiment.task
-        settings = [
+        settings = (
             experiment.seed,
             self.sampling,
             self.prune,
-            [f.name for f in self.list_families(task)],
+            [(family.name, dict(family.space), family.initial_points) for family in self.list_families(task)],
+            LearningProblem.of(task),
             task.target.metric.name,
-            task.target.log,
-            *(["shared"] if self.n_processes > 1 else []),
-        ]
-        return sha256(experiment.fingerprint.encode(), canonical_json(settings))[:16]
+            task.formulas,
+            plans_columns,
+            self.budget.seconds is not None,
+            self.n_processes > 1,
+        )
+        return sha256(compute_environment_digest(), experiment.fingerprint.encode(), repr(settings).encode())[:16]
+
+    def remove_studies(self, task: str) -> None:
+        """Remove the studies that searches for that task claimed: the report has what came of them."""
+        self.backend.studies.remove_claimed(task)
 
 
 class IncompleteSearchError(Exception):
@@ -240,12 +253,13 @@ class NestedSearch:
             deadline, tuning = self._share_deadline(), self.tuning
             self.progress.begin(f"search {len(self.results) + 1} of {self._n_searches}", tuning.budget.trials or 0, "trial")
             task, seed, shared = self.experiment.task, self.experiment.seed, tuning.n_processes > 1
-            config, digest = tuning.build_config(task), tuning.compute_digest(self.experiment)
+            config = tuning.build_config(task)
+            digest = tuning.compute_digest(self.experiment, self.recipes is not make_default_recipe)
             tuning.backend.studies.claim(task.name, digest)
             part = prepare_part(replace(self.experiment, examples=examples), train, recipe)
-            study = tuning.backend.studies.open(
-                task.name, digest, part.name, config.build_study_config(part.data.metric, seed, shared)
-            )
+            study_config = config.build_study_config(part.data.metric, seed, shared)
+            study_config = replace(study_config, max_trials=tuning.budget.trials)
+            study = tuning.backend.studies.open(task.name, digest, part.name, study_config)
             workers = tuning.backend.build_workers(tuning.n_processes, task.name, digest)
             self.results[key] = search(part, config, study, deadline, self.progress.step, workers)
         return self.results[key]
@@ -278,7 +292,3 @@ class NestedSearch:
             for key, result in self.results.items()
             for trial in result.trials
         )
-
-    def remove_studies(self) -> None:
-        """Remove the studies: the report has what came of them."""
-        self.tuning.backend.studies.remove(self.experiment.task.name, self.tuning.compute_digest(self.experiment))

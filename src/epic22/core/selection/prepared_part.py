@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from epic22.core.data.folds import Fold
 from epic22.core.data.preprocess import Preprocessor
+from epic22.core.fit_store import list_array_bytes
 from epic22.core.lineage import sha256
 from epic22.core.selection.trials import SearchData, slice_folds
 from epic22.core.task import Array
@@ -28,10 +30,14 @@ class PreparedPart:
     data: SearchData
     deal_folds: Callable[[int], tuple[Fold, ...]] | None = None
 
-    @property
+    @cached_property
     def name(self) -> str:
-        """Equal for equal rows; the name of the part's study."""
-        return sha256(self.rows.tobytes())[:16]
+        """Equal where trials see the same problem, matrices, labels, inner folds and seed; the name of the part's study."""
+        data = self.data
+        how = (data.problem, data.metric.name, data.refit, data.seed)
+        positions = [positions for fold in data.folds for positions in (fold.train, fold.test)]
+        own_matrices = [data.get_fold(i).digest.encode() for i in range(len(data.folds))] if data.encodes_labels else []
+        return sha256(repr(how).encode(), *list_array_bytes(data.X, data.y, *positions), *own_matrices)[:16]
 
     def deal_again(self, number: int) -> SearchData:
         """What trials see with the inner folds of another dealing, the `number`-th from 1 on; ValueError where there is none."""

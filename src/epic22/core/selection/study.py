@@ -6,6 +6,7 @@ Parzen estimator (Bergstra et al. 2011), by chance, or from a grid, after the fa
 """
 
 import itertools
+import logging
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import optuna
     from optuna.distributions import FloatDistribution, IntDistribution
 
+LOG = logging.getLogger(__name__)
 Sampling = Literal["bayesian", "random", "grid"]
 GRID_STEPS = 3
 """How many values of each parameter a grid takes, its ends among them."""
@@ -77,7 +79,8 @@ class Trial:
 class StudyConfig:
     """How a study suggests: by which families' spaces, which way scores are better, by which seed and way of sampling.
 
-    `shared`: other processes work on the same storage at the same time, which is faster and not repeatable.
+    `shared`: other processes work on the same storage at the same time, which is faster and not repeatable. Of a storage that has
+    more than `max_trials`, as after a kill under a larger budget, the first so many are the study.
     """
 
     families: tuple[Family, ...]
@@ -85,6 +88,7 @@ class StudyConfig:
     seed: int = 0
     sampling: Sampling = "bayesian"
     shared: bool = False
+    max_trials: int | None = None
 
 
 class Study:
@@ -224,20 +228,26 @@ class Study:
         if self._folder is not None:
             self._folder.mkdir(parents=True, exist_ok=True)
             temporary = self._folder / f"{name}.{os.getpid()}.part.npy"
-            np.save(temporary, raw, allow_pickle=False)
+            with temporary.open("wb") as stream:
+                np.save(stream, raw, allow_pickle=False)
+                stream.flush()
+                os.fsync(stream.fileno())
             temporary.replace(self._folder / f"{name}.npy")
 
     def load_scores(self, trial: Trial) -> Array | None:
-        """A trial's held-out scores, None where they were not kept here."""
+        """A trial's held-out scores, None where they were not kept here, or cannot be read."""
         name = _digest(trial.family, trial.params)
-        if name not in self._scores and self._folder is not None and (self._folder / f"{name}.npy").exists():
-            self._scores[name] = np.load(self._folder / f"{name}.npy", allow_pickle=False)
+        if name not in self._scores and self._folder is not None:
+            scores = _read_scores(self._folder / f"{name}.npy")
+            if scores is not None:
+                self._scores[name] = scores
         return self._scores.get(name)
 
     def _list_finished(self) -> list[Any]:
         from optuna.trial import TrialState
 
-        return self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+        finished = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+        return finished[: self.config.max_trials]
 
     def fail_interrupted(self) -> None:
         """Give up trials that were begun by processes which are no more; only where no other works on the study."""
@@ -258,12 +268,24 @@ class MemoryStudies:
         """A new study."""
         return Study(config, name=part)
 
-    def remove(self, task: str, digest: str) -> None:
+    def remove_claimed(self, task: str) -> None:
         """What nobody holds is gone."""
 
 
 def _digest(family: str, params: Mapping[str, Any]) -> str:
     return sha256(canonical_json([family, dict(params)]))[:24]
+
+
+def _read_scores(path: Path) -> Array | None:
+    """The scores in a file; None where there is none, or it is not whole, as a power cut may leave it."""
+    try:
+        scores: Array = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, EOFError) as error:
+        LOG.warning("%s is not used, the trial is fitted again: %s", path.name, error)
+        return None
+    return scores
 
 
 def _read_trial(number: int, frozen: Any) -> Trial:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -175,7 +176,7 @@ class RowPipeline:
     def record(
         self, plan: RowPlan, selection: RowSelection, fitted: FittedFold, package: Package[Bundle], version: ModelVersion
     ) -> RowRun:
-        """The run, once its model is registered; the studies of its search are removed when all is done."""
+        """The run, once its model is registered; the studies of its searches are removed when all is done."""
         prepared, experiment = plan.preparation, plan.preparation.experiment
         search, planner = plan.candidates.search, plan.candidates.planner
         why_no_prices = self._explain_missing_prices(plan, selection.leaderboard)
@@ -184,7 +185,7 @@ class RowPipeline:
         if plan.recommended_folds is not None and not selection.split_comparisons:
             search_warnings = (NO_HONEST_SCORE,)
         if search is not None:
-            act_when_done(search.remove_studies)
+            act_when_done(partial(search.tuning.remove_studies, experiment.task.name))
             search_warnings += search.tuning.warnings
             if all(evaluation.family != ENSEMBLE.name for evaluation in selection.leaderboard):
                 search_warnings = (search.describe_shortfall(selection.leaderboard), *search_warnings)
