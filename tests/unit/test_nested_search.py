@@ -291,6 +291,23 @@ def test_rows_split_at_random_despite_their_time_leave_no_study_of_the_honest_fo
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("nested", [False, True])
+def test_honest_folds_that_no_time_is_left_for_give_no_score_of_a_search_cut_to_nothing(tmp_path: Path, nested: bool) -> None:
+    path, clock = tmp_path / "timed.csv", [0.0]
+    days = pl.date_range(pl.date(2020, 1, 1), pl.date(2020, 1, 1) + pl.duration(days=199), eager=True)
+    pl.read_csv(table(tmp_path, "binary", 200)).with_columns(day=days).write_csv(path)
+    tuning = replace(LINEAR, budget=Budget(4, 1000), deadline=Deadline(1000.0, lambda: clock[0]), nested=nested)
+    data = load_task_data(build_spec(csv=path, label="y", time="day", task="timed"))
+    split = SplitRequest(n_folds=2, repeats=1, random_rows_despite_time=True)
+    pipeline = RowPipeline(data, split, 1, tuning=tuning, with_explanation=False)
+    row_plan = pipeline.plan(Progress())
+    ensemble = next(one for one in pipeline.evaluate(row_plan, Progress()) if one.family == "ensemble")
+    assert compare_with_recommended_split(row_plan, ensemble, Progress())
+    clock[0] = 2000.0
+    assert compare_with_recommended_split(row_plan, ensemble, Progress()) == ()
+
+
+@pytest.mark.slow
 def test_a_training_without_a_search_of_its_own_leaves_the_trials_of_one_that_searches(tmp_path: Path) -> None:
     other = make_pipeline(tmp_path, keep_studies(tmp_path))
     made = other.plan(Progress())

@@ -428,8 +428,14 @@ def compare_with_recommended_split(plan: RowPlan, champion: Evaluation, progress
     folds, average = plan.recommended_folds, plan.candidates.average
     if folds is None:
         return ()
-    recommended = replace(plan.preparation.experiment, plan=folds)
-    candidates = list_candidates(recommended, plan.config, folds.folds[-1].train, progress)
+    recommended, config = replace(plan.preparation.experiment, plan=folds), plan.config
+    if config.tuning is not None:
+        # A search that judged itself is searched anew for each of these folds: as thorough as one must be, or not at all.
+        config = replace(config, tuning=replace(config.tuning, nested=True))
+    candidates = list_candidates(recommended, config, folds.folds[-1].train, progress)
+    if candidates.planner is not None and config.tuning is not None and config.tuning.deadline.is_over:
+        # Without its planned columns it would be another model.
+        return ()
     n_families = len(average.families) if average is not None and champion.family == AVERAGE.name else 1
     progress.begin(f"{champion.family} on honest folds", n_families * len(folds.folds), "fold")
     if average is not None and candidates.search is not None and champion.family == AVERAGE.name:
