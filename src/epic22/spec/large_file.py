@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from epic22.core.data.batches import Batches
-from epic22.core.data.column_counts import MAX_COUNTED_VALUES, ColumnCounts
+from epic22.core.data.column_counts import ColumnCounts
 from epic22.core.data.examples import Examples
 from epic22.core.data.large_table import LabelEncoder, LargeTable, read_large_table
 from epic22.core.data.leakage import Suspicion
@@ -16,6 +16,7 @@ from epic22.core.data.profile import Profile, profile_batches
 from epic22.core.data.row_times import describe_single_time
 from epic22.core.data.task_data import BatchedTaskData
 from epic22.core.data.time_format import name_offset
+from epic22.core.data.value_counts import MAX_COUNTED_VALUES
 from epic22.core.errors import ColumnError, UserError
 from epic22.core.evaluation.crossval_large import LARGE_FAMILIES
 from epic22.core.evaluation.metrics import note_zero_labels

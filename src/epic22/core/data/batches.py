@@ -45,6 +45,18 @@ class Batch:
     frame: pl.DataFrame
 
 
+@dataclass(frozen=True)
+class RowLocator:
+    """Where the rows of a batch stand in their file; `positions` are their places in the batch."""
+
+    batch: Batch
+    positions: pl.Series
+
+    def describe_row(self, position: int) -> str:
+        """The row at a position, for messages: counted from 1, without the header."""
+        return f"row {self.batch.first + int(self.positions[position]) + 1:,} of {self.batch.path.name}"
+
+
 class Batches(Protocol):
     """A table that is read as often as asked, and is the same each time."""
 

@@ -121,16 +121,20 @@ class ReadingRules:
     day_first: bool | None = None
 
 
+FileStarts = tuple[tuple[int, str], ...]
+"""The first row and the name of each file, where there are several."""
+
+
 @dataclass(frozen=True)
 class Occurrences:
     """How often each of a column's different values comes, and the row where it comes first, counted from 0 over all `files`.
 
-    Without counts a series has a value for each row. `files` are the first row and the name of each, where there are several.
+    Without counts a series has a value for each row.
     """
 
     counts: pl.Series | None = None
     first_rows: pl.Series | None = None
-    files: tuple[tuple[int, str], ...] = ()
+    files: FileStarts = ()
 
     def count(self, is_meant: pl.Series) -> int:
         """How many rows have one of the values of a mask."""
@@ -143,12 +147,20 @@ class Occurrences:
         'row 2'
         """
         position = int(is_meant.arg_true()[0])
-        row = position if self.first_rows is None else int(self.first_rows[position])
-        first, name = next((one for one in reversed(self.files) if one[0] <= row), (0, ""))
-        return f"row {row - first + 1:,}{f' of {name}' if name else ''}"
+        return describe_row(position if self.first_rows is None else int(self.first_rows[position]), self.files)
 
 
 ALL_ROWS = Occurrences()
+
+
+def describe_row(row: int, files: FileStarts = ()) -> str:
+    """A row that is counted from 0 over all files, for messages: counted from 1 in its own, without the header.
+
+    >>> describe_row(1_204, ((0, "a.csv"), (1_000, "b.csv")))
+    'row 205 of b.csv'
+    """
+    first, name = next((one for one in reversed(files) if one[0] <= row), (0, ""))
+    return f"row {row - first + 1:,}{f' of {name}' if name else ''}"
 
 
 @dataclass(frozen=True)

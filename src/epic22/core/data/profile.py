@@ -10,10 +10,12 @@ import numpy as np
 import polars as pl
 
 from epic22.core.column import ColumnOverride, ColumnReading
-from epic22.core.data.batches import Batches
-from epic22.core.data.column_counts import ColumnCounts, RowLocator
+from epic22.core.data.batch_column import BatchColumn
+from epic22.core.data.batches import Batches, RowLocator
+from epic22.core.data.column_counts import ColumnCounts
 from epic22.core.data.column_overrides import override_column, refuse_bounds_of_names, refuse_unfit_overrides
 from epic22.core.data.column_reading import describe_problems, gather_remarks
+from epic22.core.data.number_summary import NumberSummary
 from epic22.core.data.row_times import WHOLE_TIMES, classify_whole_times, infer_whole_form, read_row_times, read_whole_times
 from epic22.core.data.schema_inference import (
     NO_OVERRIDES,
@@ -26,6 +28,7 @@ from epic22.core.data.schema_inference import (
 )
 from epic22.core.data.sentinels import NumberSpread
 from epic22.core.data.time_format import name_offset, read_offsets
+from epic22.core.data.typed_values import TypedValues
 from epic22.core.errors import ColumnError
 from epic22.core.task import Column
 
@@ -81,9 +84,9 @@ class Profile:
         """
         label = self.counts[self.roles.label]
         for batch in batches:
-            is_labelled = label.find_labels(batch.frame[label.name])
+            is_labelled = label.reader.find_labels(batch.frame[label.name])
             where, frame = RowLocator(batch, is_labelled.arg_true()), batch.frame.filter(is_labelled)
-            typed_frame = pl.DataFrame([self.counts[name].cast(frame[name], where) for name in frame.columns])
+            typed_frame = pl.DataFrame([self.counts[name].reader.cast(frame[name], where) for name in frame.columns])
             with_offset = [name for name in frame.columns if name_offset(name) in self.counts and name_offset(name) not in frame]
             typed_frame = typed_frame.with_columns(read_offsets(frame[name], typed_frame[name]) for name in with_offset)
             if self.left_out:
@@ -124,7 +127,7 @@ def profile_batches(batches: Batches, roles: Roles, overrides: Mapping[str, Colu
     counts, n_rows = _count_columns(batches, roles, overrides)
     if counts[roles.label].has_unlabelled_words:
         counts, n_rows = _count_columns(batches, roles, overrides, counts[roles.label])
-    problems = [one.column.problem for name, one in counts.items() if one.column.problem is not None and name not in aside]
+    problems = [one.inference.problem for name, one in counts.items() if one.inference.problem is not None and name not in aside]
     if problems:
         raise ColumnError(describe_problems(problems))
     rows = counts[roles.label].rows
@@ -139,9 +142,9 @@ def profile_batches(batches: Batches, roles: Roles, overrides: Mapping[str, Colu
     own = [c for c in columns if c.dtype == "time" and c.role == "input" and counts[c.name].has_offsets]
     for column in (one for one in own if name_offset(one.name) not in counts):
         offset = build_offset_column(column)
-        counts[offset.name] = ColumnCounts(
-            offset.name, rows=rows, dtype=pl.Float64(), whole=False, spread=NumberSpread(low=-24, high=24)
-        )
+        added = BatchColumn(offset.name)
+        numbers = NumberSummary(NumberSpread(low=-24, high=24), whole=False)
+        counts[offset.name] = ColumnCounts(added, rows=rows, typed=TypedValues(added, pl.Float64(), numbers))
         columns, notes = (*columns, offset), [*notes, describe_offset(column)]
     return Profile(columns, counts, roles, rows, tuple(notes))
 
@@ -152,10 +155,12 @@ def _count_columns(
     """What each column holds, and how many rows there are; `label` is the label as it was counted before, if it was."""
     counts = {
         name: ColumnCounts(
-            name,
-            build_rules(name, roles, overrides.get(name)),
-            is_name=name in (roles.id, roles.group),
-            is_label=name == roles.label,
+            BatchColumn(
+                name,
+                build_rules(name, roles, overrides.get(name)),
+                is_name=name in (roles.id, roles.group),
+                is_label=name == roles.label,
+            )
         )
         for name in batches.names
     }
@@ -164,7 +169,7 @@ def _count_columns(
         if batch.first == 0:
             files.append((n_rows, batch.path.name))
         raw = batch.frame[roles.label]
-        is_labelled = counts[roles.label].find_values(raw, ()) if label is None else label.find_labels(raw)
+        is_labelled = counts[roles.label].column.find_values(raw) if label is None else label.reader.find_labels(raw)
         for name, one in counts.items():
             one.add(batch.frame[name], is_labelled, n_rows)
         n_rows += batch.frame.height
@@ -175,8 +180,8 @@ def _count_columns(
 
 def describe_readings(counts: Mapping[str, ColumnCounts], aside: Collection[str | None]) -> list[str]:
     """How columns were read where that is not plain, in sentences; little is said of those `aside`."""
-    notes = [note for one in counts.values() for note in one.column.notes]
-    return notes + gather_remarks(remark for name, one in counts.items() if name not in aside for remark in one.column.remarks)
+    notes = [note for one in counts.values() for note in one.inference.notes]
+    return notes + gather_remarks(remark for name, one in counts.items() if name not in aside for remark in one.inference.remarks)
 
 
 def _read_whole_times(counts: Mapping[str, ColumnCounts], roles: Roles, notes: list[str]) -> ColumnReading | None:
@@ -198,7 +203,7 @@ def _build_column(one: ColumnCounts, roles: Roles, notes: list[str]) -> Column:
     dtype = one.infer_dtype()
     role = infer_role(one.name, dtype, one.distinct, one.has_missing, roles, notes)
     levels = one.levels if dtype == "category" and role in ("input", "label") else ()
-    return Column(one.name, dtype, role=role, levels=levels, reading=ColumnReading() if one.is_name else one.reading)
+    return Column(one.name, dtype, role=role, levels=levels, reading=ColumnReading() if one.column.is_name else one.reading)
 
 
 def _override_column(column: Column, counts: ColumnCounts, override: ColumnOverride | None) -> Column:
