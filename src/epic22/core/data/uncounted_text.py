@@ -126,22 +126,30 @@ class UncountedText:
         """Whether its numbers are names, for some are two in one."""
         return 0 < self.n_odd < self.n_present and self.is_joined and self.spelling.is_digits
 
+    @property
+    def _is_named(self) -> bool:
+        """Whether it is names by its role, or by how its numbers are written."""
+        is_named_in_digits = self.is_numeric and self._is_named_in_digits
+        return self.column.is_name or self._is_digit_name or self._has_joined_names or is_named_in_digits
+
     def read(self, files: FileStarts) -> ReadColumn:
         """How it is read, with the values of the sample where these alone say it."""
-        names = self.column.build_empty()
         if self._is_read_as_numbers:
             return self._read_plain_numbers(files)
+        return self._read_names() if self._is_named else self._read_in_notation(files)
+
+    def _read_names(self) -> ReadColumn:
+        """Names, or the times that an id or a group is."""
+        names, name = self.column.build_empty(), self.column.name
         if self.column.is_name:
             is_time = bool(self.formats) and self.n_present > 0
-            times = self.column.build_empty(pl.Datetime("us"))
-            return replace(times, reading=ColumnReading(times=self.formats[:1])) if is_time else names
+            times = replace(self.column.build_empty(pl.Datetime("us")), reading=ColumnReading(times=self.formats[:1]))
+            return times if is_time else names
         if self._is_digit_name and self.spelling.first_overlong is not None:
-            return replace(names, notes=(describe_digit_names(self.column.name, self.spelling.first_overlong[0]),))
+            return replace(names, notes=(describe_digit_names(name, self.spelling.first_overlong[0]),))
         if self._has_joined_names and self.first_odd is not None:
-            return replace(names, notes=(describe_joined_names(self.column.name, self.first_odd[0]),))
-        if self.is_numeric and self._is_named_in_digits:
-            return replace(names, remarks=((NAMES, f"{self.column.name} ({self.spelling.first_code!r})"),))
-        return self._read_in_notation(files)
+            return replace(names, notes=(describe_joined_names(name, self.first_odd[0]),))
+        return replace(names, remarks=((NAMES, f"{name} ({self.spelling.first_code!r})"),))
 
     def _read_plain_numbers(self, files: FileStarts) -> ReadColumn:
         """Numbers that need no format."""
@@ -181,8 +189,8 @@ class UncountedText:
     @property
     def spread(self) -> NumberSpread:
         """How its numbers are spread: all of them, or those of the sample where they are read in a notation."""
-        is_in_notation = not self._is_read_as_numbers and self.sample.notation.values.dtype.is_numeric()
-        return self._sample_spread if is_in_notation else self.numbers.spread
+        is_plain = self._is_read_as_numbers or self._is_named or not self.sample.notation.values.dtype.is_numeric()
+        return self.numbers.spread if is_plain else self._sample_spread
 
     def _describe_too_large(self, files: FileStarts) -> str | None:
         """What is wrong with numbers of which some are infinite to a model."""
