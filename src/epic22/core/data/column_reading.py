@@ -273,7 +273,7 @@ def _looks_named(text: pl.Series, number: pl.Series) -> bool:
 def _read_values(text: pl.Series, base: ColumnReading, rules: ReadingRules, occurrences: Occurrences) -> ReadColumn:
     """A column whose values are not all plain numbers, by its different values."""
     distinct = text.drop_nulls().unique(maintain_order=True)
-    is_word = distinct.is_in([ALWAYS_TYPED]) | _are_typed_words(distinct)
+    is_word = distinct.is_in([ALWAYS_TYPED]) | are_typed_words(distinct)
     values, words = distinct.filter(~is_word), tuple(distinct.filter(is_word))
     if values.is_empty():
         return ReadColumn(text, base)
@@ -310,9 +310,14 @@ def _read_values(text: pl.Series, base: ColumnReading, rules: ReadingRules, occu
     return replace(column, remarks=(*remarks, *word_remarks))
 
 
-def _are_typed_words(distinct: pl.Series) -> pl.Series:
-    """Which of the different values mean missing among numbers, times and truth values."""
-    return distinct.str.to_lowercase().str.replace_all(BLANK_BEHIND_POINT, ".$1").is_in(list(TYPED_MISSING_WORDS))
+def are_typed_words(text: pl.Series) -> pl.Series:
+    """Which texts mean missing among numbers, times and truth values; a missing one is none.
+
+    >>> are_typed_words(pl.Series(["k. A.", "12", None])).to_list()
+    [True, False, False]
+    """
+    words = text.str.to_lowercase().str.replace_all(BLANK_BEHIND_POINT, ".$1")
+    return words.is_in(list(TYPED_MISSING_WORDS)).fill_null(value=False)
 
 
 def _remark_names(text: pl.Series, values: pl.Series) -> tuple[tuple[str, str], ...]:
@@ -588,7 +593,7 @@ def infer_reading_as(text: pl.Series, dtype: Dtype, rules: ReadingRules = Readin
     reading = ColumnReading(missing=rules.missing)
     if dtype in ("category", "text"):
         return reading
-    is_word = _are_typed_words(distinct)
+    is_word = are_typed_words(distinct)
     values = distinct.filter(~is_word)
     reading = replace(reading, missing=(*rules.missing, *distinct.filter(is_word)))
     if dtype == "time":

@@ -12,10 +12,10 @@ from epic22.core.data.column_reading import (
     JOINED,
     MISSING,
     NAMES,
-    TYPED_MISSING_WORDS,
     FileStarts,
     Occurrences,
     ReadColumn,
+    are_typed_words,
     describe_digit_names,
     describe_joined_names,
     describe_row,
@@ -67,7 +67,7 @@ class UncountedText:
         bad = number.is_null() & values.is_not_null()
         if bad.any():
             self._add_odd(values, bad, rows)
-            self.n_odd += occurrences.count(bad & ~_are_typed_words(values))
+            self.n_odd += occurrences.count(bad & ~are_typed_words(values))
         self.spelling.add(present, number.filter(values.is_not_null()))
         self.numbers.add(self.column.null_named(self.spelling.drop_overlong(values, number, rows)), counts, rows)
         if self.formats:
@@ -88,7 +88,7 @@ class UncountedText:
         """Take in values that are no numbers: some of them, and all that may be words for missing."""
         self.is_numeric = False
         odd = pl.DataFrame({"value": values, "row": rows}).filter(bad).unique("value", keep="first", maintain_order=True)
-        is_word = _are_typed_words(odd["value"])
+        is_word = are_typed_words(odd["value"])
         words, odd = odd.filter(is_word), odd.filter(~is_word)
         self.sample.add_words(words["value"], words["row"])
         if odd.is_empty():
@@ -210,8 +210,3 @@ class UncountedText:
             return None
         where = describe_row(self.sample.first_rows[odd], files)
         return f"column {name!r} holds numbers or times, and {odd!r} in {where} is none"
-
-
-def _are_typed_words(values: pl.Series) -> pl.Series:
-    """Which texts are words for missing among numbers and times."""
-    return values.str.to_lowercase().is_in(list(TYPED_MISSING_WORDS)).fill_null(value=False)
