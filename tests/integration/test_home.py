@@ -237,7 +237,7 @@ def train_on_small_disk(folder: Path, home: Path, limit: int) -> "subprocess.Com
 @pytest.mark.slow
 def test_the_next_training_heals_an_empty_pointer_and_a_disk_that_filled_up(tmp_path: Path, shell: Shell) -> None:
     write_table(tmp_path)
-    filled = train_on_small_disk(tmp_path, shell.home, limit=200_000)
+    filled = train_on_small_disk(tmp_path, shell.home, limit=40_000)  # less than the model's report
     assert filled.returncode == 2, filled.stderr
     assert filled.stderr.splitlines()[-1].startswith("epic22: ")
     assert "Traceback" not in filled.stderr
@@ -255,6 +255,25 @@ def test_the_next_training_heals_an_empty_pointer_and_a_disk_that_filled_up(tmp_
     assert code == 0, err
     assert ModelStore(shell.home / "models").load("boilers").version.version == "1"
     code, out, err = shell("models")
+    assert (code, err) == (0, "")
+
+
+@pytest.mark.slow
+def test_where_only_the_tracking_finds_no_room_the_training_is_whole_and_the_next_one_tracks_it(
+    tmp_path: Path, shell: Shell
+) -> None:
+    write_table(tmp_path)
+    filled = train_on_small_disk(tmp_path, shell.home, limit=200_000)  # more than the model's report, less than MLflow's tables
+    assert filled.returncode == 0, filled.stderr
+    assert "Traceback" not in filled.stderr
+    assert ModelStore(shell.home / "models").load("boilers").version.version == "1"
+    waiting = list((shell.home / "untracked-runs").glob("boilers-1-*.zip"))
+    assert len(waiting) == 1
+    assert waiting[0].name in filled.stderr
+    code, _, err = shell("train", *list_options(tmp_path), "--seed", "1")
+    assert code == 0, err
+    assert not list((shell.home / "untracked-runs").glob("*.zip"))
+    code, _, err = shell("models")
     assert (code, err) == (0, "")
 
 
