@@ -11,16 +11,8 @@ from epic22.core.artifact.bundle import Schema
 from epic22.core.artifact.request_model import build_request_model
 from epic22.core.column import Column, ColumnOverride, ColumnReading, NumberFormat
 from epic22.core.data.column_overrides import infer_with_overrides
-from epic22.core.data.column_reading import (
-    MIXED_UNITS,
-    MOSTLY,
-    NEARLY,
-    UNREAD,
-    ReadColumn,
-    ReadingRules,
-    infer_text_column,
-    read_text,
-)
+from epic22.core.data.column_reading import ReadColumn, ReadingRules, infer_text_column, read_text
+from epic22.core.data.column_remarks import MIXED_UNITS, MOSTLY, NEARLY, UNREAD
 from epic22.core.data.files import RawTable, read_table
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.data.schema_inference import Roles, conform_frame, infer_schema

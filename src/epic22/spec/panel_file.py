@@ -15,7 +15,6 @@ from epic22.core.column import ColumnReading
 from epic22.core.data.column_reading import (
     ReadColumn,
     ReadingRules,
-    gather_remarks,
     infer_reading_as,
     infer_text_column,
     is_too_large,
@@ -23,6 +22,7 @@ from epic22.core.data.column_reading import (
     parse_text,
     strip_text,
 )
+from epic22.core.data.column_remarks import gather_remarks
 from epic22.core.data.files import RawTable, read_table
 from epic22.core.data.forecast_task import ForecastSeries, build_forecast_task
 from epic22.core.data.names import strip_ends

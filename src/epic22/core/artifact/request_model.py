@@ -27,7 +27,8 @@ from pydantic_core import PydanticCustomError
 
 from epic22.core.artifact.bundle import Schema
 from epic22.core.artifact.panel_bundle import PanelSchema
-from epic22.core.data.column_reading import MAX_NUMBER, build_name_reader
+from epic22.core.data.column_reading import MAX_NUMBER
+from epic22.core.data.column_words import build_name_reader
 from epic22.core.data.compound_numbers import describe_example
 from epic22.core.data.names import compose_accents, strip_text_ends
 from epic22.core.data.period_times import NOON

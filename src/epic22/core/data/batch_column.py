@@ -7,7 +7,9 @@ from functools import cached_property
 import polars as pl
 
 from epic22.core.column import ColumnReading
-from epic22.core.data.column_reading import SENTINELS, ReadColumn, ReadingRules, list_numbers, null_missing_words
+from epic22.core.data.column_reading import ReadColumn, ReadingRules
+from epic22.core.data.column_remarks import SENTINELS
+from epic22.core.data.column_words import list_numbers, null_missing_words
 from epic22.core.data.names import strip_ends, strip_name
 from epic22.core.data.schema_inference import normalize_type
 from epic22.core.data.sentinels import NumberSpread, are_sentinels, describe_sentinels

@@ -7,7 +7,8 @@ import polars as pl
 from epic22.core.column import ColumnReading
 from epic22.core.data.batch_column import BatchColumn, name_dtype, normalize_batch
 from epic22.core.data.batches import RowLocator
-from epic22.core.data.column_reading import ALWAYS_TYPED, MISSING_WORDS, parse_text, read_text, strip_text
+from epic22.core.data.column_reading import parse_text, read_text, strip_text
+from epic22.core.data.column_words import ALWAYS_TYPED, MISSING_WORDS
 from epic22.core.data.names import strip_name
 from epic22.core.data.sentinels import are_sentinels
 from epic22.core.errors import ColumnError

@@ -12,14 +12,9 @@ import polars as pl
 from epic22.core.column import ColumnReading
 from epic22.core.data.batch_column import BatchColumn, name_dtype, normalize_batch
 from epic22.core.data.batch_reader import BatchReader
-from epic22.core.data.column_reading import (
-    ALWAYS_TYPED,
-    MISSING_WORDS,
-    FileStarts,
-    Occurrences,
-    ReadColumn,
-    infer_text_column,
-)
+from epic22.core.data.column_reading import ReadColumn, infer_text_column
+from epic22.core.data.column_remarks import FileStarts, Occurrences
+from epic22.core.data.column_words import ALWAYS_TYPED, MISSING_WORDS
 from epic22.core.data.preprocess import choose_center_of_range
 from epic22.core.data.schema_inference import infer_label_column, infer_name_column, infer_text_dtype
 from epic22.core.data.sentinels import NumberSpread

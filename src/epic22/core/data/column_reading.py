@@ -4,14 +4,41 @@ One rule for numbers, times, truth values and words for missing: a column is of 
 all are, the user is asked by name and value, never is it text in silence.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import polars as pl
 
 from epic22.core.column import ColumnReading, Dtype, NumberFormat
+from epic22.core.data.column_remarks import (
+    ALL_ROWS,
+    MISSING,
+    MIXED_UNITS,
+    MOSTLY,
+    NAMES,
+    NEARLY,
+    NUMBERS,
+    OPEN_MARKS,
+    SENTINELS,
+    SHOWN_CHARACTERS,
+    TRUTHS,
+    TWO_DIGIT_YEARS,
+    UNREAD,
+    VARIANTS,
+    WORDS,
+    Occurrences,
+    describe_digit_names,
+    describe_joined_names,
+)
+from epic22.core.data.column_words import (
+    ALWAYS_TYPED,
+    are_typed_words,
+    list_numbers,
+    mixes_truth_words,
+    null_missing_words,
+)
 from epic22.core.data.compound_numbers import COMPOUNDS, infer_compound
-from epic22.core.data.names import group_variants, strip_ends, strip_text_ends
+from epic22.core.data.names import group_variants
 from epic22.core.data.number_format import (
     MARKS,
     NumberReading,
@@ -37,35 +64,6 @@ from epic22.core.data.time_format import (
 )
 from epic22.core.data.unread_notation import NEARLY_ALL, is_unread_notation
 
-MISSING_WORDS = ("", "NA", "N/A", "#N/A", "NaN", "nan", "NAN", "null", "NULL", "?", "#VALUE!", "#DIV/0!", "#REF!", "#NUM!")
-"""Words for missing in every column."""
-
-MISSING_SIGNS = (
-    "- -- --- – — . .. ... … * ? ./. -/- --/-- na n/a n.a. n.a n/d n.d. nd none nil nan nat <na> null (null) [null] <null> \\n "
-    "0000-00-00 00/00/0000 00.00.0000 missing unknown unk undefined blank (blank) empty (empty) (leer) tbd tba tbc k.a. k.a "
-    "k/a s/d s.d. s/i s/o n/v n.v. n/r n.r. n.c. o.a. н/д 无 無 なし 不详 不詳 "
-    "#null! #name? #n/a na() #nv #wert! #bezug! #zahl! #div/0 #¡valor! #¡div/0! #¡ref! #¿nombre? #valeur! #nom? #n/d"
-)
-MISSING_PHRASES = (
-    "not available, not applicable, not known, not provided, not reported, not recorded, not specified, no data, no "
-    "value, 0000-00-00 00:00:00, no answer, no response, keine angabe, keine angaben, nicht bekannt, unbekannt, sin "
-    "dato, sin datos, no disponible, non disponible, inconnu, onbekend, ohne angabe, nicht verfügbar, nicht vorhanden, keine "
-    "daten, non renseigné, non applicable, no aplica, não disponível, não informado, non disponibile, niet bekend, ej angivet, "
-    "brak danych, нет данных, не указано, неизвестно"
-)
-TYPED_MISSING_WORDS = frozenset((*MISSING_SIGNS.split(), *MISSING_PHRASES.split(", ")))
-"""Words for missing, in small letters, among numbers, times and truth values; elsewhere they may be the name of something."""
-
-BLANK_BEHIND_POINT = r"\. (\pL)"
-"""As in k. A. and n. a., which are k.A. and n.a."""
-
-ALWAYS_TYPED = "None"
-"""As Python writes a missing value: missing among numbers, times and truth values, and the name of a level elsewhere."""
-
-YES = frozenset(("true", "t", "yes", "y", "1", "1.0", "ja", "j", "wahr", "oui", "si", "sí", "sim", "да", "tak", "on"))
-NO = frozenset(("false", "f", "no", "n", "0", "0.0", "nein", "falsch", "non", "não", "нет", "nie", "off"))
-"""Words for yes and no, in small letters."""
-
 MAX_FEW_VALUES = 50
 """A column with at most this many different values can be a category although nearly all are numbers; it is said so."""
 
@@ -83,28 +81,6 @@ JOINED = r"^\d{4,}\D+\d{4,}$"
 SPREADSHEET_DAY = r"^[2-5][0-9]{4}(\.[0-9]+)?$"
 """A day of 1954 to 2064 as a spreadsheet counts it."""
 
-SHOWN_CHARACTERS = 20
-"""Characters of a value that are shown of one that may have hundreds."""
-
-TWO_DIGIT_YEARS = "years of two digits are those of 1970 to 2069."
-
-NUMBERS, OPEN_MARKS, NAMES, MISSING, SENTINELS, MIXED_UNITS, NEARLY, MOSTLY, UNREAD, TRUTHS, VARIANTS, WORDS = (
-    "read as numbers",
-    "marks that nothing in the column settles (columns.NAME.decimal in a task file does)",
-    "names and no amounts, for their digits have leading zeros, exponents or no end (columns.NAME.dtype: int in a task file, or "
-    "--kind regression for a label, makes them numbers)",
-    "read as missing",
-    "numbers far from all others and read as missing (columns.NAME.low or high in a task file that reach so far keep them)",
-    "numbers of different units, read as names",
-    "nearly all numbers, times or true and false, and read as names for the rest (--missing WORD makes a word missing)",
-    "numbers, times or true and false for the most part, and read as names for the rest (--missing WORD makes a word missing)",
-    "numbers or times in a notation that is not read, so names (plain numbers, and times like 2024-03-01T13:00, are read)",
-    "yes and no in more than two words, each a name of its own (write one word for each)",
-    "names that differ by case or blanks alone, each a name of its own (write each in one way)",
-    "names that may mean missing, and are kept (--missing WORD makes one missing)",
-)
-"""What is remarked of columns, once for all columns."""
-
 
 @dataclass(frozen=True)
 class ReadingRules:
@@ -121,48 +97,6 @@ class ReadingRules:
     day_first: bool | None = None
 
 
-FileStarts = tuple[tuple[int, str], ...]
-"""The first row and the name of each file, where there are several."""
-
-
-@dataclass(frozen=True)
-class Occurrences:
-    """How often each of a column's different values comes, and the row where it comes first, counted from 0 over all `files`.
-
-    Without counts a series has a value for each row.
-    """
-
-    counts: pl.Series | None = None
-    first_rows: pl.Series | None = None
-    files: FileStarts = ()
-
-    def count(self, is_meant: pl.Series) -> int:
-        """How many rows have one of the values of a mask."""
-        return int((is_meant if self.counts is None else self.counts.filter(is_meant)).sum())
-
-    def describe_first(self, is_meant: pl.Series) -> str:
-        """The first row with one of the values of a mask, for messages: counted from 1, without the header.
-
-        >>> Occurrences().describe_first(pl.Series([False, True]))
-        'row 2'
-        """
-        position = int(is_meant.arg_true()[0])
-        return describe_row(position if self.first_rows is None else int(self.first_rows[position]), self.files)
-
-
-ALL_ROWS = Occurrences()
-
-
-def describe_row(row: int, files: FileStarts = ()) -> str:
-    """A row that is counted from 0 over all files, for messages: counted from 1 in its own, without the header.
-
-    >>> describe_row(1_204, ((0, "a.csv"), (1_000, "b.csv")))
-    'row 205 of b.csv'
-    """
-    first, name = next((one for one in reversed(files) if one[0] <= row), (0, ""))
-    return f"row {row - first + 1:,}{f' of {name}' if name else ''}"
-
-
 @dataclass(frozen=True)
 class ReadColumn:
     """A column's values in their type, and how they were read.
@@ -177,40 +111,6 @@ class ReadColumn:
     remarks: tuple[tuple[str, str], ...] = ()
     problem: str | None = None
     odd: str | None = None
-
-
-def gather_remarks(remarks: Iterable[tuple[str, str]]) -> list[str]:
-    """The remarks of all columns as notes, one of each sort.
-
-    >>> gather_remarks([("read as missing", "a ('-')"), ("read as missing", "b ('n/a')")])
-    ["read as missing: a ('-'); b ('n/a')."]
-    """
-    by_sort: dict[str, list[str]] = {}
-    for sort, detail in remarks:
-        by_sort.setdefault(sort, []).append(detail)
-    return [f"{sort}: {'; '.join(details)}." for sort, details in by_sort.items()]
-
-
-def null_missing_words(series: pl.Series, words: Sequence[str] = ()) -> pl.Series:
-    """Text without blanks around it; null where it is a word for missing in every column, or one of `words`."""
-    text = strip_ends(series)
-    return text.set(text.is_in([*MISSING_WORDS, *words]), None)
-
-
-def build_name_reader(reading: ColumnReading | None) -> Callable[[str], str | None]:
-    """What reads one text of a column of names as that of a file: without blanks around it, None where it is a word for missing.
-
-    >>> read = build_name_reader(ColumnReading(missing=("unknown",)))
-    >>> [read(text) for text in ("red ", "unknown", " NA", "None")]
-    ['red', None, None, 'None']
-    """
-    words = frozenset((*MISSING_WORDS, *((ALWAYS_TYPED,) if reading is None else reading.missing)))
-
-    def read_name(text: str) -> str | None:
-        stripped = strip_text_ends(text)
-        return None if stripped in words else stripped
-
-    return read_name
 
 
 def infer_text_column(series: pl.Series, rules: ReadingRules = ReadingRules(), occurrences: Occurrences = ALL_ROWS) -> ReadColumn:
@@ -310,16 +210,6 @@ def _read_values(text: pl.Series, base: ColumnReading, rules: ReadingRules, occu
     return replace(column, remarks=(*remarks, *word_remarks))
 
 
-def are_typed_words(text: pl.Series) -> pl.Series:
-    """Which texts mean missing among numbers, times and truth values; a missing one is none.
-
-    >>> are_typed_words(pl.Series(["k. A.", "12", None])).to_list()
-    [True, False, False]
-    """
-    words = text.str.to_lowercase().str.replace_all(BLANK_BEHIND_POINT, ".$1")
-    return words.is_in(list(TYPED_MISSING_WORDS)).fill_null(value=False)
-
-
 def _remark_names(text: pl.Series, values: pl.Series) -> tuple[tuple[str, str], ...]:
     """What is to be said of names that mean something else: numbers or times that are not read, yes and no in several words."""
     if mixes_truth_words(values):
@@ -328,20 +218,6 @@ def _remark_names(text: pl.Series, values: pl.Series) -> tuple[tuple[str, str], 
         return ((UNREAD, f"{text.name} ({str(values[0])[: 2 * SHOWN_CHARACTERS]!r})"),)
     variants = [] if len(values) > MAX_FEW_VALUES else [names for names in group_variants(values.to_list()) if len(names) > 1]
     return ((VARIANTS, f"{text.name} ({', '.join(map(repr, variants[0]))})"),) if variants else ()
-
-
-def mixes_truth_words(values: pl.Series) -> bool:
-    """Whether the different values are words for yes and no, and more than one for one of them; letters alone are codes.
-
-    >>> [mixes_truth_words(pl.Series(words)) for words in (["TRUE", "0", "1"], ["yes", "No"], ["t", "f", "n"])]
-    [True, False, False]
-    """
-    if not 2 < len(values) <= len(YES) + len(NO):
-        return False
-    words = set(values.str.to_lowercase().to_list())
-    yes, no = words & YES, words & NO
-    are_letters = all(len(word) == 1 and word.isalpha() for word in words)
-    return words == yes | no and bool(yes) and bool(no) and len(words) > 2 and not are_letters
 
 
 def _remark_missing(column: ReadColumn, present: pl.Series, words: Sequence[str]) -> ReadColumn:
@@ -479,11 +355,6 @@ def null_sentinels(column: ReadColumn, rules: ReadingRules, occurrences: Occurre
     )
 
 
-def list_numbers(words: Sequence[str]) -> list[float]:
-    """The words that are numbers: files with types have them as such."""
-    return parse_plain_numbers(pl.Series(words, dtype=pl.String)).cast(pl.Float64).drop_nulls().to_list()
-
-
 def _are_bare_numbers(values: pl.Series, form: NumberFormat) -> bool:
     """Whether all are numbers but for the percent sign that they lack: 0.45 beside 45 % may be either."""
     bare = parse_numbers_as(values, replace(form, affixes=()))
@@ -505,14 +376,6 @@ def _are_other_times(values: pl.Series) -> bool:
     return times is not None and not times.times.null_count()
 
 
-def describe_problems(problems: Sequence[str]) -> str:
-    """What is wrong in all columns, and the ways out, in one message."""
-    return (
-        f"{'; '.join(problems)}; mend them, leave them empty, or use --drop; "
-        "--missing WORD makes a word missing, and columns.NAME.dtype: category in a task file keeps a column as names."
-    )
-
-
 def is_too_large(number: pl.Series) -> pl.Series:
     """Which numbers are infinite to a model."""
     return (number.abs() > MAX_NUMBER).fill_null(value=False)
@@ -521,19 +384,6 @@ def is_too_large(number: pl.Series) -> pl.Series:
 def is_all_digits(text: pl.Series, number: pl.Series) -> bool:
     """Whether every number of the text is written in digits alone, without decimals or exponent."""
     return bool(text.filter(number.is_not_null()).str.contains(DIGITS).all())
-
-
-def describe_digit_names(name: str, value: str) -> str:
-    """The note about a column that is named in digits."""
-    return (
-        f"{name} holds digits too long to be a number ({value[:SHOWN_CHARACTERS]}…, {len(value):,} "
-        "characters), so it is read as text."
-    )
-
-
-def describe_joined_names(name: str, value: str) -> str:
-    """The note about a column whose numbers are names."""
-    return f"{name} holds two numbers in one ({value!r}), so its numbers are names and it is read as text."
 
 
 def _refuse_infinite(column: ReadColumn, occurrences: Occurrences) -> ReadColumn:

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from epic22.core.data.column_reading import FileStarts, Occurrences, describe_row, is_too_large
+from epic22.core.data.column_reading import is_too_large
+from epic22.core.data.column_remarks import FileStarts, Occurrences, describe_row
 from epic22.core.data.sentinels import NumberSpread
 
 

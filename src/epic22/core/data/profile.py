@@ -14,7 +14,7 @@ from epic22.core.data.batch_column import BatchColumn
 from epic22.core.data.batches import Batches, RowLocator
 from epic22.core.data.column_counts import ColumnCounts
 from epic22.core.data.column_overrides import override_column, refuse_bounds_of_names, refuse_unfit_overrides
-from epic22.core.data.column_reading import describe_problems, gather_remarks
+from epic22.core.data.column_remarks import describe_problems, gather_remarks
 from epic22.core.data.number_summary import NumberSummary
 from epic22.core.data.row_times import WHOLE_TIMES, classify_whole_times, infer_whole_form, read_row_times, read_whole_times
 from epic22.core.data.schema_inference import (

@@ -13,23 +13,17 @@ import polars as pl
 
 from epic22.core.column import ColumnOverride, ColumnReading, NumberFormat
 from epic22.core.data.column_reading import (
-    ALL_ROWS,
-    ALWAYS_TYPED,
-    WORDS,
-    Occurrences,
     ReadColumn,
     ReadingRules,
     describe_infinite,
-    describe_problems,
-    gather_remarks,
     infer_text_column,
     is_too_large,
-    mixes_truth_words,
-    null_missing_words,
     null_sentinels,
     parse_text,
     strip_text,
 )
+from epic22.core.data.column_remarks import ALL_ROWS, WORDS, Occurrences, describe_problems, gather_remarks
+from epic22.core.data.column_words import ALWAYS_TYPED, mixes_truth_words, null_missing_words
 from epic22.core.data.compound_numbers import COMPOUNDS
 from epic22.core.data.files import RawTable
 from epic22.core.data.names import describe_unlabelled, keeps_names_apart, null_unlabelled, strip_ends, strip_name

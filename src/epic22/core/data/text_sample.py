@@ -6,7 +6,8 @@ from functools import cached_property
 import polars as pl
 
 from epic22.core.data.batch_column import BatchColumn, name_dtype
-from epic22.core.data.column_reading import TYPED_MISSING_WORDS, ReadColumn, infer_text_column, parse_text
+from epic22.core.data.column_reading import ReadColumn, infer_text_column, parse_text
+from epic22.core.data.column_words import TYPED_MISSING_WORDS
 from epic22.core.data.value_counts import MAX_COUNTED_VALUES
 
 MAX_ODD_VALUES = 1_000

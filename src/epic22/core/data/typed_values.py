@@ -6,7 +6,8 @@ from datetime import datetime
 import polars as pl
 
 from epic22.core.data.batch_column import BatchColumn
-from epic22.core.data.column_reading import FileStarts, ReadColumn, describe_row
+from epic22.core.data.column_reading import ReadColumn
+from epic22.core.data.column_remarks import FileStarts, describe_row
 from epic22.core.data.names import keeps_names_apart, strip_name
 from epic22.core.data.number_summary import NumberSummary
 from epic22.core.data.schema_inference import describe_early_times, find_early_times

@@ -7,20 +7,17 @@ import polars as pl
 
 from epic22.core.column import ColumnReading, NumberFormat
 from epic22.core.data.batch_column import BatchColumn
-from epic22.core.data.column_reading import (
-    ALWAYS_TYPED,
-    JOINED,
+from epic22.core.data.column_reading import JOINED, ReadColumn
+from epic22.core.data.column_remarks import (
     MISSING,
     NAMES,
     FileStarts,
     Occurrences,
-    ReadColumn,
-    are_typed_words,
     describe_digit_names,
     describe_joined_names,
     describe_row,
-    null_missing_words,
 )
+from epic22.core.data.column_words import ALWAYS_TYPED, are_typed_words, null_missing_words
 from epic22.core.data.number_spelling import NumberSpelling
 from epic22.core.data.number_summary import NumberSummary
 from epic22.core.data.schema_inference import parse_numbers
