@@ -11,7 +11,7 @@ from numba.core.types import BaseNamedTuple
 
 from epic22.core.errors import InternalError
 from epic22.core.models.trees.forest import Forest, combine_forests, read_booster
-from epic22.core.models.trees.forest_kernels import add_interactions, add_shap, sum_leaves
+from epic22.core.models.trees.forest_kernels import LANES, add_interactions, add_shap, add_shap_by_lanes, sum_leaves
 from epic22.core.task import Array
 
 COLUMNS, CATEGORY, SMALL_CATEGORY = 6, 2, 4
@@ -97,6 +97,15 @@ def test_a_row_alone_gets_the_same_bits_as_in_a_batch_and_on_more_threads() -> N
         assert (forest.shap_values(X[row : row + 1])[0] == reasons[row]).all()
 
 
+@pytest.mark.parametrize("n", [1, LANES // 2, LANES - 1, LANES, LANES + 1, 2 * LANES, 300])
+def test_rows_side_by_side_get_the_bits_of_each_alone(n: int) -> None:
+    booster, X = boosted(kind="multi:softprob")
+    for forest, rows_at_once in ((read_booster(booster), strange_rows(np.tile(X, (2, 1)))), (wide_forest(11)[0], wide_forest(11)[2])):
+        batch = np.resize(rows_at_once, (n, rows_at_once.shape[1]))
+        alone = np.concatenate([forest.shap_values(batch[row : row + 1]) for row in range(n)])
+        assert forest.shap_values(batch).tobytes() == alone.tobytes()
+
+
 def test_a_booster_that_never_splits_gives_its_average() -> None:
     booster, X = boosted(gamma=1e9)
     agrees(read_booster(booster), booster, X[:5])
@@ -148,7 +157,8 @@ def test_compiled_code_that_is_kept_names_no_class_of_the_package() -> None:
     X = rows(3, 5)
     for compute in (forest.decision_function, forest.shap_values, forest.shap_interaction_values):
         compute(X)
-    for kernel in (sum_leaves, add_shap, add_interactions):
+    forest.shap_values(rows(3, LANES))
+    for kernel in (sum_leaves, add_shap, add_shap_by_lanes, add_interactions):
         arguments = [argument for signature in vars(kernel)["overloads"] for argument in signature]
         assert arguments
         assert not any(isinstance(argument, BaseNamedTuple) for argument in arguments)

@@ -77,14 +77,15 @@ class Forest:
 
     def shap_values(self, X: Array, threads: int = 1) -> Array:
         """Exact path-dependent SHAP values and the average last, (n, p + 1) or (n, k, p + 1)."""
-        from epic22.core.models.trees.forest_kernels import add_shap
+        from epic22.core.models.trees.forest_kernels import LANES, add_shap, add_shap_by_lanes
 
         out, arrays = np.zeros((len(X), len(self.base), self.n_columns + 1)), self.split_arrays
         out[:, :, -1] = self.average
         flat = out.reshape(len(X), len(self.base) * (self.n_columns + 1))
 
         def fill(part: slice) -> None:
-            add_shap(X[part], tuple(arrays.scores), tuple(arrays.shap), flat[part])
+            add = add_shap_by_lanes if 2 * len(X[part]) >= LANES else add_shap
+            add(X[part], tuple(arrays.scores), tuple(arrays.shap), flat[part])
 
         run_batches(fill, len(X), BATCH_ROWS, threads)
         return out[:, 0] if len(self.base) == 1 else out

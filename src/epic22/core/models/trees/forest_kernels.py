@@ -26,6 +26,10 @@ POINTS_PER_ROUND = 3
 BLOCK_ROWS = 64
 """Rows that walk a tree side by side."""
 
+LANES = 64
+"""Rows whose SHAP values are computed side by side. Loops over them have no step that waits for another, so that the compiler takes
+several at once; with fewer lanes what stands around the loops counts, with more the figures of a block leave the near cache."""
+
 
 def compile_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function as machine code, kept on disk between runs where there is a place to write to; it lets other threads run.
@@ -132,6 +136,90 @@ def add_shap(X, trees, arrays, out):  # type: ignore[no-untyped-def]  # pragma: 
                         total += gain[k, i] * path[here, k] * more
                         below[here, k] = other + ratio[k, i] * more
                     out[row, slot[start + i]] += total
+
+
+@compile_kernel
+def add_shap_by_lanes(X, trees, arrays, out):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Add each row's SHAP values to out (n, k × (p + 1)), the same bits as `add_shap` gives, for many rows.
+
+    Each row's operations are those of `add_shap` in the same order. Every loop over the lanes has few arrays on purpose: a
+    compiler that cannot tell whether two overlap compares their places first, and gives up where there are too many.
+    """
+    _, _, _, feature, threshold, default_left, begin, size, words, leaf = trees
+    (first, slot, node_place, left, right, earlier, share, left_share, first_root, root_place, first_leaf, leaf_place,
+     first_category_test, category_tests, rounds, points, weights, largest) = arrays  # fmt: skip
+    goes, follows = np.empty((largest, LANES)), np.ones((2 * largest + 1, LANES))
+    ratio, gain, total = np.empty((largest, LANES)), np.empty((largest, LANES)), np.empty((largest, LANES))
+    path, below = np.empty((largest, LANES)), np.empty((largest, LANES))
+    n_groups = (X.shape[0] + LANES - 1) // LANES
+    tiles = np.empty((n_groups, X.shape[1], LANES), X.dtype)
+    for group in range(n_groups):
+        for lane in range(LANES):
+            # The last group's free lanes repeat the last row, and what they give is left.
+            row = min(group * LANES + lane, X.shape[0] - 1)
+            for column in range(X.shape[1]):
+                tiles[group, column, lane] = X[row, column]
+    for block in range(rounds.shape[0]):
+        start, tests = first[block], first[block + 1] - first[block]
+        for i in range(first_root[block], first_root[block + 1]):
+            for lane in range(LANES):
+                path[root_place[i], lane] = 1.0
+        for i in range(first_leaf[block], first_leaf[block + 1]):
+            for lane in range(LANES):
+                below[leaf_place[i], lane] = leaf[i]
+        for group in range(n_groups):
+            for i in range(tests):
+                column, limit, missing_left = feature[start + i], threshold[start + i], default_left[start + i]
+                for lane in range(LANES):
+                    value = tiles[group, column, lane]
+                    goes[i, lane] = 1.0 if (value < limit) | ((value != value) & missing_left) else 0.0
+            for c in range(first_category_test[block], first_category_test[block + 1]):
+                test = start + category_tests[c]
+                for lane in range(LANES):
+                    value = tiles[group, feature[test], lane]
+                    if value == value:
+                        is_left = is_outside(value, words, begin[test], size[test])
+                        goes[category_tests[c], lane] = 1.0 if is_left else 0.0
+            for i in range(tests):
+                before = earlier[start + i]
+                for lane in range(LANES):
+                    came = follows[before, lane]
+                    follows[2 * i + 1, lane] = came * goes[i, lane]
+                    follows[2 * i + 2, lane] = came - came * goes[i, lane]
+            rule = POINTS_PER_ROUND * rounds[block] * (rounds[block] - 1) // 2
+            for at in range(rule, rule + POINTS_PER_ROUND * rounds[block], POINTS_PER_ROUND):
+                for i in range(tests):
+                    for lane in range(LANES):
+                        total[i, lane] = 0.0
+                for k in range(at, at + POINTS_PER_ROUND):
+                    point, weight = points[k], weights[k]
+                    for i in range(tests):
+                        before, here = earlier[start + i], node_place[start + i]
+                        to_left, to_right = left[start + i], right[start + i]
+                        cover, cover_left = share[start + i], left_share[start + i]
+                        absent = (1.0 - point) * cover
+                        for lane in range(LANES):
+                            came, turn = follows[before, lane], goes[i, lane]
+                            inverse = 1.0 / (absent + point * came)
+                            off = absent * inverse
+                            ratio[i, lane] = cover_left * off + turn * (1.0 - off)
+                            gain[i, lane] = weight * came * cover * (turn - cover_left) * inverse * inverse * path[here, lane]
+                        for lane in range(LANES):
+                            reaching = path[here, lane]
+                            going_left = reaching * ratio[i, lane]
+                            path[to_left, lane] = going_left
+                            path[to_right, lane] = reaching - going_left
+                    for i in range(tests - 1, -1, -1):
+                        here, to_left, to_right = node_place[start + i], left[start + i], right[start + i]
+                        for lane in range(LANES):
+                            total[i, lane] += gain[i, lane] * (below[to_left, lane] - below[to_right, lane])
+                        for lane in range(LANES):
+                            other = below[to_right, lane]
+                            below[here, lane] = other + ratio[i, lane] * (below[to_left, lane] - other)
+                n_rows = min(LANES, X.shape[0] - group * LANES)
+                for i in range(tests - 1, -1, -1):
+                    for lane in range(n_rows):
+                        out[group * LANES + lane, slot[start + i]] += total[i, lane]
 
 
 @compile_kernel
