@@ -100,8 +100,9 @@ def test_a_row_alone_gets_the_same_bits_as_in_a_batch_and_on_more_threads() -> N
 @pytest.mark.parametrize("n", [1, LANES // 2, LANES - 1, LANES, LANES + 1, 2 * LANES, 300])
 def test_rows_side_by_side_get_the_bits_of_each_alone(n: int) -> None:
     booster, X = boosted(kind="multi:softprob")
-    for forest, rows_at_once in ((read_booster(booster), strange_rows(np.tile(X, (2, 1)))), (wide_forest(11)[0], wide_forest(11)[2])):
-        batch = np.resize(rows_at_once, (n, rows_at_once.shape[1]))
+    deep, _, wide = wide_forest(11)
+    for forest, different in ((read_booster(booster), strange_rows(X)), (deep, wide)):
+        batch = np.resize(different, (n, different.shape[1]))
         alone = np.concatenate([forest.shap_values(batch[row : row + 1]) for row in range(n)])
         assert forest.shap_values(batch).tobytes() == alone.tobytes()
 

@@ -27,7 +27,7 @@ BLOCK_ROWS = 64
 """Rows that walk a tree side by side."""
 
 LANES = 64
-"""Rows whose SHAP values are computed side by side. Loops over them have no step that waits for another, so that the compiler takes
+"""Rows whose SHAP values are computed side by side. Loops over them have no step that waits for another, so the compiler takes
 several at once; with fewer lanes what stands around the loops counts, with more the figures of a block leave the near cache."""
 
 
