@@ -167,7 +167,7 @@ def test_a_full_or_broken_journal_changes_no_answer(tmp_path: Path) -> None:
     assert {line["event"] for line in logs} == {"receipts not written", "receipts dropped"}
 
 
-def test_health_says_that_receipts_are_lost_until_they_are_written_again(tmp_path: Path) -> None:
+def test_health_says_that_receipts_wait_until_they_are_written(tmp_path: Path) -> None:
     store, folder = trained(tmp_path)[1], tmp_path / "receipts"
     folder.write_text("a file where the folder should be")
     journal = BufferedPredictionLog(FilePredictionLog(folder), flush_seconds=60)
@@ -179,5 +179,6 @@ def test_health_says_that_receipts_are_lost_until_they_are_written_again(tmp_pat
             client.post("/v1/tasks/toy/predictions", json={"rows": [ROW]})
             journal.flush()
             states.append(client.get("/health").json())
-    assert [(state["status"], state.get("receipts")) for state in states] == [("ok", None), ("degraded", "lost"), ("ok", None)]
+    assert [(state["status"], state.get("receipts")) for state in states] == [("ok", None), ("degraded", "waiting"), ("ok", None)]
     assert str(tmp_path) not in str(states)
+    assert len(journal.store.find_receipts("")) == 2

@@ -24,6 +24,7 @@ from tests.postgres import new_database
 from tests.redis_server import RedisProcess, new_redis
 from tests.shell import Shell
 from tests.small_tables import small_tables, write_tables
+from tests.tcp_postgres import TcpPostgres
 
 from epic22.adapters.lake import Lake
 from epic22.adapters.lake_transaction import open_delta
@@ -474,6 +475,42 @@ def test_a_redis_that_is_away_at_the_start_is_waited_for_by_the_command(
         assert consumer.communicate()[1] == "epic22: stopped; nothing half-written was left.\n"
     assert consumer.returncode == 130
     redis.remove()
+
+
+@pytest.mark.slow
+def test_a_database_that_is_killed_is_waited_for_and_each_event_counts_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EPIC22_HOME", str(tmp_path / "home"))
+    command = [sys.executable, "-m", "epic22", "consume", "--batch", "3"]
+    with TcpPostgres() as server:
+        monkeypatch.setenv("EPIC22_DATABASE_URL", server.new_database())
+        stores, tables = open_stores(Settings.read()), small_tables()
+        take_in(
+            stores.table_store,
+            write_tables(tmp_path / "in", {name: tables[name] for name in ("properties", "units", "equipment")}),
+        )
+        spool = EventSpool(tmp_path / "home" / "events.sqlite")
+        spool.add("sensor_readings", write_events(build_reading(n) for n in range(3)))
+        server.kill()
+        ended = subprocess.run([*command, "--once"], capture_output=True, text=True, timeout=60)
+        assert (ended.returncode, ended.stdout) == (2, "")
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as consumer:
+            assert consumer.stdout is not None
+            assert consumer.stderr is not None
+            assert consumer.stderr.readline().startswith("epic22: waiting: EPIC22_DATABASE_URL: no connection to 127.0.0.1")
+            server.start()
+            assert "3 stored, 0 again, 0 quarantined" in consumer.stdout.readline()
+            assert consumer.stderr.readline() == "epic22: it answers again\n"
+            server.kill()
+            spool.add("sensor_readings", write_events(build_reading(n) for n in range(2, 5)))
+            assert consumer.stderr.readline().startswith("epic22: waiting: EPIC22_DATABASE_URL: ")
+            server.start()
+            assert "2 stored, 1 again, 0 quarantined" in consumer.stdout.readline()
+            consumer.send_signal(signal.SIGINT)
+            consumer.communicate()
+        assert consumer.returncode == 130
+        assert read_readings(stores.table_store).height == 5
 
 
 @pytest.mark.slow

@@ -1,7 +1,9 @@
 """Tracing, the receipts journal, the events and the picture, each without the rest of the program."""
 
+import errno
 import io
 import json
+import os
 import re
 import sys
 import time
@@ -34,7 +36,7 @@ from epic22.adapters.model_store import ModelStore
 from epic22.adapters.prediction_log import BufferedPredictionLog, FilePredictionLog
 from epic22.adapters.tracking.openlineage import OpenLineageEvents
 from epic22.config import Settings
-from epic22.core.errors import BundleError, UserError
+from epic22.core.errors import BundleError, StorageError, UserError
 from epic22.core.lineage import STAGES, Dataset, LineageGraph, ModelVersion, Node, PredictionRecord, Provenance, Trace
 from epic22.core.prediction import Prediction, PredictionScore
 from epic22.core.serialization import to_json
@@ -356,6 +358,72 @@ def test_receipts_that_were_lost_are_a_fault_for_a_minute_and_no_longer(tmp_path
         faults.append(queue.fault)
     queue.close()
     assert faults == ["our mistake, KeyError: 'of the odd one'"] * 2 + [None]
+
+
+class AwayLog(FilePredictionLog):
+    """A log on a server that is away at times."""
+
+    is_away = True
+
+    def add_receipts(self, receipts: Sequence[PredictionRecord]) -> None:
+        if self.is_away:
+            raise StorageError("no connection")
+        super().add_receipts(receipts)
+
+
+def test_receipts_of_a_time_in_which_none_could_be_written_wait_for_its_end(tmp_path: Path) -> None:
+    store = AwayLog(tmp_path / "receipts")
+    queue = BufferedPredictionLog(store, max_pending=3, flush_seconds=60)
+    with capture_logs() as logs:
+        for entity in ("a", "b", "c"):
+            queue.log_predictions(MODEL, [prediction("1" * 64, entity)])
+            queue.flush()
+        assert (queue.is_waiting, queue.fault) == (True, None)
+        queue.log_predictions(MODEL, [prediction("1" * 64, "too many")])
+        queue.flush()
+        assert (queue.is_waiting, queue.fault) == (True, "more than 3 waited")
+        store.is_away = False
+        queue.flush()
+        assert (queue.is_waiting, queue.fault) == (False, None)
+        queue.log_predictions(MODEL, [prediction("1" * 64, "d")])
+        queue.close()
+    assert [one.entity for one in store.find_receipts("1")] == ["a", "b", "c", "d"]
+    assert [(line["event"], line["count"]) for line in logs] == [
+        ("receipts wait", 1),
+        ("receipts dropped", 1),
+        ("receipts are written again", 3),
+    ]
+
+
+def test_receipts_that_still_wait_when_a_server_ends_are_counted(tmp_path: Path) -> None:
+    queue = BufferedPredictionLog(AwayLog(tmp_path / "receipts"), flush_seconds=60)
+    with capture_logs() as logs:
+        for entity in ("a", "b"):
+            queue.log_predictions(MODEL, [prediction("1" * 64, entity)])
+            queue.flush()
+        queue.close()
+    assert [(line["event"], line["count"]) for line in logs] == [("receipts wait", 1), ("receipts not written", 2)]
+    assert (queue.is_waiting, queue.fault) == (False, "no connection")
+
+
+def test_a_receipt_is_written_once_though_the_disk_was_full_in_its_middle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = BufferedPredictionLog(FilePredictionLog(tmp_path / "receipts"), flush_seconds=60)
+    queue.log_predictions(MODEL, [prediction("1" * 64, entity) for entity in "abc"])
+    write, calls = os.write, iter(range(9))
+
+    def write_half(file: int, content: bytes) -> int:
+        if next(calls):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(file, content[: len(content) // 2])
+
+    with capture_logs(), monkeypatch.context() as patch:
+        patch.setattr(os, "write", write_half)
+        queue.flush()
+    assert queue.is_waiting
+    queue.close()
+    assert [one.entity for one in queue.store.find_receipts("1")] == ["a", "b", "c"]
 
 
 @pytest.mark.slow

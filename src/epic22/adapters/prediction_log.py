@@ -1,7 +1,8 @@
 """The receipts of answers given: JSON lines in EPIC22_HOME/receipts, a file a day (UTC), only ever added to.
 
-What a server answers is written by a thread of its own every second: a process that is killed loses the last second's receipts,
-and one that answers faster than the disk writes loses some, counted and logged. The answers themselves are never kept waiting.
+What a server answers is written by a thread of its own every second: a process that is killed loses the last second's receipts.
+Those of a time in which nothing can be written wait in memory until it can be, as many as MAX_PENDING; what is more is lost, and
+so is what still waits when the process ends, counted and logged. The answers themselves are never kept waiting.
 """
 
 import fcntl
@@ -13,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Lock, Thread
@@ -151,8 +152,14 @@ class FilePredictionLog:
         content = b"\n" + b"".join(lines)
         file = _open_locked(self.folder / f"{day}.jsonl")
         try:
-            while content:
-                content = content[os.write(file, content) :]
+            size = os.fstat(file).st_size
+            try:
+                while content:
+                    content = content[os.write(file, content) :]
+            except OSError:
+                # None of them is there, so that they may be written again.
+                os.ftruncate(file, size)
+                raise
         finally:
             os.close(file)
 
@@ -178,6 +185,7 @@ class BufferedPredictionLog:
     ) -> None:
         self.store, self.max_pending, self.flush_seconds, self.clock = store, max_pending, flush_seconds, clock
         self.dropped = 0
+        self.is_waiting = False
         self._pending: list[_Batch] = []
         self._fault: tuple[float, str] | None = None
         self._n_pending = 0
@@ -207,7 +215,7 @@ class BufferedPredictionLog:
             self._stop.set()
         if thread is not None:
             thread.join()
-        self.flush()
+        self.flush(is_last=True)
 
     @property
     def fault(self) -> str | None:
@@ -218,23 +226,46 @@ class BufferedPredictionLog:
         fault = self._fault
         return None if fault is None or self.clock() - fault[0] > FAULT_SECONDS else fault[1]
 
-    def flush(self) -> None:
-        """Write down what waits now, and say what was dropped since the last time, or could not be written. Never raises."""
+    def flush(self, is_last: bool = False) -> None:
+        """Write down what waits now, and say what was dropped since the last time, or could not be written. Never raises.
+
+        What nothing can be written of now waits for the next time, unless this is the last.
+        """
         with self._lock:
-            batches, self._pending, self._n_pending = self._pending, [], 0
+            batches, self._pending = self._pending, []
             lost, self._n_reported = self.dropped - self._n_reported, self.dropped
         faults = []
         if lost:
             faults.append(f"more than {self.max_pending:,} waited")
             self._warn("receipts dropped", count=lost, since_start=self.dropped, most_waiting=self.max_pending)
-        if batches:
-            faults += self._write(batches)
+        outcome = self._try_first(batches) if self.is_waiting else self._write(batches)
+        if outcome.unwritten:
+            count = _count_receipts(outcome.unwritten)
+            if is_last:
+                faults.append(outcome.reason)
+                self._warn("receipts not written", count=count, reason=outcome.reason)
+            elif not self.is_waiting:
+                self._warn("receipts wait", count=count, reason=outcome.reason, most_waiting=self.max_pending)
+        elif self.is_waiting and batches:
+            self._warn("receipts are written again", count=_count_receipts(batches))
+        waiting = [] if is_last else outcome.unwritten
+        with self._lock:
+            self._pending[:0] = waiting
+            self._n_pending -= _count_receipts(batches) - _count_receipts(waiting)
         if batches or lost:
+            self.is_waiting = bool(waiting)
+            faults += outcome.faults
             self._fault = (self.clock(), "; ".join(dict.fromkeys(faults))) if faults else None
 
-    def _write(self, batches: Sequence[_Batch]) -> list[str]:
-        """Write batches, together or, where something is wrong with what some have in them, each half by itself; gives what was
-        wrong."""
+    def _try_first(self, batches: Sequence[_Batch]) -> "_Written":
+        """Write the first, and the others where that was possible: many may have come to wait."""
+        first = self._write(batches[:1])
+        return first.join(_Written(unwritten=list(batches[1:])) if first.unwritten else self._write(batches[1:]))
+
+    def _write(self, batches: Sequence[_Batch]) -> "_Written":
+        """Write batches, together or, where something is wrong with what some have in them, each half by itself."""
+        if not batches:
+            return _Written()
         receipts = [
             PredictionRecord(receipt, v.task, v.version, v.model_hash, entity, at, row_from)
             for v, pairs, at, row_from in batches
@@ -244,16 +275,17 @@ class BufferedPredictionLog:
             self.store.add_receipts(receipts)
         except Exception as error:  # noqa: BLE001  whatever is wrong with one answer's receipts, those of others are written
             # Where nothing can be written now, it is not tried again for each: that would take long.
-            is_for_all = isinstance(error, StorageError) and not isinstance(error, RefusedContentError)
-            if len(batches) > 1 and not is_for_all:
+            if isinstance(error, StorageError) and not isinstance(error, RefusedContentError):
+                return _Written(unwritten=list(batches), reason=str(error))
+            if len(batches) > 1:
                 middle = len(batches) // 2
-                return [*self._write(batches[:middle]), *self._write(batches[middle:])]
+                return self._write(batches[:middle]).join(self._write(batches[middle:]))
             # Its first line: what a database adds below it are the receipts themselves.
             mistake = f"our mistake, {type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
             reason = str(error) if isinstance(error, StorageError) else mistake
             self._warn("receipts not written", count=len(receipts), reason=reason)
-            return [reason]
-        return []
+            return _Written([reason])
+        return _Written()
 
     def _warn(self, event: str, **facts: object) -> None:
         # Where standard error is closed there is nobody to say it to, and receipts are written all the same.
@@ -263,6 +295,24 @@ class BufferedPredictionLog:
     def _flush_until(self, stop: Event) -> None:
         while not stop.wait(self.flush_seconds):
             self.flush()
+
+
+@dataclass(frozen=True)
+class _Written:
+    """How batches were written: the `faults` of those that are lost, and those that are `unwritten`, for nothing could be written
+    then, with the reason."""
+
+    faults: list[str] = field(default_factory=list)
+    unwritten: list[_Batch] = field(default_factory=list)
+    reason: str = ""
+
+    def join(self, other: "_Written") -> "_Written":
+        """How both were."""
+        return _Written(self.faults + other.faults, self.unwritten + other.unwritten, self.reason or other.reason)
+
+
+def _count_receipts(batches: Sequence[_Batch]) -> int:
+    return sum(len(pairs) for _, pairs, _, _ in batches)
 
 
 def get_logger() -> Any:

@@ -5,7 +5,7 @@ import os
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from anyio import CapacityLimiter
@@ -51,7 +51,7 @@ def create_app(
     jobs: JobFeed | None = None,
 ) -> FastAPI:
     """The API over a registry; nothing else is needed to answer. Answers are written to the prediction log where there is one;
-    `/health` says whether a cache that is set can be reached, and where receipts are lost.
+    `/health` says whether a cache that is set can be reached, and whether receipts wait or are lost.
 
     Events are taken in where there is an intake, jobs are shown where there is a feed of them.
     """
@@ -155,15 +155,22 @@ def _add_routes(app: FastAPI, models: ModelCache, prediction_log: ServedPredicti
 
 def _check_health(models: ModelCache, cache: CacheLink | None, prediction_log: ServedPredictionLog | None) -> Health:
     degraded = models.list_degraded(HEALTH_SECONDS)
-    loses_receipts = prediction_log is not None and prediction_log.fault is not None
+    receipts = _check_receipts(prediction_log)
     health = Health(
-        status="degraded" if degraded or loses_receipts or not models.can_list_tasks() else "ok",
+        status="degraded" if degraded or receipts is not None or not models.can_list_tasks() else "ok",
         tasks=len(models.list_tasks()),
         version=__version__,
         degraded=list(degraded),
         cache=None if cache is None else "ok" if cache.fault is None else "away",
     )
-    return HealthWithoutReceipts(**health.model_dump()) if loses_receipts else health
+    return health if receipts is None else HealthWithoutReceipts(**health.model_dump(), receipts=receipts)
+
+
+def _check_receipts(prediction_log: ServedPredictionLog | None) -> Literal["lost", "waiting"] | None:
+    """What became of receipts that could not be written; None where all were."""
+    if prediction_log is None or (prediction_log.fault is None and not prediction_log.is_waiting):
+        return None
+    return "waiting" if prediction_log.fault is None else "lost"
 
 
 def _answer_body(champion: CachedModel, content: bytes, prediction_log: ServedPredictionLog | None) -> Response:

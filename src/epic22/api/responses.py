@@ -225,9 +225,10 @@ class Health(BaseModel):
 
 
 class HealthWithoutReceipts(Health):
-    """The same of a process whose answers' receipts could not be written when some last were to be: the log has the reason."""
+    """The same of a process whose answers' receipts could not be written when some last were to be: they are lost, or wait to be
+    written again. The log has the reason."""
 
-    receipts: Literal["lost"] = "lost"
+    receipts: Literal["lost", "waiting"]
 
 
 class FaultAnswer(BaseModel):

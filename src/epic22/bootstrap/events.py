@@ -42,9 +42,13 @@ class StreamOptions:
 def consume_stream(components: Components, options: StreamOptions, policy: BatchPolicy, report: Report) -> None:
     """Take events into data versions, batch by batch, until the stream is finished or this is interrupted.
 
-    Raises UserError where the stream refuses, or there is none, and with `is_once` where its server is away at the start.
+    Raises UserError where the stream refuses, or there is none, and with `is_once` where its server, or that of the tables, is
+    away at the start.
     """
     stream = _open_stream(components.settings, options, policy)
+    if policy.is_once:
+        # Who wants an end is told that there was no server; who wants to follow waits for it, as for one that goes away later.
+        components.table_store.latest()
     request = EventRequest(current_user(), stream.name, options.horizon)
     with translate_storage_faults(components.settings.home):
         consume_events(stream, components.table_store, request, policy, report)
@@ -104,6 +108,5 @@ def _open_redis_stream(settings: Settings, options: StreamOptions, policy: Batch
     names = (options.stream or STREAM, options.group or GROUP, consumer)
     stream = RedisStream(server, *names, is_own, IDLE_SECONDS + 2 * policy.seconds)
     if policy.is_once:
-        # Who wants an end is told that there was no server; who wants to follow waits for it, as for one that goes away later.
         stream.open()
     return stream

@@ -17,6 +17,7 @@ Epic22Error
 │   ├── AttemptError      an attempt at a job that another has replaced, or whose job was cancelled
 │   ├── StorageError      a folder or disk of ours that cannot be written, or a store in it that cannot be opened
 │   └── UnavailableError  a server that does not answer now, and may later
+│       ├── StoreAwayError a server with a store of ours: a StorageError too
 │       └── QueueFullError as many events wait as may
 └── InternalError         our own mistake: exit code 1, HTTP 500; says how to report it
 """
@@ -104,6 +105,10 @@ class RefusedContentError(StorageError):
 
 class UnavailableError(UserError):
     """A server does not answer now, and may later: who can wait for it, or do without, does. The message has no address."""
+
+
+class StoreAwayError(StorageError, UnavailableError):
+    """A server where this program keeps things does not answer now, and may later."""
 
 
 class QueueFullError(UnavailableError):

@@ -346,6 +346,10 @@ class ServedPredictionLog(PredictionLog, Protocol):
     def fault(self) -> str | None:
         """Why receipts were lost when some were last to be written, in a sentence; None where they were written."""
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether receipts wait, for they could not be written when some last were to be."""
+
 
 class CacheLink(Protocol):
     """A server that makes answers quicker, and that they do not depend on."""

@@ -55,7 +55,7 @@ def consume_events(
 ) -> None:
     """Take the events of a stream into data versions until it is finished; each batch is reported, and each wait once.
 
-    Raises StorageError where the tables cannot be written, SourceError where the stream refuses.
+    Raises StorageError where the tables cannot be written, but for a server that is away, SourceError where the stream refuses.
     """
     outage = _Outage(report)
     while True:

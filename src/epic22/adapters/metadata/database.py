@@ -5,6 +5,7 @@ is given up after seconds. SQLite: write-ahead log, so that readers and a writer
 turn at its begin, never in its middle.
 """
 
+import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalErr
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
-from epic22.core.errors import NotInstalledError, RefusedContentError, StorageError
+from epic22.core.errors import NotInstalledError, RefusedContentError, StorageError, StoreAwayError
 
 SETTING = "EPIC22_DATABASE_URL"
 SCHEMA = "epic22"
@@ -29,14 +30,18 @@ STATEMENT_SECONDS = 30
 BUSY_SECONDS = 30
 COMPACT_WAIT_SECONDS = 60
 """So long a table that is to be written anew is waited for."""
+AWAY_STATES = ("08", "57P", "53300")
+"""How PostgreSQL's errors begin that pass: no connection, a server that starts or stops, as many connections as it takes."""
+AWAY_WORDS = re.compile("starting up|shutting down|recovery mode|accepting connections|too many clients|connection slots")
+"""The same in the words of a server that refuses a connection; of a wrong password or name it has others."""
 
 
 class Database:
     """The metadata database at a URL. Its tables are made, or brought up to date, when it is first used.
 
     `read` and `write` give a connection in a transaction. Both raise StorageError, one sentence without the password, where the
-    server or file cannot be used; NotInstalledError without psycopg. `setting` is what a person changes to use another, `session`
-    what its sessions at a server are called.
+    server or file cannot be used, StoreAwayError where that may pass; NotInstalledError without psycopg. `setting` is what a
+    person changes to use another, `session` what its sessions at a server are called.
     """
 
     def __init__(self, url: str, setting: str = SETTING, session: str | None = None) -> None:
@@ -95,15 +100,20 @@ class Database:
     @contextmanager
     def translate_faults(self) -> Iterator[None]:
         """Raise StorageError, one sentence, for what the database refuses, also where another library says so:
-        RefusedContentError where that is for its content."""
+        RefusedContentError where that is for its content, StoreAwayError where a server does not answer now."""
         try:
             yield
         except DBAPIError as error:
             reason = str(error.orig).strip().partition("\n")[0] or type(error.orig).__name__
-            kind = RefusedContentError if isinstance(error, (DataError, IntegrityError)) else StorageError
-            raise kind(f"{self._setting}: {self._describe_fault(error, reason)}") from error
+            raise self._choose_fault(error)(f"{self._setting}: {self._describe_fault(error, reason)}") from error
         except PoolTimeout as error:
-            raise StorageError(f"{self._setting}: all connections to {self.place} are in use; try again later.") from error
+            raise StoreAwayError(f"{self._setting}: all connections to {self.place} are in use; try again later.") from error
+
+    def _choose_fault(self, error: DBAPIError) -> type[StorageError]:
+        if isinstance(error, (DataError, IntegrityError)):
+            return RefusedContentError
+        is_away = not self.is_sqlite and isinstance(error, OperationalError) and _may_pass(error.orig)
+        return StoreAwayError if is_away else StorageError
 
     def _describe_fault(self, error: DBAPIError, reason: str) -> str:
         """What a database refused, and the way out: a file is no server that could be away."""
@@ -194,6 +204,14 @@ def _connect_sqlite(path: Path) -> sqlite3.Connection:
     # What is removed is overwritten with zeros, and not only forgotten.
     connection.execute("PRAGMA secure_delete=ON").fetchone()
     return connection
+
+
+def _may_pass(fault: BaseException | None) -> bool:
+    """Whether a server that refused or was not there may answer later, unchanged."""
+    state: str | None = getattr(fault, "sqlstate", None)
+    if state is not None:
+        return state.startswith(AWAY_STATES)
+    return "FATAL" not in str(fault) or AWAY_WORDS.search(str(fault)) is not None
 
 
 def _begin_server(connection: Connection) -> None:
