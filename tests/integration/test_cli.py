@@ -312,3 +312,33 @@ def test_options_of_use_that_make_no_sense_are_refused(shell: Shell, boilers: Pa
     code, _, err = shell("train", "--csv", str(boilers), *ROLES, *options)
     assert code == 2
     assert told in err
+
+
+ADDRESS = "redis://ann:S3cret@shop.example:6379/0"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("consume", "--batch", ADDRESS),
+        ("consume", ADDRESS),
+        ("consume", f"--sourc={ADDRESS}"),
+        (ADDRESS, "--json"),
+        ("jobs", "show", ADDRESS),
+        ("jobs", ADDRESS),
+        ("decide", "tenant_churn", "--at", ADDRESS),
+        ("predict", ADDRESS),
+        ("submit", ADDRESS),
+        ("schedule", "add", "--name", "a", "--cron", ADDRESS, "retrain"),
+        ("schedule", "add", "--name", "a", "--cron", "0 3 * * 1", "--zone", f"{ADDRESS}?{'x' * 60}", "retrain"),
+    ],
+)
+def test_what_is_said_of_a_wrong_argument_repeats_no_password_in_it(
+    shell: Shell, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    code, out, err = shell(*arguments)
+    assert (code, out) == (2, "")
+    said = re.sub(r"[\s│]+", "", err)
+    assert "S3cret" not in said
+    assert "S3c" not in said

@@ -5,14 +5,14 @@ import sys
 import tempfile
 import traceback
 import uuid
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from epic22 import __version__
 from epic22.cli.masked_output import mask_output
@@ -51,8 +51,41 @@ VERBS = {
 }
 """Each verb with its line in the help; its function and its module have its name, and are imported only when it runs."""
 
+
+class Verbs(TyperGroup):
+    """All verbs: what any of them says is wrong with its arguments repeats no password or key of theirs."""
+
+    def make_context(self, *arguments: Any, **named: Any) -> Any:
+        """The context of the arguments before the verb."""
+        with _hide_usage_secrets():
+            return super().make_context(*arguments, **named)
+
+    def invoke(self, ctx: Any) -> Any:
+        """What the verb gives."""
+        with _hide_usage_secrets():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _hide_usage_secrets() -> Iterator[None]:
+    """Take passwords and keys out of what is said to be wrong with arguments, before it is laid out."""
+    try:
+        yield
+    except typer.TyperException as error:
+        error.message = _hide_secrets(error.message)
+        raise
+
+
+def _hide_secrets(text: str) -> str:
+    """The text without passwords and keys of the arguments."""
+    from epic22.core.address import hide_arguments
+
+    return hide_arguments(text, sys.argv)
+
+
 app = typer.Typer(
     name="epic22",
+    cls=Verbs,
     help="Honest machine learning for property management: train, audit, predict, serve.",
     no_args_is_help=True,
     add_completion=False,
@@ -124,7 +157,7 @@ def _run_masked() -> None:
         _refuse_undecoded(sys.argv)
         app()
     except UserError as error:
-        sys.stderr.write(f"epic22: {error}\n")
+        sys.stderr.write(f"epic22: {_hide_secrets(str(error))}\n")
         sys.exit(_choose_exit_code(error))
     except SystemExit as end:
         # Typer ends with this code at Ctrl-C, and says nothing.

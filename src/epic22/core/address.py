@@ -1,6 +1,7 @@
 """Addresses: where in one a password or a key stands, so that it is neither stored nor shown."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -79,6 +80,32 @@ def hide_secrets(text: str) -> str:
     """
     text = ADDRESS.sub(lambda match: split_address(match[0]).without_user, text)
     return OPTION.sub(lambda match: f"{match[1]}={HIDDEN}" if _is_secret(match[1]) else match[0], text)
+
+
+def hide_arguments(text: str, arguments: Sequence[str]) -> str:
+    """A text without the passwords and keys of those of a command's arguments that it repeats, whole or cut.
+
+    >>> hide_arguments("there is no verb 'redis://:p4ssw'; give redis://user:password@host", ["redis://:p4ssword@host/0"])
+    "there is no verb 'redis://host/0'; give redis://user:password@host"
+    """
+    for argument in arguments:
+        option, is_option, rest = argument.partition("=")
+        address = rest if is_option and option.startswith("-") else argument
+        if not has_secret(address):
+            continue
+        hidden = hide_secrets(address)
+        lengths = range(len(address), _find_secret(address), -1)
+        shown = (form for length in lengths for form in (address[:length], repr(address[:length])[1:-1]) if form in text)
+        text = text.replace(next(shown, address), HIDDEN if has_secret(hidden) else hidden)
+    return text
+
+
+def _find_secret(address: str) -> int:
+    """Where the password, else the first key, begins in an address that has one."""
+    parts = split_address(address)
+    if parts.has_password:
+        return len(parts.scheme) + (parts.user_info or "").index(":") + 1
+    return next(match.start(2) for match in OPTION.finditer(address) if _is_secret(match[1]))
 
 
 def _is_secret(option: str) -> bool:
