@@ -567,3 +567,8 @@ def test_numbers_and_truth_values_of_a_file_with_types_are_the_levels_that_train
 
 def test_brackets_before_a_currency_are_a_minus_sign() -> None:
     assert read(["15,50 €", "(30,50) €", "(1.200,00) EUR"]).values.to_list() == [15.5, -30.5, -1200.0]
+
+
+def test_points_that_part_thousands_are_seen_behind_many_numbers_without_any() -> None:
+    texts: list[str | None] = [*(str(300 + i) for i in range(60)), "1.103", "1.246"]
+    assert read(texts).values.to_list()[-2:] == [1103, 1246]

@@ -220,3 +220,33 @@ def test_a_plant_whose_stamps_tell_the_night_keeps_the_sunshine_that_is_its_only
     finding = audit(frame, "power", "regression")["irradiance"]
     assert not finding.withheld
     assert finding.evidence.endswith("they tell it nearly as well.")
+
+
+@pytest.mark.parametrize("with_temperature", [True, False])
+def test_a_plant_whose_rows_follow_one_another_keeps_the_sunshine_though_nothing_tells_the_hour(with_temperature: bool) -> None:
+    frame = build_plant().drop("hour") if with_temperature else build_plant().select("irradiance", "power")
+    finding = audit(frame, "power", "regression")["irradiance"]
+    assert (finding.suspicion, finding.withheld) == ("implies the label", False)
+    assert "zeros come in runs" in finding.evidence
+    shuffled = audit(frame.sample(fraction=1.0, shuffle=True, seed=0), "power", "regression")["irradiance"]
+    assert shuffled.withheld
+
+
+def test_rows_that_are_sorted_by_the_label_hide_no_leak() -> None:
+    findings = audit(build_claims(0.5).sort("claim").select("usage", "tenure", "claim", "paid"), "claim", "regression")
+    assert {name: one.withheld for name, one in findings.items()} == {"paid": True}
+
+
+@pytest.mark.parametrize("zeros", [0.99, 0.01])
+def test_a_column_that_is_zero_where_the_label_is_is_left_out_however_rare_that_is(zeros: float) -> None:
+    frame = build_claims(zeros).select("usage", "risk", "claim", "paid")
+    findings = audit(frame, "claim", "regression")
+    assert {name: one.withheld for name, one in findings.items()} == {"paid": True}
+
+
+def test_a_column_that_is_nearly_always_zero_tells_nothing_of_a_label_that_is_so_too() -> None:
+    rng = np.random.default_rng(4)
+    n = 40_000
+    claim, rare = (np.where(rng.random(n) < 0.9995, 0.0, rng.gamma(2.0, 50.0, n)) for _ in range(2))
+    assert float(((claim == 0) == (rare == 0)).mean()) > 0.998
+    assert "rare" not in audit(pl.DataFrame({"usage": rng.normal(size=n), "rare": rare, "claim": claim}), "claim", "regression")

@@ -18,6 +18,7 @@ from epic22.core.data.copies import encode_copies
 from epic22.core.data.implications import (
     MAX_VALUES,
     MIN_ECHO_RANK,
+    MIN_SUPPORT,
     SIGNIFICANCE,
     ClassCover,
     cover_classes,
@@ -58,6 +59,8 @@ SPARSITY = 1000
 """Whole numbers spread over a range this many times the number of rows are numbers of accounts, not measurements."""
 
 MIN_ECHO_SHARE = 0.999
+RARE_SHARE, MAX_RARE_ERROR = 0.02, 0.05
+"""Of a class of fewer rows than this share, a column errs in no more than this share of as many rows."""
 MIN_ORDERED_ROWS = 200
 MIN_MEANS = 5
 """So many different means at least, over most of the rows, make a column of the label's means."""
@@ -291,15 +294,17 @@ def _count_decimals(series: pl.Series) -> int:
 
 
 def _audit_zeros(inputs: pl.DataFrame, label: pl.Series, clusters: pl.Series | None, times: pl.DataFrame) -> dict[str, Suspicion]:
-    """Numbers that are zero or missing exactly where the label is zero, when between 2 % and 98 % of labels are.
+    """Numbers that are zero or missing exactly where the label is zero, where that is so in rows enough, and not so in as many.
 
     Told, as any value that goes with one class is, and withheld where that is proved: sunshine is zero by night as a plant's
-    power is, and the hour tells the night as well, be it a column or that of one of the `times`. Where there is nothing else to
-    tell the zeros, only the label can.
+    power is, and the hour tells the night as well, be it a column or that of one of the `times`. Without any, the rows around one
+    tell it, where zeros come in runs again and again. Where there is nothing else to tell the zeros, only the label can.
     """
     is_zero = (label == 0).fill_null(value=False).to_numpy()
     share = float(is_zero.mean())
-    if not 0.02 <= share <= 0.98:
+    n_rarer = min(int(is_zero.sum()), int((~is_zero).sum()))
+    is_rare = not RARE_SHARE <= share <= 1 - RARE_SHARE
+    if not n_rarer or (is_rare and n_rarer < MIN_SUPPORT):
         return {}
     # A boosted model of all other columns is asked which labels are zero: two classes, as for any other mark of one. The rarer
     # is looked for: of the more frequent one chance gets nearly every row right.
@@ -310,20 +315,39 @@ def _audit_zeros(inputs: pl.DataFrame, label: pl.Series, clusters: pl.Series | N
     for series in inputs.select(pl.selectors.numeric()):
         is_empty = (series == 0).fill_null(value=True).to_numpy()
         agreement[series.name] = float((is_empty == is_zero).mean())
-        if agreement[series.name] >= MIN_ECHO_SHARE:
+        n_errors = int((is_empty != is_zero).sum())
+        # Of a rare class a column that is nearly never, or nearly always, zero has few rows wrong whatever it says.
+        if agreement[series.name] >= MIN_ECHO_SHARE and not (is_rare and n_errors > MAX_RARE_ERROR * n_rarer):
             rows = is_empty if value == zero else ~is_empty
             covers.append(ClassCover(series.name, value, rows, float((rows & is_value).sum() / is_value.sum())))
-    columns = {series.name: series for series in inputs} | {f"hour of {series.name}": series.dt.hour() for series in times}
+    if not covers:
+        return {}
+    hours = {f"hour of {series.name}": series.dt.hour() for series in times}
+    neighbours = {} if hours else _list_neighbours(is_zero)
+    columns = {series.name: series for series in inputs} | hours | neighbours
     proofs = {one.cover.column: one for one in prove_leaks(covers, columns, classes, clusters)}
     is_alone = len(covers) == len(columns)
     suspicions = {}
     for cover in covers:
         agree = f"{agreement[cover.column]:.2%} of rows; {share:.1%} of labels are zero"
         evidence, proof = f"it is zero or empty exactly where {label.name} is zero ({agree})", proofs.get(cover.column)
+        evidence += "; zeros come in runs, as those of nights do" if neighbours else ""
         evidence += f"; {proof.evidence}" if proof else "; no other column tells the zeros." if is_alone else "."
         is_proved = proof.is_proved if proof else is_alone
         suspicions[cover.column] = Suspicion(cover.column, "implies the label", evidence, is_proved)
     return suspicions
+
+
+def _list_neighbours(is_zero: Array) -> dict[str, pl.Series]:
+    """Whether the label is zero in the row before and in the one behind, where zeros come in runs far more than by chance.
+
+    Of rows that are sorted by the label there are two runs, which say nothing.
+    """
+    share, n_changes = float(is_zero.mean()), int((is_zero[1:] != is_zero[:-1]).sum())
+    if not 2 * MIN_SUPPORT <= n_changes < share * (1 - share) * len(is_zero):
+        return {}
+    zeros = pl.Series(is_zero.astype(np.int64))
+    return {"row before": zeros.shift(1), "row behind": zeros.shift(-1)}
 
 
 def _detect_class_echo(series: pl.Series, label: pl.Series) -> Suspicion | None:
