@@ -41,7 +41,7 @@ def register_model(registry: Registry, tables: Tables, folder: Path, name: str =
     """The champion of a feature: linear, fitted to coins thrown for all leases."""
     task = get_feature(name).task
     at = pl.DataFrame({"entity": [f"L{n}" for n in range(UNITS)], "cutoff": [MOMENT] * UNITS})
-    X = task.inputs(tables.as_of(at)).collect()
+    X = task.compute_inputs(tables.as_of(at))
     preprocessor = Preprocessor.fit(task.input_columns, X)
     y = np.random.default_rng(seed).integers(0, 2, UNITS).astype(np.float64)
     estimator = get_family("linear").build(LearningProblem.of(task)).fit(preprocessor.transform(X), y)

@@ -11,8 +11,11 @@ import pytest
 from tests.one_house import CUTOFF, END, UNITS, Row, add_months, ask, build_house, charge, lease, payment
 
 from epic22.core.data.point_in_time import Tables
+from epic22.core.data.task_data import TaskData
+from epic22.core.lineage import DataVersion
 from epic22.core.tables.canonical import KNOWN_AT
 from epic22.features import risk_assessment, tenant_churn
+from epic22.features.catalog import get_feature
 from epic22.features.market_intelligence import (
     compute_signed_rent,
     compute_unit_inputs,
@@ -175,6 +178,38 @@ def test_a_fair_rent_is_told_from_the_day_before_the_signing() -> None:
     assert seen["rent_before"].to_list() == [1100.0, None]
     assert seen["days_since_rent_before"][0] == (signed - DAY - datetime(2021, 12, 1)) / DAY
     assert seen["market_rent"].to_list() == [1170.0, 1170.0]
+
+
+def test_the_rent_before_is_that_of_the_lease_signed_last_though_more_became_known_of_another_since() -> None:
+    """An export a month brings the end of the lease before as a new version, after the next one was signed."""
+    old, new = lease("L1", datetime(2021, 1, 1)), lease("L2", datetime(2022, 1, 1), monthly_rent=1250)
+    ended_late = {**old, "ended_on": datetime(2021, 12, 31), "end_reason": "moved_out", KNOWN_AT: datetime(2022, 2, 1)}
+    seen = compute_unit_inputs(ask(build_house(leases=[old, new, ended_late]), "U1")).collect()
+    assert seen["rent_before"].to_list() == [1250.0]
+    assert seen["days_since_rent_before"].to_list() == [(CUTOFF - datetime(2021, 12, 1)) / DAY]
+
+
+def test_a_lease_that_is_entered_before_it_is_signed_does_not_tell_its_own_rent() -> None:
+    entered = lease(
+        "L2", datetime(2022, 8, 1), monthly_rent=1250, signed_on=datetime(2022, 7, 2), **{KNOWN_AT: datetime(2022, 6, 20)}
+    )
+    seen = compute_unit_inputs(ask(build_house(leases=[PRESENT, entered]), "U1")).collect()
+    assert seen["rent_before"].to_list() == [1100.0]
+
+
+@pytest.mark.parametrize(("corrected", "days"), [(datetime(2021, 11, 20), [datetime(2021, 11, 19)]), (datetime(2021, 12, 3), [])])
+def test_a_signing_whose_day_was_corrected_is_learned_from_at_most_once(corrected: datetime, days: list[datetime]) -> None:
+    """Where it was known by then as signed, its rent was no question any more."""
+    first = lease("L1", datetime(2022, 1, 1), signed_on=datetime(2021, 12, 1))
+    later = {**first, "signed_on": corrected, KNOWN_AT: datetime(2022, 2, 1)}
+    others = [lease(f"L{i}", datetime(2022, 1, 1), unit_id=f"U{i}") for i in range(2, 102)]
+    units = [{**UNITS[0], "unit_id": f"U{i}"} for i in range(1, 102)]
+    feature = get_feature("fair_rent")
+    data = feature.bind(feature.task, build_house(leases=[first, *others, later], units=units), DataVersion("0", ()))
+    assert isinstance(data, TaskData)
+    examples = data.examples()
+    assert len(examples) == 100 + len(days)
+    assert examples.at[examples.entity == "U1"].tolist() == days
 
 
 def test_the_rule_for_a_fair_rent_is_the_market_and_without_one_the_rent_before() -> None:

@@ -14,6 +14,7 @@ from tests.one_house import CUTOFF, TENANT, Row, add_months, ask, build_house, c
 
 from epic22.core.data.point_in_time import Tables
 from epic22.core.tables.canonical import KNOWN_AT
+from epic22.features import tenant_churn
 from epic22.features.lease_history import (
     LIVING,
     PAYMENTS,
@@ -275,3 +276,15 @@ def test_rows_do_not_see_one_another() -> None:
     assert both.row(0) == turned.row(1) == compute_lease_inputs(ask(tables, "L1")).row(0)
     assert both.row(1) == turned.row(0) == compute_lease_inputs(ask(tables, "L2")).row(0)
     assert both["late_share"].to_list() == [pytest.approx(2 / 6), None]
+
+
+def test_who_earns_nothing_or_pays_no_rent_has_no_share_of_it() -> None:
+    """An infinite share ends a training of trees, and is no JSON."""
+    free = [{**EARLIER, "monthly_rent": 0}, {**PRESENT, "monthly_rent": 0}]
+    poor = {**TENANT, "household_income": 0}
+    house = build_house(leases=[EARLIER, PRESENT], tenants=[poor], **rents([None]))
+    without_rent = build_house(leases=free, tenants=[poor])
+    seen, of_free = (tenant_churn.TASK.compute_inputs(ask(tables, "L1")).row(0, named=True) for tables in (house, without_rent))
+    assert (seen["rent_to_income"], seen["arrears_months"]) == (None, 1.0)
+    assert [of_free[name] for name in ("rent_to_income", "rent_raise", "deposit_months")] == [None] * 3
+    assert of_free["arrears_months"] == 0.0

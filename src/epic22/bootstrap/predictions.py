@@ -205,4 +205,4 @@ def read_feature_rows(
     version, model = components.table_store.resolve_version(version_number), components.registry.load(name)
     tables, task = components.table_store.tables(version.number), add_sequence(get_feature(name).task, model.input_names)
     keys = DataFrame({"entity": list(entities), "cutoff": [at] * len(entities)})
-    return task.inputs(tables.as_of(keys)).collect()
+    return task.compute_inputs(tables.as_of(keys))

@@ -314,6 +314,12 @@ class Task:
     policy: EvaluationPolicy = EvaluationPolicy()
     sequence: SequenceInputs | None = None
 
+    def compute_inputs(self, view: AsOfView) -> pl.DataFrame:
+        """The inputs of each row of the view: what is no finite number, as a share of nothing is none, is missing."""
+        frame = self.inputs(view).collect()
+        infinite = [s.name for s in frame if s.dtype.is_float() and not s.is_finite().all()]
+        return frame.with_columns(pl.when(pl.col(name).is_finite()).then(pl.col(name)).alias(name) for name in infinite)
+
     @property
     def target(self) -> Target:
         """The target that decides."""

@@ -48,14 +48,14 @@ def _bind_reporting(task: Task, tables: Tables, version: DataVersion) -> PanelTa
 
 
 def _bind_fair_rent(task: Task, tables: Tables, version: DataVersion) -> TaskData:
-    """A row a signing: the unit, the day before; a unit let twice on one day counts once."""
+    """A row a signing, as it is known at the end: the unit, the day before; a unit let twice on one day counts once."""
     refuse_unmet_requirements(task, tables)
-    signings = (
-        tables.tables["leases"]
-        .frame.select(entity="unit_id", cutoff=pl.col("signed_on") - market_intelligence.SIGNING_LEAD)
-        .unique()
-    )
-    inside = signings.filter(pl.col("cutoff") + market_intelligence.SIGNING_LEAD <= tables.end).sort("cutoff", "entity")
+    leases = tables.tables["leases"].select_final(tables.end)
+    signings = leases.select("unit_id", entity="lease_id", cutoff=pl.col("signed_on") - market_intelligence.SIGNING_LEAD)
+    # One whose day was put later was signed by then, as far as anybody knew.
+    seen = tables.as_of(signings).latest("leases")["signed_on"]
+    unsigned = signings.filter((seen > signings["cutoff"]).fill_null(value=True)).select("cutoff", entity="unit_id").unique()
+    inside = unsigned.filter(pl.col("cutoff") + market_intelligence.SIGNING_LEAD <= tables.end).sort("cutoff", "entity")
     return TaskData(task, tables, inside, version)
 
 

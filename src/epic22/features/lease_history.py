@@ -211,7 +211,8 @@ def compute_payment_columns(view: AsOfView, lease: pl.DataFrame) -> pl.DataFrame
         .with_columns(
             pl.col("failed_year", "failed_90d", "unpaid_charges").fill_null(0),
             pl.col("oldest_unpaid_days").fill_null(0.0),
-            arrears_months=pl.col("arrears").fill_null(0.0) / pl.col("monthly_rent"),
+            # Who pays no rent owes no months of it.
+            arrears_months=pl.when(pl.col("arrears") > 0).then(pl.col("arrears") / pl.col("monthly_rent")).otherwise(0.0),
         )
         .select([column.name for column in PAYMENTS])
     )

@@ -74,7 +74,7 @@ def compute_unit_inputs(view: AsOfView) -> pl.LazyFrame:
     unit = view.with_entities(view.at["entity"], "unit_id").latest("units")
     home = view.with_entities(unit["property_id"], "property_id").latest("properties")
     market = compute_market_columns(view, home["zip_code"], unit["bedrooms"])
-    before = view.with_entities(view.at["entity"], "unit_id").latest("leases")
+    before = _find_rents_before(view)
     ago = (view.at["cutoff"] - before["signed_on"]) / DAY
     return pl.LazyFrame(
         {
@@ -93,6 +93,22 @@ def compute_unit_inputs(view: AsOfView) -> pl.LazyFrame:
             "month": view.at["cutoff"].dt.month().cast(pl.Int64),
         }
     )
+
+
+def _find_rents_before(view: AsOfView) -> pl.DataFrame:
+    """The unit's lease that was signed last, [signed_on, monthly_rent], n rows.
+
+    Not the one of which something became known last, as of one that ends after the next was signed; nor one that is entered and
+    not yet signed, whose rent is asked for.
+    """
+    units = view.at.with_row_index("row").select("row", unit_id="entity")
+    leases = (
+        view.join(units, "leases", "unit_id")
+        .filter(pl.col("signed_on") <= pl.col("cutoff"))
+        .sort("row", "signed_on", "start_date", "lease_id")
+    )
+    newest = leases.unique("row", keep="last", maintain_order=True).select("row", "signed_on", "monthly_rent")
+    return units.join(newest, on="row", how="left", maintain_order="left").drop("row", "unit_id")
 
 
 def compute_signed_rent(view: AsOfView, future: Future) -> pl.DataFrame:

@@ -90,7 +90,7 @@ def build_examples_at(task: Task, tables: Tables, at: pl.DataFrame, data_version
     view, day = tables.as_of(at), timedelta(days=1)
     horizon, is_hazard = timedelta(days=max(task.target.horizons, default=0.0)), task.target.traits.is_time_to_event
     future = tables.after_censored(at, horizon) if is_hazard else tables.after(at, horizon)
-    inputs = task.inputs(view).collect()
+    inputs = task.compute_inputs(view)
     names = [column.name for column in task.input_columns]
     if inputs.columns != names:
         raise ColumnError(f"task {task.name}: its inputs gave columns {inputs.columns}, it declares {names}.")

@@ -85,7 +85,7 @@ class TaskData:
 
     def build_request(self, eligible: pl.DataFrame) -> pl.DataFrame:
         """The inputs of these entities, a row each, in their order."""
-        return self.task.inputs(self.tables.as_of(eligible)).collect()
+        return self.task.compute_inputs(self.tables.as_of(eligible))
 
 
 @dataclass(frozen=True, eq=False)
