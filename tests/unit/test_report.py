@@ -17,6 +17,7 @@ from epic22.core.evaluation.challenge import Challenge
 from epic22.core.evaluation.coverage import CoverageTable
 from epic22.core.evaluation.crossval import EarlyExit
 from epic22.core.evaluation.fairness import PROMOTED
+from epic22.core.evaluation.savings import Saving
 from epic22.core.selection.column_plan import ColumnPlan
 from epic22.core.serialization import to_json
 from epic22.core.statistics import Interval
@@ -26,6 +27,7 @@ from epic22.reports.figures.style import render_pngs, render_svg
 from epic22.reports.figures.training import draw_figures, list_figures
 from epic22.reports.html.training import render_report, write_report
 from epic22.reports.json import VIEWS
+from epic22.services.assess import Savings
 from epic22.services.prediction_intervals import PredictionIntervals
 from epic22.services.training_run import RowRun, SplitComparison
 
@@ -154,8 +156,8 @@ def test_a_month_that_fell_short_is_told_above_its_chart_and_table(runs: dict[Ki
 
 
 def test_what_could_not_be_judged_is_told_in_place_of_a_chart(runs: dict[Kind, RowRun]) -> None:
-    unjudged = replace(runs["binary"], intervals=PredictionIntervals(note="no fold could be judged"))
-    assert "No fold could be judged." in render_report(unjudged, NO_PICTURES)
+    unjudged = replace(runs["binary"], intervals=PredictionIntervals(note="no fold of Rents could be judged"))
+    assert "No fold of Rents could be judged." in render_report(unjudged, NO_PICTURES)
     assert "coverage_by_group" not in {picture.name for picture in list_figures(unjudged)}
     assert to_json(unjudged, VIEWS)["coverage"]["covered"] is None
 
@@ -247,3 +249,16 @@ def test_a_champion_among_several_that_cannot_be_told_apart_says_that_its_interv
         assert to_json(chosen, VIEWS)["champion"]["chosen_among"] == n
         print_training(TrainingResult(chosen, Path("report.html"), ""))
         assert ("The champion was chosen among 3" in " ".join(capsys.readouterr().out.split())) == (n == 3)
+
+
+def test_a_list_of_nobody_has_no_share_that_was_right(runs: dict[Kind, RowRun]) -> None:
+    run, nan = runs["binary"], float("nan")
+    nothing = Interval(0.0, 0.0, 0.0)
+    nobody = Saving("calibrated", nothing, nothing, 0, 0, nan, nan, None, ())
+    assert run.assessment is not None
+    task = replace(run.task, costs={"miss": 1500.0, "false_alarm": 150.0})
+    assessment = replace(run.assessment, savings=Savings(nobody))
+    page = render_report(replace(run, task=task, assessment=assessment), NO_PICTURES)
+    assert "saved a year" in page
+    assert "nan%" not in page
+    assert page.count('<td class="number">–</td>') >= 2

@@ -52,8 +52,8 @@ def format_quantity(value: float, unit: str | None = None, cents: bool = False) 
 
     >>> format_quantity(1.0, "days"), format_quantity(2.5, "months of rent"), format_quantity(1250, "EUR", cents=True)
     ('1 day', '2.5 months of rent', '1,250 EUR')
-    >>> format_quantity(1987.0)
-    '1987'
+    >>> format_quantity(1987.0), format_quantity(9999.7)
+    ('1987', '10,000')
     """
     if abs(value) >= 10_000 or (cents and value == round(value)):
         number = f"{value:,.0f}"
@@ -62,6 +62,7 @@ def format_quantity(value: float, unit: str | None = None, cents: bool = False) 
     else:
         # Thousands are set apart from 10,000 on, so that a year stays a year.
         number = str(int(value)) if value == int(value) else f"{value:.4g}"
+        number = f"{value:,.0f}" if "e+" in number else number
     if not unit:
         return number
     first = unit.split(" ")[0]
@@ -130,10 +131,14 @@ def format_figure(value: float | None, digits: int = 4) -> str:
 
     >>> [format_figure(x) for x in (125193.4, 0.81237, None, float("nan"))], format_figure(0.81237, 2), format_figure(1e30 / 7)
     (['125,193', '0.8124', '–', '–'], '0.81', '1.429e+29')
+    >>> format_figure(999.7, 3), format_figure(123.4, 2)
+    ('1,000', '123')
     """
     if value is None or not math.isfinite(value):
         return "–"
-    return f"{value:,.0f}" if 1000 <= abs(value) < MAX_WHOLE else f"{value:.{digits}g}"
+    text = f"{value:.{digits}g}"
+    # 999.7 in three digits is 1,000 too.
+    return f"{value:,.0f}" if abs(value) < MAX_WHOLE and (abs(value) >= 1000 or "e+" in text) else text
 
 
 class Difference(Protocol):

@@ -169,7 +169,7 @@ def draw_precision_recall(run: RowRun, axes: "Axes") -> None:
         axes.plot(
             recall[shown], precision[shown], color=_colour(run, evaluation), label=format_name(evaluation.family), linewidth=2
         )
-    draw_reference(axes, run.examples.y.mean())
+    draw_reference(axes, _pool_responses(run.champion, run)[0].mean())
     axes.set_xlabel("recall")
     axes.set_ylabel("precision")
     axes.set_ylim(0, 1.05)
@@ -291,7 +291,7 @@ TRAINING_FIGURES: tuple[ReportFigure[RowRun], ...] = (
     ReportFigure(
         "precision_recall",
         "Precision and recall",
-        "Further up and to the right is better; the dashed line is the share of positives.",
+        "Further up and to the right is better; the dashed line is the share of positives among the rows shown.",
         draw_precision_recall,
         lambda run: run.task.target.traits.has_positive_class,
         height=4.4,

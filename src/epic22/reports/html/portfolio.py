@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from epic22.core.prediction import PredictedValue
 from epic22.core.quality import Finding
 from epic22.core.text import format_figure
 from epic22.reports.html.page import render_page, write_atomically
-from epic22.services.decide import SHOWN_HORIZON, DecisionList, ListedCase
+from epic22.services.decide import DecisionList
 from epic22.services.portfolio import FeatureResult, GateStep
 
 MAINTENANCE = "predictive_maintenance"
@@ -38,15 +37,9 @@ def write_portfolio_report(path: Path, page: PortfolioPage) -> Path:
         lead=lead(page.results),
         simulated=any(result.oracle is not None for result in page.results),
         answer=answer_claim(page.results),
-        told=_select_value,
         percent=lambda share: f"{share:.2%}",
     )
     return write_atomically(path, text)
-
-
-def _select_value(case: ListedCase) -> PredictedValue:
-    values = case.prediction.values
-    return values[0] if case.saving is not None else values[min(SHOWN_HORIZON, len(values)) - 1]
 
 
 def headline(results: Sequence[FeatureResult]) -> str:
@@ -57,7 +50,8 @@ def headline(results: Sequence[FeatureResult]) -> str:
 
 def lead(results: Sequence[FeatureResult]) -> str:
     """What is not certain, and whether anything is too good."""
-    unsure = [result.name for result in results if result.gain.low <= 0]
+    # No interval is no certainty either.
+    unsure = [result.name for result in results if not result.gain.low > 0]
     sentence = f"Not certain: {', '.join(unsure)}." if unsure else "Each by an interval above zero, paired on the same rows."
     known = [result for result in results if result.shortfall is not None]
     if not known:
