@@ -190,9 +190,8 @@ def test_the_rent_before_is_that_of_the_lease_signed_last_though_more_became_kno
 
 
 def test_a_lease_that_is_entered_before_it_is_signed_does_not_tell_its_own_rent() -> None:
-    entered = lease(
-        "L2", datetime(2022, 8, 1), monthly_rent=1250, signed_on=datetime(2022, 7, 2), **{KNOWN_AT: datetime(2022, 6, 20)}
-    )
+    signed_later = lease("L2", datetime(2022, 8, 1), monthly_rent=1250, signed_on=datetime(2022, 7, 2))
+    entered = {**signed_later, KNOWN_AT: datetime(2022, 6, 20)}
     seen = compute_unit_inputs(ask(build_house(leases=[PRESENT, entered]), "U1")).collect()
     assert seen["rent_before"].to_list() == [1100.0]
 
