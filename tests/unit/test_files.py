@@ -226,6 +226,14 @@ def test_a_separator_at_the_end_of_each_row_parts_nothing(tmp_path: Path) -> Non
     assert read_table(tmp_path / "t.csv").frame.to_dict(as_series=False) == {"a": ["1", "2"], "b": ["x", "y"]}
 
 
+@pytest.mark.parametrize("header", ["a;b;", "a;b;;;"])
+def test_separators_at_the_end_of_the_header_alone_part_nothing(tmp_path: Path, header: str) -> None:
+    rows = "".join(f"{n},5;{'' if n else 'x'}\n" for n in range(5))
+    read = read_table(put(tmp_path, f"{header}\n{rows}"))
+    assert (read.separator, read.frame.columns, read.frame["a"][0]) == (";", ["a", "b"], "0,5")
+    assert read_table(put(tmp_path, "a;b;\n1;2;3\n4;5;6\n")).frame.columns == ["a", "b", "column_3"]
+
+
 def test_a_cell_that_a_spreadsheet_is_told_to_take_for_text_is_that_text(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text('a,b\n="007",x\n"=""7""",="y"\n')
     assert read_table(tmp_path / "t.csv").frame.rows() == [("007", "x"), ("7", "y")]

@@ -42,10 +42,11 @@ def declared(folder: Path, labels: list[object], kind: Kind | None = None, posit
         (["a", "b", "c"], "multiclass", ("a", "b", "c")),
         ([1, 2, 3], "multiclass", ("1", "2", "3")),
         ([0.5, 1.5, 2.5], "regression", ()),
+        ([1.0, 2.0, None, 3.0], "multiclass", ("1", "2", "3")),
     ],
 )
 def test_the_kind_follows_the_label(tmp_path: Path, labels: list[object], kind: str, classes: tuple[str, ...]) -> None:
-    task = declared(tmp_path, labels * 20).task
+    task = load_task_data(build_spec(csv=file_of(tmp_path, n=20 * len(labels), y=labels * 20), label="y")).task
     assert (task.target.kind, task.target.classes) == (kind, classes)
 
 

@@ -132,6 +132,13 @@ def test_values_are_read_as_they_were_in_training_and_what_does_not_fit_is_named
         load_panel_task_data(replace(write(tmp_path, [*later, 'a,2018-06,"1,300.5 €"']), reading=trained.reading))
 
 
+def test_an_open_mark_is_told_with_what_can_be_done_about_it_in_a_panel(tmp_path: Path) -> None:
+    rows = [f"a,{month},1.{100 + 7 * i}" for i, month in enumerate(MONTHS)]
+    panel = load_panel_task_data(write(tmp_path, rows))
+    note = next(note for note in panel.notes if note.startswith("marks that nothing in the column settles"))
+    assert note.endswith("(write the numbers without marks of thousands): rent ('1.100' is 1.1).")
+
+
 def test_rows_are_told_by_their_number_in_the_file_though_an_empty_one_lies_before(tmp_path: Path) -> None:
     with pytest.raises(ColumnError, match="first 'soon' in row 38"):
         load_panel_task_data(write(tmp_path, [",,", *rows_of("a"), "a,soon,5"]))

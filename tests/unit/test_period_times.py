@@ -24,6 +24,7 @@ from epic22.spec.panel_file import PanelFile, load_panel_task_data
 MONTHS = [(2018 + m // 12, m % 12 + 1) for m in range(30)]
 NAMES = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sept", "Oct", "Nov", "Dec"]
 GERMAN = ["Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August", "September", "Oktober", "November", "Dezember"]
+GERMAN_DAYS = ["Mo", "Di", "Mi", "Do", "Fr", "Sa", "So"]
 SPANISH = ["ene", "feb", "mar", "abr", "may", "jun", "jul", "ago", "sep", "oct", "nov", "dic"]
 
 MONTHLY_NOTATIONS: dict[str, Callable[[int, int], str]] = {
@@ -42,6 +43,17 @@ MONTHLY_NOTATIONS: dict[str, Callable[[int, int], str]] = {
     "201801": lambda y, m: f"{y}{m:02}",
     "20180101": lambda y, m: f"{y}{m:02}01",
     "2018M01": lambda y, m: f"{y}M{m:02}",
+    "Jan, 2018": lambda y, m: f'"{NAMES[m - 1]}, {y}"',
+    "Jan 1 2018": lambda y, m: f"{NAMES[m - 1]} 1 {y}",
+    "01/18": lambda y, m: f"{m:02}/{y % 100}",
+    "18/01": lambda y, m: f"{y % 100}/{m:02}",
+    "2018_01": lambda y, m: f"{y}_{m:02}",
+    "Mon, 01 Jan 2018": lambda y, m: f'"{date(y, m, 1):%a, %d %b %Y}"',
+    "Mo 01.01.2018": lambda y, m: f"{GERMAN_DAYS[date(y, m, 1).weekday()]} {date(y, m, 1):%d.%m.%Y}",
+    "2018년 1월": lambda y, m: f"{y}년 {m}월",
+    "2018年1月1日": lambda y, m: f"{y}年{m}月1日",
+    "2018. 1. 1.": lambda y, m: f"{y}. {m}. 1.",
+    "01JAN2018": lambda y, m: f"01{NAMES[m - 1][:3].upper()}{y}",
     "a stamp with an offset": lambda y, m: f"{y}-{m:02}-01T00:00:00+01:00",
     "a stamp of the end in UTC": lambda y, m: f"{y}-{m:02}-28T23:59:59Z",
 }
@@ -85,6 +97,17 @@ OTHERS = {
     "Japanese months": ("M", [f"2018年{m}月" for m in range(1, 10)], ("M", "2018-01", "2018-09")),
     "German weeks": ("W", ["KW 52/2020", "KW 53/2020", "KW 01/2021", "KW 02/2021"], ("W", "2020-12-21", "2021-01-11")),
     "French quarters": ("Q", [f"{2018 + q // 4}T{q % 4 + 1}" for q in range(9)], ("Q", "2018 Q1", "2020 Q1")),
+    "short German weeks": ("W", ["KW52 2020", "KW53 2020", "KW1 2021", "KW2 2021"], ("W", "2020-12-21", "2021-01-11")),
+    "weeks behind years": ("W", ["2020 KW 52", "2020/W53", "2021/W01", "2021 KW02"], ("W", "2020-12-21", "2021-01-11")),
+    "compact days of weeks": ("W", ["2020W522", "2020W532", "2021W012", "2021W022"], ("W-TUE", "2020-12-22", "2021-01-12")),
+    "German quarters": ("Q", [f"{q % 4 + 1}. Quartal {2018 + q // 4}" for q in range(9)], ("Q", "2018 Q1", "2020 Q1")),
+    "quarters before their letter": ("Q", [f"{2018 + q // 4} {q % 4 + 1}Q" for q in range(9)], ("Q", "2018 Q1", "2020 Q1")),
+    "hours alone": ("H", [f"2018-01-01 {h:02}" for h in range(8, 17)], ("H", "2018-01-01 08:00", "2018-01-01 16:00")),
+    "hours of a spreadsheet": (
+        "H",
+        [f"{43_101 + h / 24:.6f}" for h in range(30)],
+        ("H", "2018-01-01 00:00", "2018-01-02 05:00"),
+    ),
     "hours of a named zone": (
         "H",
         [f"2024-03-10 {h:02}:00 America/New_York" for h in (0, 1, 3, 4, 5, 6, 7, 8)],

@@ -129,6 +129,17 @@ def test_years_and_steps_are_times() -> None:
     assert steps.times[1] == datetime(1970, 1, 6)
 
 
+def test_years_that_a_gap_made_floats_and_days_of_a_spreadsheet_with_parts_are_times() -> None:
+    years = infer_schema(raw(y=["0", "1"], t=["2000.0", "2001.0"]), Roles("y", time=("t",)))
+    assert years.times is not None
+    assert years.times.to_list() == [datetime(2000, 1, 1), datetime(2001, 1, 1)]
+    moments = infer_schema(raw(y=["0", "1"], t=["45292.25", "45293.541667"]), Roles("y", time=("t",)))
+    assert moments.times is not None
+    assert moments.times.to_list() == [datetime(2024, 1, 1, 6), datetime(2024, 1, 2, 13)]
+    with pytest.raises(ColumnError, match="are no times"):
+        infer_schema(raw(y=["0", "1"], t=["0.25", "0.5"]), Roles("y", time=("t",)))
+
+
 def test_dates_written_as_numbers_are_dates() -> None:
     dates = spread(t=["20240105", "20241231"])
     assert dates.times is not None

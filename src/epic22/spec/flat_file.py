@@ -225,7 +225,8 @@ def infer_kind(
     if len(values) < 2:
         raise ColumnError(f"label {name!r}: every row has {values[0]!r}; there is nothing to predict, name another label.")
     numeric = label.dtype.is_numeric()
-    is_integer = label.dtype.is_integer()
+    # A gap makes floats of whole numbers, in pandas and in what it writes.
+    is_integer = label.dtype.is_integer() or (numeric and bool((values == values.round()).all()))
     is_regression = spec.roles.kind == "regression" or (spec.roles.kind is None and spec.target.is_of_values)
     if is_regression and not numeric:
         raise ColumnError(f"label {name!r} holds text; regression needs numbers.")

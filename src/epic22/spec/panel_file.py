@@ -22,7 +22,7 @@ from epic22.core.data.column_reading import (
     parse_text,
     strip_text,
 )
-from epic22.core.data.column_remarks import gather_remarks
+from epic22.core.data.column_remarks import OPEN_MARKS, gather_remarks
 from epic22.core.data.files import RawTable, read_table
 from epic22.core.data.forecast_task import ForecastSeries, build_forecast_task
 from epic22.core.data.names import strip_ends
@@ -61,6 +61,7 @@ VALUES = "values"
 SEPARATOR = " / "
 ROW = "#row"
 MAX_HORIZON = 100
+PLAIN_ADVICE = " (write the numbers without marks of thousands)"
 
 
 @dataclass(frozen=True)
@@ -364,7 +365,10 @@ def _infer_label_reading(raw: pl.Series, names: pl.Series, notes: list[str]) -> 
     column = infer_text_column(raw, ReadingRules(may_be_names=False, may_be_missing=False))
     if not column.values.dtype.is_numeric():
         return infer_reading_as(raw, "float")
-    notes += gather_remarks(column.remarks)
+    # What the user can do about a column of rows, in brackets, there is not for a panel.
+    notes += gather_remarks(
+        (sort.partition(" (")[0] + (PLAIN_ADVICE if sort == OPEN_MARKS else ""), of) for sort, of in column.remarks
+    )
     return _mark_missing_numbers(column, names, notes).reading
 
 

@@ -47,6 +47,7 @@ from epic22.core.data.number_format import (
     infer_number_format,
     is_open_group,
     normalize_signs,
+    parse_later_numbers,
     parse_numbers_as,
     parse_plain_numbers,
 )
@@ -66,6 +67,9 @@ from epic22.core.data.unread_notation import NEARLY_ALL, is_unread_notation
 
 MAX_FEW_VALUES = 50
 """A column with at most this many different values can be a category although nearly all are numbers; it is said so."""
+
+MIN_REPEATS = 1.5
+"""The values of a category come as often on average."""
 
 MAX_UNITS = 5
 """More different words behind numbers are no units: addresses have them."""
@@ -324,12 +328,17 @@ def _read_names(
             return column
         return replace(column, remarks=((MOSTLY, f"{text.name} ({str(odd[0])[: 2 * SHOWN_CHARACTERS]!r})"),))
     first_odd, where = str(text.filter(is_odd)[0]), occurrences.describe_first(is_odd)
-    if len(values) <= MAX_FEW_VALUES and not is_mixed:
+    if _may_be_levels(len(values), occurrences.count(text.is_not_null())) and not is_mixed:
         return replace(column, remarks=((NEARLY, f"{text.name} ({first_odd!r} in {where})"),))
     problem = f"column {text.name!r} holds {what}, but not in {occurrences.count(is_odd):,} of its rows: {first_odd!r} in {where}"
     if odd.str.contains(ZONE).all():
         problem += " (when its clock changes, a named zone has no such hour)"
     return replace(column, problem=problem, odd=first_odd)
+
+
+def _may_be_levels(n_different: int, n_present: int) -> bool:
+    """Whether values are few and come again, as those of a category do: 39 numbers and a word in 40 rows are no levels."""
+    return n_different <= MAX_FEW_VALUES and n_present >= MIN_REPEATS * n_different
 
 
 def null_sentinels(column: ReadColumn, rules: ReadingRules, occurrences: Occurrences = ALL_ROWS) -> ReadColumn:
@@ -429,7 +438,7 @@ def parse_text(own: pl.Series, dtype: Dtype, reading: ColumnReading) -> pl.Serie
     if dtype in ("float", "money") and not reading.number.grouped:
         own = own.set(is_open_group(own, reading.number), None)
     if dtype in ("int", "float", "money"):
-        return parse_numbers_as(own, reading.number).cast(pl.Float64)
+        return parse_later_numbers(own, reading.number, is_whole=dtype == "int")
     if dtype == "time":
         return parse_times_in(own, tuple(dict.fromkeys((*reading.times, *ISO_FORMATS, *ZONED_FORMATS))))
     if dtype == "bool":

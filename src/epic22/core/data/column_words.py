@@ -14,14 +14,21 @@ MISSING_WORDS = ("", "NA", "N/A", "#N/A", "NaN", "nan", "NAN", "null", "NULL", "
 MISSING_SIGNS = (
     "- -- --- – — . .. ... … * ? ./. -/- --/-- na n/a n.a. n.a n/d n.d. nd none nil nan nat <na> null (null) [null] <null> \\n "
     "0000-00-00 00/00/0000 00.00.0000 missing unknown unk undefined blank (blank) empty (empty) (leer) tbd tba tbc k.a. k.a "
-    "k/a s/d s.d. s/i s/o n/v n.v. n/r n.r. n.c. o.a. н/д 无 無 なし 不详 不詳 "
-    "#null! #name? #n/a na() #nv #wert! #bezug! #zahl! #div/0 #¡valor! #¡div/0! #¡ref! #¿nombre? #valeur! #nom? #n/d"
+    "k/a s/d s.d. s/i s/o n/v n.v. n/r n.r. n.c. o.a. н/д 无 無 なし 不详 不詳 不明 未知 없음 : / // ____ \u2010 "
+    "nvt n.v.t. n.b. n.k. (x) (na) (d) (missing) [missing] <none> (none) unavailable unspecified undef saknas mangler "
+    "desconocido sconosciuto desconhecido ukjent okänd ukendt -nan +nan nan(ind) -nan(ind) -1.#ind 1.#qnan "
+    "0001-01-01 01.01.0001 1/1/0001 0000-00-00t00:00:00 0001-01-01t00:00:00 0001-01-01t00:00:00z "
+    "#null! #name? #n/a na() #nv #wert! #bezug! #zahl! #div/0 #¡valor! #¡div/0! #¡ref! #¿nombre? #valeur! #nom? #n/d "
+    "#calc! #spill! #error! #n/v"
 )
 MISSING_PHRASES = (
     "not available, not applicable, not known, not provided, not reported, not recorded, not specified, no data, no "
     "value, 0000-00-00 00:00:00, no answer, no response, keine angabe, keine angaben, nicht bekannt, unbekannt, sin "
     "dato, sin datos, no disponible, non disponible, inconnu, onbekend, ohne angabe, nicht verfügbar, nicht vorhanden, keine "
     "daten, non renseigné, non applicable, no aplica, não disponível, não informado, non disponibile, niet bekend, ej angivet, "
+    "not stated, not given, not measured, not collected, no info, no information, no reading, none given, missing value, "
+    "nicht erfasst, nicht erhoben, kein wert, keine information, sin información, pas de données, pas de réponse, "
+    "0001-01-01 00:00:00, 01.01.0001 00:00:00, 1/1/0001 12:00:00 am, 1/1/0001 0:00:00, "
     "brak danych, нет данных, не указано, неизвестно"
 )
 TYPED_MISSING_WORDS = frozenset((*MISSING_SIGNS.split(), *MISSING_PHRASES.split(", ")))

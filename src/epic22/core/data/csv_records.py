@@ -18,7 +18,9 @@ from epic22.core.data.table_lines import (
     count_footer_lines,
     describe_left_out,
     find_header,
+    find_width,
     is_unit_line,
+    trim_row,
 )
 from epic22.core.errors import FileError
 
@@ -74,7 +76,8 @@ class TableRecords:
         if not head:
             raise FileError(f"{path} holds blank lines only; expected a header line and rows.")
         n_title = find_header([row for _, row in head])
-        self.title, self.header, self._head = [row for _, row in head[:n_title]], head[n_title][1], head[n_title + 1 :]
+        self.title, self._head = [row for _, row in head[:n_title]], head[n_title + 1 :]
+        self.header = list(trim_row(head[n_title][1], find_width([row for _, row in head])))
         self.units: list[list[str]] = []
         self.footer: list[list[str]] = []
         self.n_headers = 0

@@ -25,7 +25,7 @@ import polars as pl
 from epic22.core.data.csv_records import MAX_LINE_BYTES, SNIFFED_LINES, CsvRecords, TableRecords, unwrap_formulas
 from epic22.core.data.names import strip_ends
 from epic22.core.data.number_format import MAX_WHOLE_DIGITS, NumberText
-from epic22.core.data.table_lines import are_values, find_header
+from epic22.core.data.table_lines import are_values, find_header, find_width, trim_row
 from epic22.core.data.workbook import is_archive, read_workbook, unwrap_archive
 from epic22.core.errors import FileError
 from epic22.core.lineage import file_sha256, sha256
@@ -243,7 +243,8 @@ def detect_separator(text: str) -> str:
     for separator in SEPARATORS:
         quote = detect_quote(lines, separator)
         rows = [row for row in csv.reader(lines, delimiter=separator, quotechar=quote, skipinitialspace=True) if row]
-        widths = [len(row) for row in rows[find_header(rows) :]]
+        width = find_width(rows)
+        widths = [len(trim_row(row, width)) for row in rows[find_header(rows) :]]
         if widths and widths[0] > 1:
             fit, best = max((fit, best), ((widths.count(widths[0]) / len(widths), widths[0]), separator), key=lambda f: f[0])
     return best

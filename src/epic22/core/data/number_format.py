@@ -16,6 +16,9 @@ from epic22.core.serialization import view
 MARKS = ((".", ","), (",", "."), (",", " "), (".", " "), (".", "'"), (",", "'"))
 """Decimal and thousands marks, in the order in which they are preferred where several read all numbers of a column."""
 
+CERTAIN_MARKS = (" ", "'")
+"""Marks that part nothing but thousands."""
+
 SIGNS = "$ € £ ¥ ₹ ₽ ₩ ₺ ₪ ₫ ฿ ₦ ₱ ¢ R$ US$ A$ AU$ C$ CA$ NZ$ HK$ NT$ S$ MX$ Rs Rs. kr kr. zł Kč Ft Fr. SFr. R Rp RM"
 CODES = "CHF EUR USD GBP JPY INR BRL CAD AUD NZD CNY RMB SEK NOK DKK PLN CZK HUF RUB TRY ZAR MXN SGD HKD THB IDR AED SAR PHP"
 CURRENCIES = (*SIGNS.split(), *CODES.split())
@@ -39,8 +42,12 @@ SCALES |= {"lac": 1e5, "lakh": 1e5, "cr": 1e7, "crore": 1e7}
 CREDIT_MARKS = ("cr", "dr", "db")
 """Credit and debit, in small letters: beside bare numbers they are a sign, and neither a unit nor ten millions."""
 
-CURRENCY_CODES = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥", "cny": "¥", "inr": "₹", "rub": "₽", "ils": "₪", "sfr": "chf"}
-"""Two ways to write one currency, in small letters."""
+UNIT_SPELLINGS = (
+    *("$ USD US$", "€ EUR Euro", "£ GBP", "¥ JPY CNY", "₹ INR", "₽ RUB", "₪ ILS", "CHF SFr", "₺ TL TRY", "zł PLN", "Kč CZK"),
+    *("m² m2 qm sqm m^2", "m³ m3 cbm m^3", "ft² ft2 sqft sqf ft^2 sf", "km² km2 qkm", "kWh/m² kWh/m2", "% percent pct"),
+)
+UNIT_KEYS = {way.lower(): ways.split()[0].lower() for ways in UNIT_SPELLINGS for way in ways.split()}
+"""The ways to write one currency or unit, in small letters without blanks and points, and the first of them."""
 
 SCALE = "|".join(sorted({word for one in SCALES for word in (one.upper(), one.title(), one)} - {"m"}, key=len, reverse=True))
 
@@ -88,6 +95,9 @@ MIN_AFFIX_SHARE = 0.05
 
 LOOKALIKES = ("o", "l", "i", "b", "z")
 """Letters that are taken for digits, and digits for them, by people and by scanners."""
+
+HOUSE_LETTERS = ("a", "b", "c", "d", "e")
+"""Beside bare numbers 12a is another house than 12, and no twelve of a unit."""
 
 MIN_BARE_NUMBERS = 3
 MAX_SAMPLE, MAX_ROUNDS = 1000, 4
@@ -179,9 +189,27 @@ def parse_numbers_as(text: pl.Series, form: NumberFormat) -> pl.Series:
     return number if plain is None or plain.null_count() >= number.null_count() else plain
 
 
+def parse_later_numbers(text: pl.Series, form: NumberFormat, is_whole: bool = False) -> pl.Series:
+    """The values of a later file as numbers (floats) in the format of the training; where that had no marks of thousands, or
+    whole numbers alone, with marks that can be nothing else.
+
+    >>> parse_later_numbers(pl.Series(["1.234,50", "1 234,50", "1'234,5", "1234.5"]), NumberFormat(",", ".")).to_list()
+    [1234.5, 1234.5, 1234.5, None]
+    >>> parse_later_numbers(pl.Series(["70,5", "70.5", "1,234"]), NumberFormat(), is_whole=True).to_list()
+    [70.5, 70.5, 1234.0]
+    """
+    forms = [] if form.grouped else [replace(form, thousands=mark) for mark in CERTAIN_MARKS]
+    forms += [replace(form, decimal=form.thousands, thousands=form.decimal)] if is_whole and form.thousands in ",." else []
+    numbers = parse_numbers_as(text, form).cast(pl.Float64)
+    for other in forms:
+        if numbers.null_count() > text.null_count():
+            numbers = numbers.fill_null(parse_numbers_as(text, other).cast(pl.Float64))
+    return numbers
+
+
 def _build_pattern(form: NumberFormat) -> str:
     """The pattern of one number in a format, with its parts as groups."""
-    affix = "|".join(re.escape(one) for one in sorted(form.affixes, key=len, reverse=True)) or "[^\\s\\S]"
+    affix = "|".join(re.escape(one) for one in sorted(_list_spellings(form.affixes), key=len, reverse=True)) or "[^\\s\\S]"
     scale = f"(?-i:{SCALE})" if form.scaled else "[^\\s\\S]"
     left, right = (r"\(", r"\)") if form.brackets else ("[^\\s\\S]", "[^\\s\\S]")
     return (
@@ -222,7 +250,7 @@ def infer_number_format(values: pl.Series, decimal: str | None = None) -> Number
         if len(wider) == len(sample) or again is None or again.format == reading.format:
             break
         sample, reading = wider, again
-    grouped = values.str.contains(reading.format.thousands, literal=True).any() or None
+    grouped = normalize_signs(values).str.contains(rf"[0-9]{re.escape(reading.format.thousands)}[0-9]").any() or None
     return NumberReading(replace(reading.format, grouped=grouped), numbers, reading.open_value, reading.units)
 
 
@@ -261,7 +289,13 @@ def _infer_from_sample(sample: pl.Series, candidates: Sequence[tuple[str, str]])
 def _affix_key(affix: str) -> str:
     """What is the same in review and reviews, or in EUR and Eur."""
     plain = affix.lower().replace(" ", "").replace(".", "")
-    return CURRENCY_CODES.get(plain, plain.rstrip("s") or plain)
+    return UNIT_KEYS.get(plain, plain.rstrip("s") or plain)
+
+
+def _list_spellings(affixes: Sequence[str]) -> set[str]:
+    """The affixes, and the other ways to write the same: a later file may have m2 for the m² of training."""
+    keys = {_affix_key(affix) for affix in affixes}
+    return {*affixes, *(way for ways in UNIT_SPELLINGS for way in ways.split() if _affix_key(way) in keys)}
 
 
 def _are_credit_marks(suffix: pl.Series) -> bool:
@@ -287,7 +321,7 @@ def _choose_affixes(parts: pl.DataFrame) -> tuple[tuple[str, ...], tuple[str, ..
             continue
         best = max(sorted(by_key), key=lambda key: by_key[key])
         # 1O among bare numbers is a misread ten, and 5l among litres is none.
-        if by_key[best] < (0.5 if best in LOOKALIKES else MIN_AFFIX_SHARE) * parts.height:
+        if by_key[best] < (0.5 if best in (*LOOKALIKES, *HOUSE_LETTERS) else MIN_AFFIX_SHARE) * parts.height:
             others += sorted(by_key) if len(by_key) > 1 else []
             continue
         chosen[side] = sorted({affix for affix, _ in counts if affix and _affix_key(affix) == best})

@@ -7,18 +7,18 @@ from datetime import timedelta
 
 import polars as pl
 
+from epic22.core.data import time_format
 from epic22.core.time_series import DAY, MICROSECOND
 from epic22.core.time_series import WEEK as WEEK_LENGTH
 
 FIRST_YEAR, LAST_YEAR = 1000, 3000
 """The reader takes 1/2/24 for the year 24 and 43101 for January 4310: nobody has rows from then, so these are no times."""
 
-DATES = (
-    *("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%m-%d-%Y", "%d-%m-%Y"),
-    *("%m/%d/%y", "%d/%m/%y", "%d.%m.%y", "%m-%d-%y", "%d-%m-%y", "%d %B %Y", "%d-%B-%Y", "%d-%B-%y", "%d %B %y", "%B %d, %Y"),
-    *("%Y-%B-%d", "%Y%m%d", "%y/%m/%d", "%y-%m-%d", "%y.%m.%d"),
-)
-CLOCKS = ("", " %H:%M", " %H:%M:%S%.f", "T%H:%M", "T%H:%M:%S%.f", " %I:%M %p", " %I:%M:%S %p")
+DATES = (*(form for form in time_format.DATES if "%G" not in form), "%Y%m%d")
+CLOCKS = time_format.CLOCK_FORMATS
+SHORT_MONTHS = ("%m/%y", "%y/%m", "%m-%y", "%y-%m")
+"""Months and years of two digits each, where months are expected."""
+
 MONTHS = (
     *(
         "%Y-%m",
@@ -38,6 +38,7 @@ MONTHS = (
         "%B%y",
     ),
     *("%B/%y", "%B/%Y", "%b %Y", "%y-%B", "%Y-%B", "%Y %B", "%B'%y"),
+    *SHORT_MONTHS,
 )
 COMPACT = ("%Y%m%dT%H%M%S", "%Y%m%dT%H%M", "%Y%m%d %H%M")
 
@@ -51,7 +52,6 @@ QUARTERS = (
     r"^(?P<quarter>[1-4])[Qq][ ./'-]{0,2}(?P<year>\d{2})$",
 )
 WEEK = r"^(\d{4})[ -]?[Ww](\d{1,2})(?:-([1-7]))?$"
-WEEK_BEFORE_YEAR = r"^(?:KW|W|Week|Wk) ?(\d{1,2})[ ,/-]{1,2}(\d{4})$"
 YEAR = r"^\d{4}(\.0)?$"
 FISCAL_YEAR = r"^(\d{4})[/-](\d{2}|\d{4})$"
 FISCAL_PREFIX = r"^(?:FY[ '-]?)|[ -]?FY[ '-]?"
@@ -71,23 +71,28 @@ DAY_NOTATION = "days from 1970"
 
 @dataclass(frozen=True)
 class Clock:
-    """Whole numbers that count from a day on: how long one is in microseconds, the day in days from 1970, and which numbers can
-    be meant."""
+    """Numbers that count from a day on: how long one is in microseconds, the day in days from 1970, and which numbers can be
+    meant. `has_parts`: parts of one are meant too, to the second."""
 
     unit: int
     since: int
     least: int
     greatest: int
+    has_parts: bool = False
 
     def parse(self, text: pl.Series) -> pl.Series:
         """The moments; null for what is no such number."""
-        number = text.cast(pl.Int64, strict=False)
+        number = text.cast(pl.Int64, strict=False) if not text.dtype.is_float() else text
+        if self.has_parts and number.null_count() > text.null_count():
+            number = text.cast(pl.Float64, strict=False).fill_nan(None)
         number = number.set(~number.is_between(self.least, self.greatest), None)
-        return (number * self.unit + self.since * DAY // MICROSECOND).cast(pl.Datetime("us"))
+        seconds = (number * (self.unit / 1e6)).round() if number.dtype.is_float() else None
+        own = number * self.unit if seconds is None else seconds.cast(pl.Int64) * 1_000_000
+        return (own + self.since * DAY // MICROSECOND).cast(pl.Datetime("us"))
 
 
 NUMBER_CLOCKS: Mapping[str, Clock] = {
-    "days of a spreadsheet": Clock(DAY // MICROSECOND, -25_569, 30_000, 60_000),
+    "days of a spreadsheet": Clock(DAY // MICROSECOND, -25_569, 30_000, 60_000, has_parts=True),
     "seconds from 1970": Clock(1_000_000, 0, 10**8, 10**10),
     "milliseconds from 1970": Clock(1_000, 0, 10**11, 10**13),
     "microseconds from 1970": Clock(1, 0, 10**14, 10**16),
@@ -120,7 +125,7 @@ def _parse_quarters(text: pl.Series) -> pl.Series:
 
 def _parse_weeks(text: pl.Series) -> pl.Series:
     """The days of ISO weeks, as in 2024-W05-3, a week alone standing for its Monday; a week 53 only where the year has one."""
-    parts = text.str.replace(WEEK_BEFORE_YEAR, "${2}W${1}").str.extract_groups(WEEK).struct.unnest()
+    parts = text.str.extract_groups(WEEK).struct.unnest()
     day = parts["1"] + "-W" + parts["2"].str.zfill(2) + "-" + parts["3"].fill_null("1")
     return day.alias(text.name).str.to_datetime("%G-W%V-%u", strict=False, time_unit="us")
 
@@ -197,10 +202,19 @@ NUMBERED_NOTATIONS: Mapping[str, tuple[int, timedelta]] = {
     QUARTER_BEHIND_YEAR_NOTATION: (3, timedelta(0)),
     NUMBERED_WEEK_NOTATION: (0, WEEK_LENGTH),
     WEEK_BEHIND_YEAR_NOTATION: (0, WEEK_LENGTH),
+    **dict.fromkeys(SHORT_MONTHS, (1, timedelta(0))),
 }
 """Notations that a month fits as well, with the months and the length of the periods that they count."""
 
-BARE_NUMBERS = (YEAR_NOTATION, QUARTER_BEHIND_YEAR_NOTATION, WEEK_BEHIND_YEAR_NOTATION, "%Y%m", "%Y%m%d", *NUMBER_CLOCKS)
+BARE_NUMBERS = (
+    YEAR_NOTATION,
+    QUARTER_BEHIND_YEAR_NOTATION,
+    WEEK_BEHIND_YEAR_NOTATION,
+    "%Y%m",
+    "%Y%m%d",
+    *SHORT_MONTHS,
+    *NUMBER_CLOCKS,
+)
 """Notations that a number of something else fits as well."""
 
 NOTES: Mapping[str, str] = {

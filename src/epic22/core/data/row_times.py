@@ -17,6 +17,7 @@ DAY_RANGE = (-719_162, 2_932_896)
 """Whole numbers that can be days from 1970: the years 1 to 9999."""
 
 COUNTED = {f"%Y: {name}": clock for name, clock in NUMBER_CLOCKS.items() if name != DAY_NOTATION}
+SPREADSHEET_DAYS = "%Y: days of a spreadsheet"
 WHOLE_TIMES = {
     YEARS: (1000, 3000, "years; each is taken for its 1 January"),
     "%Y%m": (190_001, 210_012, "months like 202403 (year, month)"),
@@ -55,7 +56,7 @@ def _read_time_column(series: pl.Series, rows: pl.Series, reading: ColumnReading
         return series
     # What is no time in any format is null here, and every such value is at fault.
     moment = pl.Series(series.name, [None] * len(series), dtype=pl.Datetime("us"))
-    if series.dtype.is_integer():
+    if series.dtype.is_integer() or (series.dtype.is_float() and reading.times):
         moment = read_whole_times(series, reading.times[0] if reading.times else DAYS)
     elif series.dtype == pl.String:
         moment = read_times(series)
@@ -69,17 +70,29 @@ def _read_time_column(series: pl.Series, rows: pl.Series, reading: ColumnReading
 def infer_whole_times(
     frame: pl.DataFrame, names: tuple[str, ...], readings: Mapping[str, ColumnReading], notes: list[str]
 ) -> dict[str, ColumnReading]:
-    """The reading of a column of times that are whole numbers, by `WHOLE_TIMES`; empty for another.
+    """The reading of a column of times that are whole numbers, by `WHOLE_TIMES`, or days of a spreadsheet with parts; empty for
+    another.
 
     Raises ColumnError for numbers that are none of these.
     """
     series = frame[names[0]]
     values = series.drop_nulls()
-    if len(names) > 1 or not series.dtype.is_integer() or values.is_empty():
+    if len(names) > 1 or not series.dtype.is_numeric() or values.is_empty():
         return {}
-    form = infer_whole_form(values)
+    if series.dtype.is_float() and read_whole_times(values, SPREADSHEET_DAYS).null_count():
+        return {}
+    form = SPREADSHEET_DAYS if series.dtype.is_float() else infer_whole_form(values)
     notes.append(f"{series.name} holds {WHOLE_TIMES[form][2]}.")
     return {series.name: replace(readings[series.name], times=(form,))}
+
+
+def restore_whole_times(frame: pl.DataFrame, names: tuple[str, ...]) -> pl.DataFrame:
+    """The frame with a column of times that are whole numbers as integers: a gap makes floats of them, as pandas has them."""
+    series = frame[names[0]] if len(names) == 1 else None
+    if series is None or not series.dtype.is_float() or not bool((series.drop_nulls() % 1 == 0).all()):
+        return frame
+    whole = series.cast(pl.Int64, strict=False)
+    return frame.with_columns(whole) if whole.null_count() == series.null_count() else frame
 
 
 def infer_whole_form(values: pl.Series) -> str:

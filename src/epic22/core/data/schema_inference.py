@@ -31,6 +31,7 @@ from epic22.core.data.number_format import parse_plain_numbers
 from epic22.core.data.row_times import (
     infer_whole_times,
     read_row_times,
+    restore_whole_times,
 )
 from epic22.core.data.sentinels import are_sentinels
 from epic22.core.data.time_format import FIRST_YEAR, name_offset, read_offsets
@@ -210,7 +211,7 @@ def infer_label_column(series: pl.Series, rules: ReadingRules, occurrences: Occu
 
 def assign_roles(typed: TypedFrame, roles: Roles, notes: list[str]) -> TypedTable:
     """The typed rows that have a label, with times, and each column placed by its role."""
-    frame = _drop_unlabelled(typed.frame, roles.label, notes)
+    frame = restore_whole_times(_drop_unlabelled(typed.frame, roles.label, notes), roles.time)
     rows = typed.frame[roles.label].is_not_null().arg_true()
     readings = dict(typed.readings)
     times = None

@@ -56,12 +56,26 @@ def find_header(rows: Sequence[Sequence[str]]) -> int:
     >>> find_header([["Rents, May"], ["no", "area", "rent"], ["1", "30", "400"], ["2", "31", "410"]])
     1
     """
-    width = Counter(len(row) for row in rows).most_common(1)[0][0] if rows else 0
-    for place, row in enumerate(rows[: MAX_TITLE_LINES + 1]):
+    width = find_width(rows)
+    for place, row in enumerate(trim_row(row, width) for row in rows[: MAX_TITLE_LINES + 1]):
         if len(row) >= width and (2 * _count_filled(row) > width) and not _ends_empty(row):
             is_below_title = place > 0 and len(row) == width and _is_header(row, rows[place + 1 :])
             return place if is_below_title else 0
     return 0
+
+
+def find_width(rows: Sequence[Sequence[str]]) -> int:
+    """How many cells most of a file's first rows have."""
+    return Counter(len(row) for row in rows).most_common(1)[0][0] if rows else 0
+
+
+def trim_row(row: Sequence[str], width: int) -> Sequence[str]:
+    """The row without empty cells behind the last column: a separator at its end parts nothing.
+
+    >>> trim_row(["a", "b", "", ""], 2), trim_row(["a", "b", "", "c"], 2)
+    (['a', 'b'], ['a', 'b', '', 'c'])
+    """
+    return row[:width] if not any(cell.strip() for cell in row[width:]) else row
 
 
 def is_unit_line(row: Sequence[str], below: Sequence[Sequence[str]]) -> bool:

@@ -20,7 +20,10 @@ def _build_shape(form: str) -> str:
 
 
 WEEKDAYS = ("%A, %d %B %Y", "%A %d %B %Y", "%A, %B %d, %Y", "%A %B %d %Y")
-WORDED_DATES = ("%d %B %Y", "%d-%B-%Y", "%d/%B/%Y", "%d. %B %Y", "%B %d, %Y", "%B %d %Y")
+WORDED_DATES = (
+    *("%d %B %Y", "%d-%B-%Y", "%d/%B/%Y", "%d. %B %Y", "%B %d, %Y", "%B %d %Y"),
+    *("%B-%d-%Y", "%Y-%B-%d", "%Y %B %d"),
+)
 DATES = (
     "%Y-%m-%d",
     "%Y/%m/%d",
@@ -57,6 +60,7 @@ DOTTED_MONTHS = {
 
 MONTHS = (
     *("%Y-%m", "%Y/%m", "%m/%Y", "%m-%Y", "%B %Y", "%B-%Y", "%B-%y", "%B %y", "%Y-%B", "%Y %B", "%B'%y", "%YM%m"),
+    *("%Y-M%m", "%Y年%m月", "%B%Y", "%B%y", "%B/%Y", "%B/%y"),
     *DOTTED_MONTHS,
 )
 WEEKS = ("%G-W%V", "%GW%V", "%G W%V")
@@ -70,7 +74,10 @@ FISCAL_YEARS = ("FY%Y", "FY%y", "%Y/%y+1", "%Y-%y+1")
 PERIODS = (*FISCAL_YEARS, *MONTHS, *WEEKS, *QUARTERS)
 """A month or a quarter alone stands for its first day, a week for its Monday."""
 
-STAMPS = ("%Y%m%dT%H%M%S", "%A %B %d %H:%M:%S %Y", "%d/%B/%Y:%H:%M:%S")
+STAMPS = (
+    *("%Y%m%dT%H%M%S", "%A %B %d %H:%M:%S %Y", "%d/%B/%Y:%H:%M:%S"),
+    *("%Y%m%dT%H%M", "%Y%m%d %H:%M", "%Y%m%d %H:%M:%S%.f"),
+)
 """As programs write moments: compact ISO 8601, C, the logs of web servers."""
 
 ZONED_FORMATS = tuple(f"%Y-%m-%d{clock}{zone}" for zone in ("%:z", "%z") for clock in CLOCK_FORMATS[1:5])
@@ -101,20 +108,20 @@ ZONE_OFFSETS = {
 }
 """What zones are ahead of UTC whose short names mean one thing: those of RFC 822 and of Europe."""
 
-END = rf"(Z| UTC| GMT| ?[+-][0-9:]{{2,5}}|\s*\[?{ZONE_NAME}\]?)?$"
+END = rf"([zZ]| UTC| GMT| ?[+-][0-9:]{{2,5}}|\s*\[?{ZONE_NAME}\]?)?$"
 SHAPES = {form: re.compile(_build_shape(form) + END) for form in TIME_FORMATS}
 """What every value of a format looks like, to tell quickly which formats need not be tried."""
 
 OFFSET = re.compile(r"(?:[zZ]|[+\-−]\d{2}:?\d{2}|[+\-−]\d{2})$")
-CLOCK_WITH_OFFSET = r"(\d{1,2}:\d{2}\S*?(?: ?[AaPp][Mm])?|T\d{6})\s*([zZ]|[+\-−]\d{2}:?\d{2}|[+\-−]\d{2})$"
-"""An offset is one only behind a clock: 2024-03 has none."""
+CLOCK_WITH_OFFSET = r"(\d{1,2}:\d{2}\S*?(?: ?[AaPp][Mm])?|T\d{6})\s*([zZ]|[+\-−](?:0\d|1[0-4]):?\d{2}|[+\-−](?:0\d|1[0-4]))$"
+"""An offset is one only behind a clock: 2024-03 has none. None is more than 14 hours: 16:00-17:00 is from one hour to another."""
 
 MONTH_FIRST, DAY_FIRST = ("%m/%d", "%m-%d"), ("%d/%m", "%d-%m")
 YEAR_LAST, YEAR_FIRST = (*MONTH_FIRST, *DAY_FIRST, "%d.%m"), ("%y",)
 SHORT_DATE = r"^[0-9]{2}[-/.][0-9]{1,2}[-/.][0-9]{1,2}\b"
 MIN_DATES_TO_COMPARE = 10
 """Of fewer different dates the range says little about whether the year of two digits stands before the month or behind it."""
-TIME_SHAPE = r"(?i)[0-9].*[-/.: TQWZ,年]|^[0-9]{4}M[0-9]|^[QW][1-4]|^FY|[a-z]{3}.*[0-9]"
+TIME_SHAPE = r"(?i)[0-9].*[-/.: TQWZ,年]|^[0-9]{4}[M_][0-9]|^[QW][1-4]|^FY|\pL{3}.*[0-9]"
 """What every time has: digits, and something that parts them."""
 
 FIRST_YEAR = 1000
@@ -159,23 +166,75 @@ def parse_times_as(text: pl.Series, form: str) -> pl.Series:
 
 
 MIDNIGHT = r"([ T])24:00"
-PART_OF_SECOND = r"(:[0-9]{2}:[0-9]{2}),([0-9]{1,9})"
-ODD_STAMP = r"(?i)(?:,| at)\s+[0-9]{1,2}:[0-9]|:[0-9]{2},[0-9]|[0-9] Uhr$|[])]$|(?:UTC|GMT) ?[0-9+-]|[0-9 ][A-Z]{3,4}$"
+
+DAY_NAMES = (
+    "mo|di|mi|do|fr|sa|so|montag|dienstag|mittwoch|donnerstag|freitag|samstag|sonnabend|sonntag|"
+    "lun|mar|mer|jeu|ven|sam|dim|lundi|mardi|mercredi|jeudi|vendredi|samedi|dimanche|"
+    "mié|mie|jue|vie|sáb|sab|dom|lunes|martes|miércoles|jueves|viernes|sábado|domingo|"
+    "gio|lunedì|martedì|mercoledì|giovedì|venerdì|sabato|domenica|"
+    "ma|wo|vr|za|zo|maandag|dinsdag|woensdag|donderdag|vrijdag|zaterdag|zondag"
+)
+ENGLISH_DAY_NAMES = r"mon(?:day)?|tue(?:s(?:day)?)?|wed(?:nesday)?|thu(?:r(?:s(?:day)?)?)?|fri(?:day)?|sat(?:urday)?|sun(?:day)?"
+ANY_DAY_NAME = f"(?:{DAY_NAMES}|{ENGLISH_DAY_NAMES})"
+"""Weekdays in German, French, Spanish, Italian and Dutch, and in English."""
+
+REWRITES = (
+    (r"(?i)\s+Uhr$", ""),
+    (r"(?i)(?:,| at)\s+([0-9]{1,2}:[0-9])", " $1"),
+    (r"(:[0-9]{2}:[0-9]{2}),([0-9]{1,9})", "$1.$2"),
+    (r"\b(?:GMT|UTC) ?([+-][0-9]{2}:?[0-9]{2})(?: \([^)]*\))?$", "$1"),
+    (r"([0-9]) (?:GMT|UTC) ([0-9]{4})$", "$1 $2"),
+    (rf"([+-][0-9:]+|Z)\[{ZONE_NAME}\]$", "$1"),
+    (r"(:[0-9]{2}) ?\(?(?:GMT|UTC) ?([+-])([0-9])(:[0-9]{2})?\)?$", "${1}${2}0${3}${4}"),
+    (r"(:[0-9]{2}) ?\((?:GMT|UTC) ?([+-][0-9]{2}:?[0-9]{2})\)$", "$1$2"),
+    (r"(:[0-9]{2}(?:\.[0-9]+)?) [zZ]$", "${1}Z"),
+    (r"^([0-9]{4}-[0-9]{2}-[0-9]{2})t", "${1}T"),
+    (r"^([0-9]{4}-[0-9]{2}-[0-9]{2})[ T]([0-9]{2})h?$", "$1 $2:00"),
+    (r"([0-9]{4}) ([0-9]{1,2})[h.]([0-9]{2})$", "$1 $2:$3"),
+    (rf"(?i)^{ANY_DAY_NAME}\.?,?\s+([0-9]{{1,4}}[-./][0-9].*)$", "$1"),
+    (rf"(?i)^(?:{DAY_NAMES})\.?,?\s+([0-9]{{1,2}}(?:\.|er|º)?\s+\pL{{3,}}.*)$", "$1"),
+    (rf"(?i)^([0-9]{{1,4}}[-./][0-9]{{1,2}}[-./][0-9]{{1,4}}),?\s+\(?{ANY_DAY_NAME}\.?\)?$", "$1"),
+    (r"^([0-9]{4})_([0-9]{1,2})_([0-9]{1,2})$", "$1-$2-$3"),
+    (r"^([0-9]{4})_([0-9]{1,2})$", "$1-$2"),
+    (r"^([0-9]{4})년 ?([0-9]{1,2})월 ?([0-9]{1,2})일$", "$1-$2-$3"),
+    (r"^([0-9]{4})년 ?([0-9]{1,2})월$", "$1-$2"),
+    (r"^([0-9]{1,2})([A-Za-z]{3})([0-9]{2}|[0-9]{4})$", "$1 $2 $3"),
+    (r"^([0-9]{1,2})([A-Za-z]{3})([0-9]{2}|[0-9]{4}):([0-9]{2}:)", "$1 $2 $3 $4"),
+    (r"(\pL{3,})\.?, ([0-9]{4})\b", "$1 $2"),
+    (r"(?i)^([0-9]{1,2})(?:st|nd|rd|th)? of (\pL)", "$1 $2"),
+    (r"\b1\.?(?:er|º|°|ro) ", "1 "),
+    (r"(?i)^(?:KW|CW|W|Wk|Week|Woche) ?([0-9]{1,2})[ ,/-]{1,2}([0-9]{4})$", "$2-W$1"),
+    (r"(?i)^([0-9]{4})(?:[ /-]{0,2}(?:KW|CW)|/ ?W) ?([0-9]{1,2})$", "$1-W$2"),
+    (r"^([0-9]{4})W([0-9]{2})([1-7])$", "$1-W$2-$3"),
+    (r"^([0-9]{4}[ -]?)q([1-4])$", "${1}Q$2"),
+    (r"^([0-9]{4})[/.:_] ?[Qq]([1-4])$", "${1}-Q$2"),
+    (r"^([0-9]{4}) ([1-4])[Qq]$", "${1}-Q$2"),
+    (r"^q([1-4][ /'-]{0,2}[0-9]{2,4})$", "Q$1"),
+    (r"^[Qq]([1-4])(?:[.:_]|, ?)([0-9]{4})$", "Q$1 $2"),
+    (r"^[Qq]([1-4])/([0-9]{2})$", "Q$1-$2"),
+    (r"(?i)^([1-4])\.? ?(?:Quartal|Kwartaal|Kvartal|Kwartał|Trimestre) ([0-9]{4})$", "Q$1 $2"),
+    (r"^[FA]Y[ '-]?([0-9]{4})[/-]([0-9]{2}|[0-9]{4})$", "$1/$2"),
+)
+"""What some programs and countries put around times and write in their own way, and the same as the formats have it: one list
+for the times of rows and the periods of panels. What a format reads as it stands is none of these, for stored formats read it."""
+
+ODD_STAMP = "|".join(f"(?:{pattern})" for pattern, _ in REWRITES) + r"|[0-9 ][A-Z]{3,4}$"
 
 
 def simplify_stamps(text: pl.Series) -> pl.Series:
-    """Times without what some programs put around them, and with offsets for the short names of zones.
+    """Times without what some programs put around them, in the notations that are read, and with offsets for the short names of
+    zones.
 
     >>> stamps = ["01.02.2024, 13:00 Uhr", "2024-02-01 13:00 CET", "2024-02-01T13:00+01:00[Europe/Berlin]"]
     >>> simplify_stamps(pl.Series([*stamps, "2024-02-01 13:00:05,250"])).to_list()
     ['01.02.2024 13:00', '2024-02-01 13:00+01:00', '2024-02-01T13:00+01:00', '2024-02-01 13:00:05.250']
+    >>> simplify_stamps(pl.Series(["KW 5/2024", "Fr, 01.03.2024", "2024_03_01", "1. Quartal 2024"])).to_list()
+    ['2024-W5', '01.03.2024', '2024-03-01', 'Q1 2024']
     """
     if not text.str.contains(ODD_STAMP).any():
         return text
-    text = text.str.replace(r"(?i)\s+Uhr$", "").str.replace(r"(?i)(?:,| at)\s+([0-9]{1,2}:[0-9])", " $1")
-    text = text.str.replace(PART_OF_SECOND, "$1.$2")
-    text = text.str.replace(r"\b(?:GMT|UTC) ?([+-][0-9]{2}:?[0-9]{2})(?: \([^)]*\))?$", "$1")
-    text = text.str.replace(r"([0-9]) (?:GMT|UTC) ([0-9]{4})$", "$1 $2").str.replace(rf"([+-][0-9:]+|Z)\[{ZONE_NAME}\]$", "$1")
+    for pattern, replacement in REWRITES:
+        text = text.str.replace(pattern, replacement)
     for name in text.str.extract(r"\b([A-Z]{3,4})$").drop_nulls().unique().to_list():
         if name in ZONE_OFFSETS:
             text = text.str.replace(rf"(:[0-9]{{2}}\S*(?: ?[AaPp][Mm])?) ?{name}$", "${1}" + ZONE_OFFSETS[name])
