@@ -3,6 +3,7 @@
 Broken once on purpose: with `due_on <= cutoff` for `<`, a rent due today counts as late.
 """
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,8 +11,9 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.one_house import CUTOFF, TENANT, Row, add_months, ask, build_house, charge, lease, payment
+from tests.one_house import CUTOFF, END, TENANT, Row, add_months, ask, build_house, charge, lease, payment
 
+from epic22.core.data.examples import build_examples_at
 from epic22.core.data.point_in_time import Tables
 from epic22.core.tables.canonical import KNOWN_AT
 from epic22.features import tenant_churn
@@ -288,3 +290,24 @@ def test_who_earns_nothing_or_pays_no_rent_has_no_share_of_it() -> None:
     assert (seen["rent_to_income"], seen["arrears_months"]) == (None, 1.0)
     assert [of_free[name] for name in ("rent_to_income", "rent_raise", "deposit_months")] == [None] * 3
     assert of_free["arrears_months"] == 0.0
+
+
+def test_classes_that_were_first_loaded_today_are_measured_for_the_rows_of_old() -> None:
+    """A file of classes has no day of its own: it is known when it is loaded."""
+    house = build_house(leases=[PRESENT])
+    classes = pl.DataFrame(
+        {"tenant_id": ["T1"], "sex": ["f"], KNOWN_AT: [END - DAY]}, schema_overrides={KNOWN_AT: pl.Datetime("us")}
+    )
+    protected = replace(house.tables["protected"], frame=classes)
+    tables = Tables({**house.tables, "protected": protected}, END)
+    at = ask(house, "L1").at
+    slices = build_examples_at(tenant_churn.TASK, tables, at, "0").slices
+    assert slices is not None
+    assert slices.to_dict(as_series=False) == {"sex": ["f"]}
+
+
+def test_the_market_of_a_year_ago_is_that_of_the_month_whatever_day_stands_for_it() -> None:
+    """The last of February is another day in a leap year."""
+    months = [market(datetime(2020, 2, 29), 1000.0), market(datetime(2021, 2, 28), 1100.0)]
+    tables = build_house(leases=[lease("L1", datetime(2021, 1, 1))], market=months)
+    assert inputs(tables, cutoff=datetime(2021, 4, 1))["market_change"] == pytest.approx(0.1)

@@ -283,9 +283,9 @@ class Task:
     Over canonical tables, `entities` names the table whose entities are candidates at each cutoff of the `cadence`; cutoffs begin
     `warmup` after the first moment in a table's column, `start_column`. `stake_column` names the input that is the money at
     stake, by which `costs["miss"]` is multiplied. `slices` are columns for the measurement of fairness, joined after the inputs
-    and never seen by a family. `requirements` are refused one by one where the tables do not have them. `cluster` (n,) says which
-    rows are not independent evidence of one another. Models are fitted on every `stride`-th cutoff, for neighbours share most of
-    their horizon, and tested on all.
+    as known at the end of the data, and never seen by a family. `requirements` are refused one by one where the tables do not
+    have them. `cluster` (n,) says which rows are not independent evidence of one another. Models are fitted on every `stride`-th
+    cutoff, for neighbours share most of their horizon, and tested on all.
     `formulas` are columns made of the inputs, or of formulas before them, row by row.
     `policy` is how candidates are judged and the champion used. `sequence` is computed where a family that reads one takes part.
     """

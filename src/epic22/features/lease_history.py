@@ -143,7 +143,7 @@ def compute_market_columns(view: AsOfView, zip_code: pl.Series, bedrooms: pl.Ser
     series = view.with_entities(names, "series_id").window("market", timedelta(days=480)).sort("row", "month")
     latest = series.group_by("row").agg(pl.col("average_rent").last(), pl.col("vacancy_rate").last(), pl.col("month").last())
     year_ago = series.join(latest.select("row", newest="month"), on="row").filter(
-        pl.col("month") == pl.col("newest").dt.offset_by("-12mo")
+        pl.col("month").dt.truncate("1mo") == pl.col("newest").dt.truncate("1mo").dt.offset_by("-12mo")
     )
     before = year_ago.group_by("row").agg(before=pl.col("average_rent").last())
     every = pl.DataFrame({"row": range(zip_code.len())}, schema={"row": latest.schema["row"]})
@@ -271,7 +271,7 @@ def summarise_messages(view: AsOfView, lease: pl.DataFrame) -> dict[str, pl.Seri
 
 
 def read_protected_classes(view: AsOfView) -> pl.DataFrame:
-    """The tenant's protected classes, for the measurement of fairness: n rows, a column a class."""
+    """The tenant's protected classes as known then, for the measurement of fairness: n rows, a column a class."""
     tenants = view.with_entities(view.latest("leases")["tenant_id"], "tenant_id")
     return tenants.latest("protected").drop("entity", "cutoff", "tenant_id", "known_at", strict=False)
 

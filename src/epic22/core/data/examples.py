@@ -18,8 +18,9 @@ class Examples:
     """Rows to learn from. X: frame (n, p) of the task's inputs in order; Y (n, h): class codes or values.
 
     `entity` (n,) text; `at` (n,) datetime64[us], the cutoffs; `group` (n,) text or None; `weight` (n,) or None; `slices`:
-    columns joined after the inputs, never seen by a family. `incumbent` (n,): what the rule of today says of each row;
-    `stake` (n,): the money at stake. `cluster` (n,): rows of one are resampled together. `trainable` (n,): rows that may train.
+    columns joined after the inputs as known at the end, never seen by a family. `incumbent` (n,): what the rule of today says of
+    each row; `stake` (n,): the money at stake. `cluster` (n,): rows of one are resampled together. `trainable` (n,): rows that
+    may train.
 
     Of a hazard Y is (n, 2), duration in days and whether the event was observed; `follow_up_days` (n,) are the days each row was,
     or would have been, watched.
@@ -104,7 +105,8 @@ def build_examples_at(task: Task, tables: Tables, at: pl.DataFrame, data_version
         at=at["cutoff"].cast(pl.Datetime("us")).to_numpy(),
         group=at["group"].to_numpy() if "group" in at.columns else None,
         data_version=data_version,
-        slices=None if task.slices is None else task.slices(view),
+        # For measurement alone, so that what was first loaded today counts for the rows of old.
+        slices=None if task.slices is None else task.slices(tables.as_of(at.with_columns(cutoff=pl.lit(tables.end)))),
         incumbent=None if task.incumbent is None else task.incumbent.respond(view),
         stake=None if task.stake_column is None else inputs[task.stake_column].cast(pl.Float64).to_numpy(),
         cluster=None if task.cluster is None else task.cluster(view).to_numpy(),
