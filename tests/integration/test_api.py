@@ -214,6 +214,7 @@ def refused(response: Any, status: int, said: str) -> dict[str, Any]:
         ({"who": True}, "/rows/0/who: must be a text"),
         ({"who": 10**400}, "/rows/0/who: must be a text"),
         ({"wera": 1}, "is no column of this task; did you mean 'wear'?"),
+        ({"WEAR": 1}, "is no column of this task; did you mean 'wear'?"),
         ({"k" * 100_000: 1}, "is no column of this task"),
     ],
 )
@@ -295,7 +296,8 @@ def test_another_content_type_method_or_address_is_refused(client: TestClient) -
     refused(client.post(URL, content=b"{}"), 415, "not given")
     assert client.post(URL, json={"rows": [ROW]}, headers={"Content-Type": "application/json; charset=utf-8"}).status_code == 200
     refused(client.get("/v1/tasks/", follow_redirects=False), 404, "No such address")
-    refused(client.get(URL), 405, "method")
+    refused(client.get(URL), 405, "GET does not work here; use POST.")
+    refused(client.delete("/health"), 405, "DELETE does not work here; use GET.")
     refused(client.get("/v2/tasks"), 404, "No such address")
     refused(client.get("/v1/tasks/nope"), 404, "The task is not known; GET /v1/tasks lists")
     refused(client.post("/v1/tasks/nope/predictions", json={"rows": [ROW]}), 404, "The task is not known; GET /v1/tasks lists")

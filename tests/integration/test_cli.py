@@ -18,8 +18,10 @@ from tests.boilers import simulate_boilers
 from tests.shell import Shell, type_command
 
 from epic22.adapters.model_store import ModelStore
+from epic22.cli.audit import _print_suspicions
 from epic22.cli.main import VERBS, load_verb
 from epic22.cli.terminal import print_table
+from epic22.core.data.leakage import Suspicion
 
 TASK = "boilers"
 ROLES = ["--label", "failed_within_30_days", "--time", "read_at", "--id", "boiler", "--horizon", "30", "--task", TASK]
@@ -185,6 +187,15 @@ def test_the_audit_alone_stores_nothing(shell: Shell, boilers: Path) -> None:
     assert not shell.home.exists()
 
 
+def test_the_audit_says_of_rows_neither_that_they_are_left_out_nor_how_a_column_would_be(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _print_suspicions((Suspicion(None, "duplicate rows", "two of nine", withheld=False),))
+    out = capsys.readouterr().out
+    assert "│ –" in out
+    assert "--drop" not in out
+
+
 def test_options_of_a_table_are_refused_where_the_audit_is_of_the_stored_tables(shell: Shell) -> None:
     code, _, err = shell("audit", "--label", "churned")
     assert code != 0
@@ -243,6 +254,26 @@ def test_options_that_do_not_fit_are_exit_code_2(shell: Shell, arguments: list[s
     assert (code, said in err) == (2, True)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--csv", "boilers.csv"], "give --label COLUMN too"),
+        (["--label", "fails"], "give --csv FILE too"),
+        (["--panel", "wide", "--csv", "rents.csv"], "give --label COLUMN too"),
+        ([], "name a feature"),
+    ],
+)
+def test_what_a_table_of_ones_own_lacks_is_named(shell: Shell, arguments: list[str], said: str) -> None:
+    code, _, err = shell("train", *arguments)
+    assert (code, said in err) == (2, True)
+
+
+def test_a_name_in_other_letters_is_answered_with_the_column_that_is_meant(shell: Shell, boilers: Path) -> None:
+    code, _, err = shell("train", "--csv", str(boilers), "--label", "Failed_Within_30_Days")
+    assert code == 2
+    assert "no such column; did you mean 'failed_within_30_days'" in err
+
+
 def test_a_task_that_is_not_there_is_exit_code_2(shell: Shell, boilers: Path) -> None:
     code, _, err = shell("predict", "nope", str(boilers))
     assert (code, "no champion for task 'nope'" in err) == (2, True)
@@ -295,9 +326,11 @@ def test_a_name_in_the_first_column_stays_in_one_line_and_a_long_text_beside_it_
 @pytest.mark.slow
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_line_in_the_help_is_what_the_verb_says_of_itself(verb: str) -> None:
-    first, *others = (load_verb(verb).help or "").split("\n\n")
-    assert first == VERBS[verb]
-    assert not any("\n" in paragraph for paragraph in others), "a terminal breaks the lines by its own width"
+    command = load_verb(verb)
+    assert (command.help or "").split("\n\n")[0] == VERBS[verb]
+    for one in (command, *getattr(command, "commands", {}).values()):
+        paragraphs = (one.help or "").split("\n\n")
+        assert not any("\n" in paragraph for paragraph in paragraphs), f"{one.name}: a terminal breaks the lines by its own width"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,7 @@ def test_an_event_of_ten_megabytes_is_refused_before_work(client: TestClient, sp
     ("content", "status", "detail"),
     [
         (b"{", 400, "The body is not JSON: "),
-        (b"", 400, "The body is not JSON: "),
+        (b"", 400, "The body is empty; send "),
         (b"[]", 422, 'The body is no object with a list of "events" alone'),
         (b'{"events": {}}', 422, 'The body is no object with a list of "events" alone'),
         (b'{"events": [], "x": 1}', 422, 'The body is no object with a list of "events" alone'),
@@ -184,7 +185,10 @@ def test_the_endpoint_is_off_without_keys_and_says_so_in_the_document(tmp_path: 
     assert "/v1/events/{table}" not in off.get("/openapi.json").json()["paths"]
     operation = client.get("/openapi.json").json()["paths"]["/v1/events/{table}"]["post"]
     assert {"202", "401", "404", "413", "415", "422", "429", "503"} <= operation["responses"].keys()
-    assert operation["security"] == [{"event token": []}]
+    assert operation["security"] == [{"event-token": []}]
+    components = client.get("/openapi.json").json()["components"]
+    names = [name for kind in components.values() for name in kind]
+    assert [name for name in names if re.fullmatch(r"[a-zA-Z0-9._-]+", name) is None] == [], "no client can be made of these"
     assert "sensor_readings" in operation["parameters"][0]["schema"]["enum"]
     assert client.get("/docs").status_code == 200
 

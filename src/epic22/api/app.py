@@ -27,6 +27,7 @@ from epic22.api.responses import ExplanationAnswer, Health, HealthWithoutReceipt
 from epic22.api.security_headers import SecurityHeaders
 from epic22.core.artifact.prediction_request import RowsRequest
 from epic22.core.job_event import JobFeed
+from epic22.core.lineage import describe_absent_explanation
 from epic22.core.models.panel.estimation import estimate_apart
 from epic22.core.ports import CacheLink, Registry, ServedPredictionLog
 from epic22.core.prediction import PREDICTION_VIEWS
@@ -125,7 +126,7 @@ def _add_routes(app: FastAPI, models: ModelCache, prediction_log: ServedPredicti
         version = models.get(task).version
         document = models.registry.load_explanation(task, version.version)
         if document is None:
-            raise Problem(404, f"Version {version.version} of {task} has no explanation; train it again for one.")
+            raise Problem(404, describe_absent_explanation(version))
         return Response(orjson.dumps(document), media_type="application/json", headers={"Cache-Control": "no-store"})
 
     @app.post("/v1/tasks/{task}/predictions", summary="Predict rows", responses={200: {"model": Predictions}})

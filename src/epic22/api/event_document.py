@@ -34,7 +34,7 @@ EVENT_SCHEMAS: dict[str, Any] = {
         "required": ["accepted", "waiting"],
     },
 }
-SECURITY = {"event token": {"type": "http", "scheme": "bearer"}}
+SECURITY = {"event-token": {"type": "http", "scheme": "bearer"}}
 EXAMPLE = {
     "events": [
         {
@@ -66,7 +66,7 @@ EVENTS_OPERATION: dict[str, Any] = {
         {"name": "table", "in": "path", "required": True, "schema": {"type": "string", "enum": list(TABLES)}},
     ],
     "requestBody": build_request_body({"$ref": REF.format(model="Events")}, EXAMPLE),
-    "security": [{"event token": []}],
+    "security": [{"event-token": []}],
     "responses": {
         "202": {
             "description": "They are stored",

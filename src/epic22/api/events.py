@@ -12,14 +12,13 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from epic22.api.bodies import read_body, refuse_other_types
-from epic22.api.problems import Problem, build_pointer
+from epic22.api.problems import Problem, build_pointer, build_refusal
 from epic22.core.errors import EventError, QueueFullError, StorageError, UnavailableError
 from epic22.core.ports import EventQueue
 from epic22.core.tables.events import TABLES, build_event, read_json
 
 EVENTS_PATH = "/v1/events/{table}"
 MAX_EVENTS = 1_000
-MAX_FAULTS = 20
 RETRY_SECONDS = 5
 """So long a client is asked to wait where no event can be taken."""
 BODY_HINT = 'send {"events": [{"id": "…", "row": {…}}]}'
@@ -82,9 +81,7 @@ def read_events(table: str, content: bytes) -> Sequence[bytes]:
         raise Problem(422, f"The body has {len(events):,} events; send 1 to {MAX_EVENTS:,}.", [("/events", "has another length")])
     faults = [fault for i, event in enumerate(events) if (fault := _find_fault(table, event, i)) is not None]
     if faults:
-        pointer, what = faults[0]
-        others = "" if len(faults) == 1 else f" (and {len(faults) - 1} more)"
-        raise Problem(422, f"{pointer}: {what.rstrip('?')}{others}. None of the events was taken.", faults[:MAX_FAULTS])
+        raise build_refusal(faults, " None of the events was taken.")
     return [orjson.dumps(event) for event in events]
 
 

@@ -30,21 +30,23 @@ TITLES: Mapping[int, tuple[str, str]] = {
     405: ("method-not-allowed", "This method does not work here"),
     413: ("body-too-large", "The body is too large"),
     415: ("not-json", "The body must be JSON"),
-    422: ("invalid-rows", "The rows do not fit the task"),
+    422: ("invalid-rows", "The rows hold what does not fit"),
     429: ("too-many-waiting", "More waits than is taken"),
     500: ("our-mistake", "Our mistake"),
     503: ("unavailable", "This cannot be answered now"),
 }
 MAX_CHARACTERS = 300
+MAX_ERRORS, MAX_POINTER_LENGTH = 20, 120
+
+Fault = tuple[str, str]
+"""JSON pointer, and what is wrong there."""
 NO_HEADERS: Mapping[str, str] = {}
 
 
 class Problem(Exception):  # noqa: N818
     """A refusal: HTTP status, what is wrong in a sentence, where in the body (JSON pointers), and what is said in headers."""
 
-    def __init__(
-        self, status: int, detail: str, errors: Sequence[tuple[str, str]] = (), headers: Mapping[str, str] = NO_HEADERS
-    ) -> None:
+    def __init__(self, status: int, detail: str, errors: Sequence[Fault] = (), headers: Mapping[str, str] = NO_HEADERS) -> None:
         super().__init__(detail)
         self.headers = headers
         self.status = status
@@ -52,7 +54,16 @@ class Problem(Exception):  # noqa: N818
         self.errors = tuple(errors)
 
 
-def problem_response(status: int, detail: str, instance: str, errors: Sequence[tuple[str, str]] = ()) -> Response:
+def build_refusal(faults: Sequence[Fault], end: str = "") -> Problem:
+    """The refusal of a body: its first fault with the place, how many there are besides, `end`; each that is shown by itself."""
+    pointer, what = faults[0]
+    shortened = pointer if len(pointer) <= MAX_POINTER_LENGTH else f"{pointer[:MAX_POINTER_LENGTH]}…"
+    others = "" if len(faults) == 1 else f" (and {len(faults) - 1} more)"
+    sentence = f"{shortened}: {what}{others}"
+    return Problem(422, f"{sentence}{'' if sentence.endswith('?') else '.'}{end}", faults[:MAX_ERRORS])
+
+
+def problem_response(status: int, detail: str, instance: str, errors: Sequence[Fault] = ()) -> Response:
     """The response with the document; texts are cut so that a huge input is never echoed."""
     slug, title = TITLES.get(status, ("error", "The request failed"))
     content: dict[str, Any] = {
@@ -107,7 +118,8 @@ def add_problem_handlers(app: FastAPI) -> None:
         errors = [
             (build_pointer("rows", row, *(() if column is None else (column,))), what) for row, column, what in error.problems
         ]
-        return problem_response(422, str(error), request.url.path, errors)
+        detail = build_refusal(errors).detail if errors else str(error)
+        return problem_response(422, detail, request.url.path, errors)
 
     @app.exception_handler(StorageError)
     @app.exception_handler(UnavailableError)
@@ -122,7 +134,11 @@ def add_problem_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _handle_http_error(request: Request, error: HTTPException) -> Response:
-        details = {404: "No such address; see /docs for those there are.", 405: "Use another method; see /docs."}
+        allowed = (error.headers or {}).get("Allow")
+        details = {
+            404: "No such address; see /docs for those there are.",
+            405: f"{request.method} does not work here; use {allowed}." if allowed else "Use another method; see /docs.",
+        }
         detail = details.get(error.status_code, "The request failed.")
         response = problem_response(error.status_code, detail, request.url.path)
         response.headers.update(error.headers or {})

@@ -5,30 +5,25 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from heapq import nlargest
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from epic22.api.problems import Problem, build_pointer
+from epic22.api.problems import MAX_ERRORS, Fault, Problem, build_pointer, build_refusal
 from epic22.core.artifact.request_model import MAX_ROWS, MAX_TEXT_LENGTH, RequestModel
+from epic22.core.text import find_near_names
 
 MAX_OBJECTS = 10 * MAX_ROWS
-MAX_ERRORS = 20
 MAX_EXTRA_NAMES = 100
 MAX_HINTS, MAX_HINT_NAMES = 3, 20
 """So many unknown names of a body are answered with the column that may be meant, each after a look at so many columns: names are
 compared while no other request is answered."""
 
 MAX_NAME_LENGTH = 100
-MAX_POINTER_LENGTH = 120
 BODY_HINT = 'send {"rows": [{…}]}'
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-
-Fault = tuple[str, str]
-"""JSON pointer, and what is wrong there."""
 
 
 class _JsonObject(dict[str, Any]):
@@ -71,15 +66,8 @@ def read_rows(body: RequestModel, content: bytes) -> list[dict[str, Any]]:
         if len(faults) >= MAX_ERRORS:
             break
     if faults:
-        raise _build_refusal(faults)
+        raise build_refusal(faults)
     return values
-
-
-def _build_refusal(faults: list[Fault]) -> Problem:
-    pointer, what = faults[0]
-    shortened = pointer if len(pointer) <= MAX_POINTER_LENGTH else f"{pointer[:MAX_POINTER_LENGTH]}…"
-    others = "" if len(faults) == 1 else f" (and {len(faults) - 1} more)"
-    return Problem(422, f"{shortened}: {what}{others}.", faults[:MAX_ERRORS])
 
 
 def _parse_json(content: bytes) -> Any:
@@ -112,12 +100,12 @@ def _extract_rows(value: Any, max_rows: int) -> list[Any]:
         faults = [
             (build_pointer(name), f'is not asked for; "rows" is all a body has: {BODY_HINT}') for name in value if name != "rows"
         ]
-        raise _build_refusal(faults or [("/rows", "is given twice")])
+        raise build_refusal(faults or [("/rows", "is given twice")])
     rows = value["rows"]
     if not isinstance(rows, list):
-        raise _build_refusal([("/rows", f"must be a list of rows, not {_describe_value(rows)}")])
+        raise build_refusal([("/rows", f"must be a list of rows, not {_describe_value(rows)}")])
     if not 1 <= len(rows) <= max_rows:
-        raise _build_refusal([("/rows", f"has {len(rows):,} rows; send 1 to {max_rows:,}")])
+        raise build_refusal([("/rows", f"has {len(rows):,} rows; send 1 to {max_rows:,}")])
     return rows
 
 
@@ -129,7 +117,7 @@ def _refuse_many_values(body: RequestModel, rows: list[Any]) -> None:
             total += len(value) if isinstance(value, list) else 0
             if total > body.max_values:
                 what = f"brings the request to more than {body.max_values:,} values; send the rows in several requests"
-                raise _build_refusal([(build_pointer("rows", i, name), what)])
+                raise build_refusal([(build_pointer("rows", i, name), what)])
 
 
 def _validate_row(body: RequestModel, row: Any, i: int, n_hints: int) -> dict[str, Any] | list[Fault]:
@@ -193,11 +181,12 @@ def find_near_name(name: str, names: Sequence[str]) -> str | None:
     name = name[:MAX_NAME_LENGTH]
     nearest = nlargest(MAX_HINT_NAMES, names, key=lambda other: _measure_shared_ends(name, other))
     candidates = {other[:MAX_NAME_LENGTH]: other for other in nearest}
-    return next((candidates[near] for near in get_close_matches(name, candidates, 1)), None)
+    return next((candidates[near] for near in find_near_names(name, candidates)), None)
 
 
 def _measure_shared_ends(one: str, other: str) -> int:
-    """How many characters two names share at their beginning and at their end."""
+    """How many characters two names share at their beginning and at their end, large and small ones alike."""
+    one, other = one.casefold(), other.casefold()
     return _measure_shared_beginning(one, other) + _measure_shared_beginning(one[::-1], other[::-1])
 
 

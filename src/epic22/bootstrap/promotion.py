@@ -16,7 +16,7 @@ from epic22.bootstrap.components import Components
 from epic22.core.errors import UnknownTaskError, UserError
 from epic22.core.evaluation.fairness import Override, PromotionDecision
 from epic22.core.evaluation.significance import Verdict
-from epic22.core.lineage import Dataset, ModelVersion, Provenance, Trace
+from epic22.core.lineage import Dataset, ModelVersion, Provenance, Trace, describe_absent_explanation
 from epic22.core.run_record import RunRecord
 from epic22.core.serialization import to_json
 from epic22.reports.json import VIEWS, VersionedExplanation
@@ -184,10 +184,12 @@ def load_explanation(
     champion = components.registry.champion(task) if version is None else None
     model = champion or next((one for one in components.registry.list_versions(task) if one.version == version), None)
     if model is None:
+        # Says which versions there are.
+        components.registry.load(task, str(version))
         raise UnknownTaskError(f"task {task!r} has no version {str(version)[:20]!r}.")
     explanation = components.registry.load_explanation(task, model.version)
     if explanation is None:
-        raise UnknownTaskError(f"{task} version {model.version} has no explanation; train it again for one.")
+        raise UnknownTaskError(describe_absent_explanation(model))
     return model, explanation, explanation_folder(components, model)
 
 

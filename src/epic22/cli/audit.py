@@ -95,10 +95,17 @@ def _print_suspicions(suspicions: "tuple[Suspicion, ...]") -> None:
     if not suspicions:
         print_line("Nothing suspicious in the inputs.")
         return
-    rows = [[s.column or "(rows)", s.suspicion, s.evidence, "yes" if s.withheld else "no"] for s in suspicions]
+    rows = [[s.column or "(rows)", s.suspicion, s.evidence, _describe_use(s)] for s in suspicions]
     print_table("Audit", ["column", "suspicion", "evidence", "left out by train"], rows)
     if any(s.withheld for s in suspicions):
         print_line("train leaves out what is marked 'yes' and uses the rest; a table of your own keeps a column by --keep NAME,")
         print_line("if you know it to be known before the label.")
-    else:
+    elif any(s.column is not None for s in suspicions):
         print_line("train uses all of these; a table of your own leaves a column out by --drop NAME.")
+
+
+def _describe_use(suspicion: "Suspicion") -> str:
+    """Whether training leaves the column out; a dash for what is said of rows."""
+    if suspicion.column is None:
+        return "–"
+    return "yes" if suspicion.withheld else "no"

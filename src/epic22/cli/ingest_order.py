@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Folder = Annotated[
     str | None,
     typer.Argument(
-        metavar="[FOLDER|URL]",
+        metavar="FOLDER|URL",
         help="Files named after tables: leases.csv, .parquet, .jsonl, .geojson, or a folder leases/; or s3://bucket/folder.",
     ),
 ]

@@ -105,11 +105,14 @@ class LazyVerb(TyperCommand):
 def load_verb(name: str) -> Any:
     """The command of a verb, from its module."""
     verb = getattr(import_module(f"epic22.cli.{name}"), name)
-    if isinstance(verb, typer.Typer):
-        return typer.main.get_command(verb)
-    single = typer.Typer(add_completion=False, rich_markup_mode="rich")
-    single.command(name, help=join_lines(verb.__doc__))(verb)
-    return typer.main.get_command(single)
+    if not isinstance(verb, typer.Typer):
+        single = typer.Typer(add_completion=False, rich_markup_mode="rich")
+        single.command(name)(verb)
+        verb = single
+    command = typer.main.get_command(verb)
+    for one in (command, *getattr(command, "commands", {}).values()):
+        one.help = join_lines(one.help)
+    return command
 
 
 def join_lines(text: str) -> str:

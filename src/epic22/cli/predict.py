@@ -26,7 +26,7 @@ def predict(
     file: Annotated[
         Path | None,
         typer.Argument(
-            help="Rows with the task's columns: CSV, Parquet, JSON or JSON lines. For a forecast a panel as trained on; "
+            help="Rows with the task's columns: CSV, Excel, Parquet, JSON or JSON lines. For a forecast a panel as trained on; "
             "without one, every series from its last known value."
         ),
     ] = None,
@@ -121,7 +121,7 @@ def _print_predictions(task: str, predicted: "FilePredictions") -> None:
     if hidden:
         print_line(f"… and {hidden} horizons more of each; --json prints all, --out FILE writes them.")
     if len(predictions) > MAX_SHOWN:
-        print_line(f"… and {len(predictions) - MAX_SHOWN:,} more; --json prints all of them.")
+        print_line(f"… and {len(predictions) - MAX_SHOWN:,} rows more; --json prints all, --out FILE writes them.")
 
 
 def _select_values(prediction: Prediction) -> list[int]:

@@ -68,7 +68,7 @@ def train(
         if feature is not None:
             train_features(feature, bootstrap.read_spec(given), data, override_reason, json)
         elif job == "panel":
-            _require_table({"csv", "label"} <= set(given))
+            _require_table("csv" in given, "label" in given)
             train_forecast(bootstrap.read_spec(given), json)
         else:
             train_table(bootstrap.read_spec(given), json)
@@ -92,16 +92,20 @@ def _refuse_options(unused: Sequence[str], why: str) -> None:
         raise UserError(f"{', '.join(unused)}: {why}")
 
 
-def _require_table(is_complete: bool) -> None:
-    """Raise UserError, saying what can be trained, where a table or its label is missing."""
-    if not is_complete:
+def _require_table(has_file: bool, has_label: bool) -> None:
+    """Raise UserError for a table without its label or a label without its table; for neither, say what can be trained."""
+    if has_file and not has_label:
+        raise UserError("give --label COLUMN too, the column that is to be predicted.")
+    if has_label and not has_file:
+        raise UserError("give --csv FILE too, the table that has the label.")
+    if not has_file:
         names = ", ".join(feature.name for feature in bootstrap.FEATURES)
         raise UserError(f"name a feature ({names}, or all), or give --csv FILE and --label COLUMN, or --task-file FILE.")
 
 
 def train_table(spec: TrainingSpec, json: bool) -> None:
     """Train on a table of one's own and print the result."""
-    _require_table(spec.data.file is not None and spec.roles.label is not None)
+    _require_table(spec.data.file is not None, spec.roles.label is not None)
     settings = read_settings(spec)
     with bootstrap.begin_training(settings, spec.run.device) as decided, show_progress() as bars:
         if decided:

@@ -135,6 +135,12 @@ class ModelVersion:
     "provisional", "overridden" or "refused"; `made_at` is ISO 8601, UTC."""
 
 
+def describe_absent_explanation(version: ModelVersion) -> str:
+    """Why nothing is stored of what a version looks at, as a sentence."""
+    name = f"{version.task} version {version.version}"
+    return f"{name} has no explanation: a forecast has none, another model gets one in training."
+
+
 @dataclass(frozen=True)
 class Provenance:
     """What a registered model was made from, kept beside it.

@@ -1,6 +1,8 @@
 """How a value is said to people: with its unit, as a percentage, a date, yes or no; never as the number a matrix holds for it."""
 
+import difflib
 import math
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
@@ -172,6 +174,19 @@ def describe_difference(difference: Difference, note: str = "", directions: tupl
     ends = (-difference.high, -difference.low) if value < 0 else (difference.low, difference.high)
     size = f"{format_figure(abs(value))} {above if value > 0 else below}" if value else f"neither {above} nor {below}"
     return f"{size} ({' … '.join(format_figure(end + 0.0) for end in ends)}{note})"
+
+
+def find_near_names(name: str, names: Iterable[str], count: int = 1, cutoff: float = 0.6) -> list[str]:
+    """Those of the names that a misspelt one may mean, the nearest first; capital letters tell none apart.
+
+    >>> find_near_names("Tenure_Month", ["tenure_months", "rent"]), find_near_names("RENT", ["Rent", "rent", "plan"], 2)
+    (['tenure_months'], ['Rent', 'rent'])
+    """
+    folded: dict[str, list[str]] = {}
+    for other in names:
+        folded.setdefault(other.casefold(), []).append(other)
+    near = difflib.get_close_matches(name.casefold(), folded, n=count, cutoff=cutoff)
+    return [other for one in near for other in folded[one]][:count]
 
 
 def parse_timestamp(text: str, option: str) -> datetime:

@@ -3,13 +3,13 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import PurePath
 
 from epic22.core.errors import UserError
 from epic22.core.lineage import STAGES, LineageGraph, ModelVersion, Node, PredictionRecord, Provenance, Trace, printable
 from epic22.core.ports import PredictionLogReader, Registry, TableStore
 from epic22.core.tables.versions import LakeVersion, SourceFile
+from epic22.core.text import find_near_names
 
 MAX_MATCHES = 8
 HASH = re.compile(r"[0-9a-f]{8,64}")
@@ -231,5 +231,5 @@ def _suggest_names(reference: str, graph: LineageGraph, champions: dict[str, str
     """What comes near, in a sentence."""
     names = [*champions, *(n.id for n in graph.nodes.values() if n.type in ("model", "table version"))]
     names += [part for n in graph.nodes.values() if n.type == "source" for part in {n.label, PurePath(n.label).name}]
-    suggestions = get_close_matches(reference, list(dict.fromkeys(names)), n=3, cutoff=0.5)
+    suggestions = find_near_names(reference, dict.fromkeys(names), 3, cutoff=0.5)
     return f" Near: {', '.join(suggestions)}." if suggestions else ""

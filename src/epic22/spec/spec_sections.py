@@ -371,7 +371,8 @@ class RunSection(Section):
     """How this one training runs; in no task file."""
 
     task_file: Annotated[
-        Path | None, Key("Train as this file says; other options override it.", "--task-file", TABLE, in_audit=True)
+        Path | None,
+        Key("Take the options from this file; those on the command line override it.", "--task-file", TABLE, in_audit=True),
     ] = None
     write_task: Annotated[
         Path | None, Key("Write what was given and inferred here, to be edited.", "--write-task", TABLE, in_audit=True)

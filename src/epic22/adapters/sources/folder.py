@@ -1,6 +1,5 @@
 """From a folder, and a mapping file where its source is foreign, to the files on their way into the canonical tables."""
 
-import difflib
 from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from epic22.core.tables.mapping import SourceMap, TableMapping, map_rows
 from epic22.core.tables.mapping_file import read_mapping
 from epic22.core.tables.origin import FileOrigin
 from epic22.core.tables.row_contract import MIN_NAME_RATIO
+from epic22.core.text import find_near_names
 
 TABLE_ENDINGS = (*SUFFIXES, ".txt", ".xls", ".ods")
 """Endings of what was probably meant to be read."""
@@ -51,7 +51,7 @@ def describe_left_files(names: Sequence[str]) -> str:
     words = []
     for name in names:
         stem, _, ending = name.lower().partition(".")
-        near = difflib.get_close_matches(stem, [table.name for table in CANONICAL], n=1, cutoff=MIN_NAME_RATIO)
+        near = find_near_names(stem, [table.name for table in CANONICAL], cutoff=MIN_NAME_RATIO)
         words.append(f"{name} (is it '{near[0]}.{ending}'?)" if near else name)
     return ", ".join(words)
 

@@ -182,7 +182,8 @@ def _find_problem(bundle: PanelBundle, request: SeriesRequest, index: Mapping[st
     if request.last is not None and not _has_calendar(bundle, request.last, len(request.values)):
         return (
             "last",
-            f"last lies too near the calendar's end; the values and the forecast must lie in {MINYEAR + 1} to {MAXYEAR - 1}",
+            "last lies too near the calendar's end; the values and the forecast must lie in the years "
+            f"{MINYEAR + 1} to {MAXYEAR - 1}",
         )
     return None
 

@@ -10,7 +10,6 @@ operations are exactly rounded but log and **, which are done value by value, fo
 """
 
 import ast
-import difflib
 import math
 import operator
 import re
@@ -24,6 +23,7 @@ import numpy as np
 from epic22.core.data.time_format import name_offset
 from epic22.core.errors import ColumnError
 from epic22.core.task import Array, Column, Formula
+from epic22.core.text import find_near_names
 
 MAX_CHARACTERS = 1000
 MICROSECONDS_PER_DAY = 86_400_000_000
@@ -157,7 +157,7 @@ class _Names:
         # The parser normalises letters, the file's header does not.
         name = self.quoted.get(begin) or re.match(r"\w+", self.masked[begin:])[0]  # type: ignore[index]
         if name not in self.positions:
-            near = difflib.get_close_matches(name, self.positions, n=3, cutoff=0.5)
+            near = find_near_names(name, self.positions, 3, cutoff=0.5)
             there = f"there are {', '.join(list(self.positions)[:20])}"
             hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else there
             raise self.build_error(begin, f"no column {name!r}; {hint}")

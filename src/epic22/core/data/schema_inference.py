@@ -3,7 +3,6 @@
 Text is read as numbers, times, truth values or categories by what all of its values allow; whatever is decided is said in a note.
 """
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -37,6 +36,7 @@ from epic22.core.data.sentinels import are_sentinels
 from epic22.core.data.time_format import FIRST_YEAR, name_offset, read_offsets
 from epic22.core.errors import ColumnError, RowError
 from epic22.core.task import Column, Dtype, Role
+from epic22.core.text import find_near_names
 
 MAX_CATEGORY_LEVELS = 255
 MAX_REPEATED_LEVELS, MIN_MEAN_REPEATS = 10_000, 1.5
@@ -280,7 +280,7 @@ def select_values(raw: RawTable, name: str, dtype: Dtype) -> pl.Series:
 
 def suggest_names(name: str, names: Sequence[str]) -> str:
     """The end of a message about a name that is not there: those it may have meant, else those there are."""
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+    near = find_near_names(name, names, 3, cutoff=0.4)
     return f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else f"; there are {', '.join(names[:20])}."
 
 

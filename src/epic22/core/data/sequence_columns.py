@@ -1,6 +1,5 @@
 """Columns that are steps of a sequence: named by patterns in a table of one's own, and hidden from families that read rows."""
 
-import difflib
 import re
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
@@ -11,6 +10,7 @@ from epic22.core.column import Column, SequenceStep
 from epic22.core.data.feature_engineering import FeatureRecipe
 from epic22.core.errors import ColumnError
 from epic22.core.task import AsOfView, Task
+from epic22.core.text import find_near_names
 
 NUMBER = r"(-?\d+)"
 MIN_STEPS = 2
@@ -93,7 +93,7 @@ def _suggest_pattern(pattern: str, names: Sequence[str]) -> str:
             f"no names are numbered alike, as load_1 and load_2 are, among {_list_some(names)}; rename the columns so, or leave "
             "--sequence out"
         )
-    near = difflib.get_close_matches(pattern, others, n=2, cutoff=0.4) or list(others)[:2]
+    near = find_near_names(pattern, others, 2, cutoff=0.4) or list(others)[:2]
     return "write " + " or ".join(f"--sequence {other!r} for {_list_some(others[other])}" for other in near)
 
 

@@ -4,7 +4,6 @@ An event is a JSON object `{"id": "…", "table": "payments", "row": {…}}`; th
 the row does not state in `known_at` is the moment of its arrival.
 """
 
-import difflib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ from epic22.core.tables.canonical import CANONICAL, KNOWN_AT, CanonicalTable
 from epic22.core.tables.parsing import parse_column, strip_text
 from epic22.core.tables.row_contract import LINE_COLUMN, MIN_NAME_RATIO, build_known_at_column
 from epic22.core.task import Column
+from epic22.core.text import find_near_names
 
 MAX_EVENT_BYTES = 1 << 20
 MAX_READ_BYTES = 16 << 20
@@ -90,6 +90,8 @@ def read_json(content: bytes) -> Any:
     >>> read_json(b"[12345678901234567890123, 1234567890123456.78, 5e4, 7]")
     ['12345678901234567890123', '1234567890123456.78', 50000.0, 7]
     """
+    if not content.strip():
+        raise EventError("empty")
     try:
         value = orjson.loads(content)
         if LONG_NUMBER.search(content) is None:
@@ -176,7 +178,7 @@ def _describe_kind(value: object) -> str:
 
 
 def _suggest_name(name: str, others: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name[:100], others, n=1, cutoff=MIN_NAME_RATIO)
+    near = find_near_names(name[:100], others, cutoff=MIN_NAME_RATIO)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 

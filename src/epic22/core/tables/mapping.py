@@ -15,7 +15,6 @@ A value is a column's name, or a record with one origin (`from`, `const`, `join`
 `width`, `format`, `decimal`, `values`, `unit`, `default`, `add`, `ago`. See docs/how-to/ingest-your-tables.md.
 """
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from epic22.core.tables.origin import Origin
 from epic22.core.tables.parsing import parse_times
 from epic22.core.tables.request import RequestOrigin
 from epic22.core.tables.row_contract import BROKEN_COLUMN, LINE_COLUMN, TEXT_COLUMN
+from epic22.core.text import find_near_names
 
 UNITS: dict[str, tuple[float, float]] = {
     "percent": (0.0, 0.01),
@@ -253,9 +253,8 @@ def suggest_name(name: str, names: Iterable[str]) -> str:
     >>> suggest_name("bedroms", ["bathrooms", "bedrooms"])
     ' (did you mean bedrooms?)'
     """
-    folded = {other.lower(): other for other in names}
-    matches = difflib.get_close_matches(name.lower(), list(folded), n=1)
-    return f" (did you mean {folded[matches[0]]}?)" if matches else ""
+    near = find_near_names(name, names)
+    return f" (did you mean {near[0]}?)" if near else ""
 
 
 def _convert_times(values: pl.Series, form: str) -> pl.Series:

@@ -3,7 +3,6 @@
 Everything is derived from the declared columns, rules and references, the same that the API answers from.
 """
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,6 +12,7 @@ from epic22.core.errors import ColumnError
 from epic22.core.tables.canonical import DTYPES, KNOWN_AT, CanonicalTable, Reference, get_canonical_table
 from epic22.core.tables.parsing import count_rounded, parse_column, strip_text
 from epic22.core.task import Column
+from epic22.core.text import find_near_names
 
 LINE_COLUMN = "#line"
 """The column that carries a raw row's line in its file, from 1; it is no part of the data."""
@@ -80,9 +80,8 @@ def check_header(table: CanonicalTable, names: Sequence[str]) -> tuple[str, ...]
 
 
 def _suggest_rename(name: str, others: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name.lower(), [other.lower() for other in others], n=1, cutoff=MIN_NAME_RATIO)
-    nearest = next((other for other in others if near and other.lower() == near[0]), None)
-    return f" (renamed? there is {nearest})" if nearest else ""
+    near = find_near_names(name, others, cutoff=MIN_NAME_RATIO)
+    return f" (renamed? there is {near[0]})" if near else ""
 
 
 def check_rows(
