@@ -12,6 +12,7 @@ from tests.one_house import CUTOFF, END, UNITS, Row, add_months, ask, build_hous
 
 from epic22.core.data.point_in_time import Tables
 from epic22.core.data.task_data import TaskData
+from epic22.core.errors import ColumnError
 from epic22.core.lineage import DataVersion
 from epic22.core.tables.canonical import KNOWN_AT
 from epic22.features import risk_assessment, tenant_churn
@@ -273,3 +274,33 @@ def test_the_rule_for_income_grows_the_mean_of_three_months_by_two_per_cent() ->
     tables = add_figures(INCOME, build_house(ledger=ledger))
     view = ask(tables, "P1", cutoff=datetime(2023, 4, 20))
     assert extrapolate_last_quarter(view)[0].tolist() == pytest.approx([600 * 1.02**h for h in range(1, 7)])
+
+
+def test_a_table_that_is_known_only_since_it_was_loaded_is_named_where_a_task_learns_from_it() -> None:
+    """Of files without known_at: there were 0 rows to learn from, or no figure of a whole month, and nobody said why."""
+    loaded, opened = END + 4 * DAY, [datetime(2021, 1, 1) + 7 * i * DAY for i in range(120)]
+    equipment = [
+        {"equipment_id": f"E{i}", "property_id": "P1", "kind": "hvac", "installed_on": datetime(2015, 1, 1), KNOWN_AT: loaded}
+        for i in range(20)
+    ]
+    orders = [
+        {"work_order_id": f"W{i}", "property_id": "P1", "equipment_id": f"E{i % 20}", "opened_at": at, KNOWN_AT: at}
+        for i, at in enumerate(opened)
+    ]
+    units = [{**UNITS[0], "unit_id": f"U{i}", KNOWN_AT: loaded} for i in range(1, 102)]
+    ends = {"ended_on": datetime(2023, 1, 10), "end_reason": "moved_out"}
+    leases = [lease(f"L{i}", datetime(2022, 1, 1), unit_id=f"U{i}", **ends) for i in range(1, 102)]
+    house = Tables(build_house(equipment=equipment, work_orders=orders, units=units, leases=leases).tables, END + 9 * DAY)
+    for name, table in (("predictive_maintenance", "equipment"), ("reporting_occupancy", "units"), ("fair_rent", "units")):
+        feature = get_feature(name)
+        with pytest.raises(ColumnError, match=rf"nothing was known of {table} \(from 2024-01-05 on\)"):
+            feature.bind(feature.task, house, DataVersion("0", ()))
+
+
+def test_a_table_that_is_known_from_some_day_of_the_past_on_is_learned_from_since_then() -> None:
+    units = [{**UNITS[0], "unit_id": f"U{i}", KNOWN_AT: datetime(2023, 6, 1)} for i in range(1, 102)]
+    leases = [lease(f"L{i}", datetime(2023, 9, 1), unit_id=f"U{i}") for i in range(1, 102)]
+    feature = get_feature("fair_rent")
+    data = feature.bind(feature.task, build_house(units=units, leases=leases), DataVersion("0", ()))
+    assert isinstance(data, TaskData)
+    assert data.examples().X["bedrooms"].null_count() == 0

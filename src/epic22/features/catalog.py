@@ -7,10 +7,18 @@ from datetime import timedelta
 import polars as pl
 
 from epic22.core.data.point_in_time import Tables
-from epic22.core.data.task_data import PanelTaskData, TaskData, bind_panel_task, bind_task, refuse_unmet_requirements
+from epic22.core.data.task_data import (
+    PanelTaskData,
+    TaskData,
+    bind_panel_task,
+    bind_task,
+    refuse_late_tables,
+    refuse_unmet_requirements,
+)
 from epic22.core.errors import UnknownTaskError
 from epic22.core.lineage import DataVersion
 from epic22.core.task import Task
+from epic22.core.time_series import MONTHLY
 from epic22.features import market_intelligence, predictive_maintenance, reporting_analytics, risk_assessment, tenant_churn
 
 FeatureData = TaskData | PanelTaskData
@@ -42,6 +50,8 @@ def _bind_market(task: Task, tables: Tables, version: DataVersion) -> PanelTaskD
 
 def _bind_reporting(task: Task, tables: Tables, version: DataVersion) -> PanelTaskData:
     refuse_unmet_requirements(task, tables)
+    this_month = MONTHLY.ordinals(pl.Series([tables.end], dtype=pl.Datetime("us")))
+    refuse_late_tables(task, tables, MONTHLY.start(int(this_month[0])))
     figures = reporting_analytics.add_figures(task, tables)
     close = reporting_analytics.BOOKS_CLOSE
     return bind_panel_task(task, figures, reporting_analytics.FIGURES, reporting_analytics.CYCLE, close, version)
@@ -56,6 +66,8 @@ def _bind_fair_rent(task: Task, tables: Tables, version: DataVersion) -> TaskDat
     seen = tables.as_of(signings).latest("leases")["signed_on"]
     unsigned = signings.filter((seen > signings["cutoff"]).fill_null(value=True)).select("cutoff", entity="unit_id").unique()
     inside = unsigned.filter(pl.col("cutoff") + market_intelligence.SIGNING_LEAD <= tables.end).sort("cutoff", "entity")
+    if inside.height:
+        refuse_late_tables(task, tables, inside["cutoff"][-1])
     return TaskData(task, tables, inside, version)
 
 

@@ -144,6 +144,7 @@ COLLECTION = _build_task(
     "rent paid within the month against rent due, 1 to 6 months ahead",
     (
         DataRequirement("leases", "ended_on", 1),
+        DataRequirement("units", None, 1),
         DataRequirement("charges", None, 100),
         DataRequirement("payments", None, 100),
     ),

@@ -173,6 +173,7 @@ def bind_task(task: Task, tables: Tables, data_version: DataVersion, notes: tupl
     """
     refuse_unmet_requirements(task, tables)
     moments = compute_cutoffs(task, tables)
+    refuse_late_tables(task, tables, moments[-1])
     return TaskData(task, tables, list_entity_cutoffs(task, tables, moments), data_version, notes=notes)
 
 
@@ -257,4 +258,18 @@ def refuse_unmet_requirements(task: Task, tables: Tables) -> None:
         raise ColumnError(
             f"task {task.name} needs more than is stored: {'; '.join(lacking)}. Map it from a source that knows it, or leave "
             "this task out."
+        )
+
+
+def refuse_late_tables(task: Task, tables: Tables, last: datetime) -> None:
+    """Raise ColumnError where nothing was known, at the last moment to learn from, of the table that a task is asked of; of a
+    forecast those that its figures are made of."""
+    names = [need.table for need in task.requirements] if task.entities is None else [task.entities]
+    first = {name: tables.tables[name].frame[tables.tables[name].known_at].min() for name in names}
+    late = [f"{name} (from {at:%Y-%m-%d} on)" for name, at in first.items() if isinstance(at, datetime) and at > last]
+    if late:
+        raise ColumnError(
+            f"task {task.name}: at the last moment to learn from, {last:%Y-%m-%d}, nothing was known of {' and '.join(late)}. "
+            "Rows that do not say when they became known count as known when they are loaded: give them a column known_at, or "
+            "name the event in a mapping, and ingest them again."
         )
