@@ -288,7 +288,7 @@ def test_a_table_that_is_known_only_since_it_was_loaded_is_named_where_a_task_le
         for i, at in enumerate(opened)
     ]
     units = [{**UNITS[0], "unit_id": f"U{i}", KNOWN_AT: loaded} for i in range(1, 102)]
-    ends = {"ended_on": datetime(2023, 1, 10), "end_reason": "moved_out"}
+    ends: Row = {"ended_on": datetime(2023, 1, 10), "end_reason": "moved_out"}
     leases = [lease(f"L{i}", datetime(2022, 1, 1), unit_id=f"U{i}", **ends) for i in range(1, 102)]
     house = Tables(build_house(equipment=equipment, work_orders=orders, units=units, leases=leases).tables, END + 9 * DAY)
     for name, table in (("predictive_maintenance", "equipment"), ("reporting_occupancy", "units"), ("fair_rent", "units")):
