@@ -74,6 +74,10 @@ def raw(**columns: list[str]) -> RawTable:
         (["5'6\"", "6'"], [5.5, 6.0]),
         (["3 1/4", "1/2", "2\u00bd", "5"], [3.25, 0.5, 2.5, 5.0]),
         (['3/4"', '1/8"', "2"], [0.75, 0.125, 2.0]),
+        (["1,2 Mio.", "3,5 Mio."], [1_200_000.0, 3_500_000.0]),
+        (["900 Tsd. €", "1,2 Mio. €", "950 €"], [900_000.0, 1_200_000.0, 950.0]),
+        (["%45,5", "%7"], [45.5, 7.0]),
+        (["12 €/m²", "15,50 €/m²", "9 EUR/qm"], [12.0, 15.5, 9.0]),
     ],
 )
 def test_numbers_are_read_as_people_write_them(texts: list[str | None], numbers: list[float]) -> None:
@@ -182,6 +186,11 @@ def test_names_with_digits_are_no_numbers(texts: list[str | None]) -> None:
         (["2024年3月", "2024年4月"], [datetime(2024, 3, 1), datetime(2024, 4, 1)]),
         (["2024년 3월 1일", "2024년 3월 15일"], [datetime(2024, 3, 1), datetime(2024, 3, 15)]),
         (["2024_03_01", "2024_03_15"], [datetime(2024, 3, 1), datetime(2024, 3, 15)]),
+        (["1\u00a0March\u00a02024", "15\u00a0April\u00a02024"], [datetime(2024, 3, 1), datetime(2024, 4, 15)]),
+        (["2024\u201303\u201301", "2024\u201303\u201315"], [datetime(2024, 3, 1), datetime(2024, 3, 15)]),
+        (["\u0662\u0660\u0662\u0664-\u0660\u0663-\u0660\u0661"], [datetime(2024, 3, 1)]),
+        (["01 / 03 / 2024", "13 / 03 / 2024"], [datetime(2024, 3, 1), datetime(2024, 3, 13)]),
+        (["2024.03.01.", "2024.03.15."], [datetime(2024, 3, 1), datetime(2024, 3, 15)]),
     ],
 )
 def test_times_are_read_as_people_write_them(texts: list[str | None], times: list[datetime]) -> None:
@@ -217,6 +226,11 @@ def test_the_offset_of_a_named_zone_is_an_input_and_an_hour_that_it_skips_is_nam
         ["H1 2024", "H2 2024"],
         ["1. Halbjahr 2024", "2. Halbjahr 2024"],
         ["4/5", "3/5"],
+        ["4.5/5", "3/5"],
+        ["ca. 80 m²", "ca. 65 m²"],
+        ["from $100", "from $200"],
+        ["52,5200; 13,4050", "48,1351; 11,5820"],
+        ["1.3.", "13.3."],
         ["8x10.5", "6x9"],
         ["14:30", "1:14:30"],
         ["1 \u0438\u044e\u043d\u044f 2024", "3 \u043c\u0430\u044f 2024"],
@@ -228,7 +242,7 @@ def test_numbers_and_times_that_are_not_read_are_told_by_name_and_value(texts: l
     assert column.remarks == ((UNREAD, f"x ({texts[0]!r})"),)
 
 
-@pytest.mark.parametrize("texts", [["A12", "B7"], ["555-1234"], ["v1.2.3"], ["T1001", "S2003"]])
+@pytest.mark.parametrize("texts", [["A12", "B7"], ["555-1234"], ["v1.2.3"], ["T1001", "S2003"], ["MARCH1", "SEP9"]])
 def test_codes_and_addresses_are_names_without_a_word(texts: list[str | None]) -> None:
     assert read(texts).remarks == ()
 

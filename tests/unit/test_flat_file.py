@@ -262,6 +262,30 @@ def test_a_later_file_tells_categories_that_training_never_saw(tmp_path: Path) -
     assert heard == ["later.csv: zip: 1 rows hold what training never saw, treated as missing: '2138'."]
 
 
+def test_a_later_level_that_differs_by_case_or_blanks_alone_is_that_of_training_in_files_and_requests(tmp_path: Path) -> None:
+    kinds: list[object] = ["ja", "nein", "Nur so", "A", "a"] * 12
+    data = load_task_data(build_spec(csv=file_of(tmp_path, y=[0, 1] * 30, k=kinds), label="y"))
+    later, notes = tmp_path / "later.csv", list[str]()
+    written = ["JA", "nein", "nur  so", "vielleicht"]
+    pl.DataFrame({"x": [0.5] * 4, "k": written}).write_csv(later)
+    assert read_rows(later, data.task.columns, notes.append)["k"].to_list() == ["ja", "nein", "Nur so", "vielleicht"]
+    assert any("case or blanks alone" in note and "'JA' as 'ja', 'nur  so' as 'Nur so'." in note for note in notes)
+    assert any("training never saw, treated as missing: 'vielleicht'." in note for note in notes)
+    inputs = tuple(column for column in data.task.columns if column.role == "input")
+    schema = Schema("t", "", "y", inputs, "binary", ("0", "1"), None, None)
+    rows = build_request_model(schema).rows.model_validate({"rows": [{"x": 0.5, "k": text} for text in written]})
+    assert [row["k"] for row in rows.model_dump(by_alias=True)["rows"]] == ["ja", "nein", "Nur so", "vielleicht"]
+
+
+def test_numbers_that_may_be_shares_are_told_in_a_column_of_percentages(tmp_path: Path) -> None:
+    data = load_task_data(build_spec(csv=file_of(tmp_path, y=[0, 1] * 30, p=[f"{n * 7 % 41}%" for n in range(60)]), label="y"))
+    for value, is_told in (("0.45", True), ("45", False), ('"45%"', False)):
+        later, notes = tmp_path / "later.json", list[str]()
+        later.write_text(f'[{{"x": 0.5, "p": {value}}}]')
+        read_rows(later, data.task.columns, notes.append)
+        assert any("give 45 for 45 %" in note for note in notes) == is_told, value
+
+
 def test_a_point_before_three_digits_is_refused_where_training_had_whole_numbers(tmp_path: Path) -> None:
     columns = load_task_data(
         build_spec(csv=file_of(tmp_path, v=[*range(1000, 1060)], y=[0, 1, 1, 0] * 15), label="y", keep=["v"])

@@ -1,4 +1,5 @@
-"""What is to be said of the rows of a later file: categories that training never saw, times with and without an offset from UTC.
+"""What is to be said of the rows of a later file: categories that training never saw or wrote otherwise, numbers that may be
+shares, times with and without an offset from UTC.
 
 One rule for a file that is read whole and for one that is read a batch at a time: what it needs is counted as rows come.
 """
@@ -8,6 +9,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from epic22.core.data.names import strip_ends
 from epic22.core.data.preprocess import describe_rarity
 from epic22.core.data.time_format import find_offsets, name_offset, read_offsets
 from epic22.core.task import Column
@@ -22,9 +24,14 @@ class _UnseenLevels:
     column: Column
     count: int = 0
     shown: dict[str, None] = field(default_factory=dict)
+    respelt: dict[str, str] = field(default_factory=dict)
 
     def add(self, raw: pl.Series, values: pl.Series) -> None:
         present = values.drop_nulls()
+        if raw.dtype == pl.String and len(self.respelt) < MAX_SHOWN_LEVELS:
+            pairs = pl.DataFrame({"own": strip_ends(raw), "value": values}).drop_nulls().unique(maintain_order=True)
+            own = pairs.filter(pl.col("own") != pl.col("value"))
+            self.respelt |= {text[:100]: level for text, level in own.head(MAX_SHOWN_LEVELS).iter_rows()}
         unseen = present.filter(~present.is_in(list(self.column.levels)))
         self.count += len(unseen)
         if len(self.shown) < MAX_SHOWN_LEVELS:
@@ -34,8 +41,32 @@ class _UnseenLevels:
     def describe(self) -> Iterator[str]:
         name, rarity = self.column.name, describe_rarity(self.column.levels)
         shown = ", ".join(repr(level) for level in list(self.shown)[:MAX_SHOWN_LEVELS])
+        if self.respelt:
+            ways = ", ".join(f"{text!r} as {level!r}" for text, level in list(self.respelt.items())[:MAX_SHOWN_LEVELS])
+            yield f"{name}: levels that differ by case or blanks alone are read as those of training: {ways}."
         if self.count:
             yield f"{name}: {self.count:,} rows hold what training {rarity} saw, treated as missing: {shown}."
+
+
+@dataclass
+class _Shares:
+    """Whether what comes as numbers in a column of percentages may be shares: none is above 1, and some are not 0."""
+
+    column: Column
+    count: int = 0
+    is_share: bool = True
+
+    def add(self, raw: pl.Series, values: pl.Series) -> None:
+        is_bare = pl.repeat(value=True, n=len(raw), eager=True)
+        if raw.dtype == pl.String:
+            is_bare = ~raw.str.contains(r"\pL|%").fill_null(value=True)
+        bare = values.cast(pl.Float64).filter(is_bare).drop_nulls()
+        self.is_share &= bool((bare.abs() <= 1).all())
+        self.count += int((bare != 0).sum())
+
+    def describe(self) -> Iterator[str]:
+        if self.count and self.is_share:
+            yield f"{self.column.name}: its numbers are percent, as in training, so that 0.45 is less than one: give 45 for 45 %."
 
 
 @dataclass
@@ -71,8 +102,10 @@ class RowNotes:
         names = {column.name for column in columns}
         categories = (c for c in columns if c.role == "input" and c.dtype == "category" and c.levels)
         times = (c for c in columns if c.dtype == "time")
-        self._counts: tuple[_UnseenLevels | _OffsetUse, ...] = (
+        shares = (c for c in columns if c.reading is not None and c.reading.number.needs_affix)
+        self._counts: tuple[_UnseenLevels | _OffsetUse | _Shares, ...] = (
             *(_UnseenLevels(column) for column in categories),
+            *(_Shares(column) for column in shares),
             *(_OffsetUse(column, name_offset(column.name) in names) for column in times),
         )
 

@@ -222,7 +222,7 @@ def _select_type(column: Column) -> Any:
         return Boolean
     if column.dtype in ("int", "float"):
         return Number
-    return Annotated[Text, AfterValidator(build_name_reader(column.reading))]
+    return Annotated[Text, AfterValidator(build_name_reader(column.reading, column.levels))]
 
 
 def _describe_column(column: Column) -> str:

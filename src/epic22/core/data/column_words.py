@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import polars as pl
 
 from epic22.core.column import ColumnReading
-from epic22.core.data.names import strip_ends, strip_text_ends
+from epic22.core.data.names import fold_name, index_variants, strip_ends, strip_text_ends
 from epic22.core.data.number_format import parse_plain_numbers
 
 MISSING_WORDS = ("", "NA", "N/A", "#N/A", "NaN", "nan", "NAN", "null", "NULL", "?", "#VALUE!", "#DIV/0!", "#REF!", "#NUM!")
@@ -51,18 +51,22 @@ def null_missing_words(series: pl.Series, words: Sequence[str] = ()) -> pl.Serie
     return text.set(text.is_in([*MISSING_WORDS, *words]), None)
 
 
-def build_name_reader(reading: ColumnReading | None) -> Callable[[str], str | None]:
-    """What reads one text of a column of names as that of a file: without blanks around it, None where it is a word for missing.
+def build_name_reader(reading: ColumnReading | None, levels: Sequence[str] = ()) -> Callable[[str], str | None]:
+    """What reads one text of a column of names as that of a file: without blanks around it, None where it is a word for missing,
+    as the level that it is but for case and blanks.
 
-    >>> read = build_name_reader(ColumnReading(missing=("unknown",)))
+    >>> read = build_name_reader(ColumnReading(missing=("unknown",)), ["Red"])
     >>> [read(text) for text in ("red ", "unknown", " NA", "None")]
-    ['red', None, None, 'None']
+    ['Red', None, None, 'None']
     """
+    known, by_class = frozenset(levels), index_variants(levels)
     words = frozenset((*MISSING_WORDS, *((ALWAYS_TYPED,) if reading is None else reading.missing)))
 
     def read_name(text: str) -> str | None:
         stripped = strip_text_ends(text)
-        return None if stripped in words else stripped
+        if stripped in words:
+            return None
+        return stripped if stripped in known else by_class.get(fold_name(stripped), stripped)
 
     return read_name
 

@@ -5,7 +5,7 @@ different names and the same number; so a number is taken for what a name is onl
 """
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
@@ -136,8 +136,22 @@ def group_variants(names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(variants) for variants in ways.values())
 
 
+def index_variants(names: Sequence[str]) -> Mapping[str, str]:
+    """The names by what they are but for case and blanks, those of them that no other name is too.
+
+    >>> dict(index_variants(["Yes", "no", "No"]))
+    {'yes': 'Yes'}
+    """
+    return {fold_name(variants[0]): variants[0] for variants in group_variants(names) if len(variants) == 1}
+
+
 def merge_variants(values: pl.Series, names: Sequence[str]) -> pl.Series:
     """Text with each value that differs from one of the names by case or blanks alone written as that name is."""
-    by_class = {fold_name(name): name for name in names}
-    written = [value for value in values.unique().to_list() if value is not None]
-    return values.replace(written, [value if value in names else by_class.get(fold_name(value), value) for value in written])
+    return spell_as(values, names, {fold_name(name): name for name in names})
+
+
+def spell_as(values: pl.Series, names: Sequence[str], by_class: Mapping[str, str]) -> pl.Series:
+    """Text with each value that is none of the names written as the name of its class, where there is one."""
+    known = frozenset(names)
+    written = [value for value in values.unique().to_list() if value is not None and value not in known]
+    return values.replace(written, [by_class.get(fold_name(value), value) for value in written]) if written else values

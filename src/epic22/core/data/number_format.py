@@ -4,6 +4,7 @@ The format is inferred once from a column's different values, and parsed by it e
 a word in `CURRENCIES`.
 """
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ MARKS = ((".", ","), (",", "."), (",", " "), (".", " "), (".", "'"), (",", "'"))
 CERTAIN_MARKS = (" ", "'")
 """Marks that part nothing but thousands."""
 
-SIGNS = "$ € £ ¥ ₹ ₽ ₩ ₺ ₪ ₫ ฿ ₦ ₱ ¢ R$ US$ A$ AU$ C$ CA$ NZ$ HK$ NT$ S$ MX$ Rs Rs. kr kr. zł Kč Ft Fr. SFr. R Rp RM"
+SIGNS = "% $ € £ ¥ ₹ ₽ ₩ ₺ ₪ ₫ ฿ ₦ ₱ ¢ R$ US$ A$ AU$ C$ CA$ NZ$ HK$ NT$ S$ MX$ Rs Rs. kr kr. zł Kč Ft Fr. SFr. R Rp RM"
 CODES = "CHF EUR USD GBP JPY INR BRL CAD AUD NZD CNY RMB SEK NOK DKK PLN CZK HUF RUB TRY ZAR MXN SGD HKD THB IDR AED SAR PHP"
 CURRENCIES = (*SIGNS.split(), *CODES.split())
 """What may stand before a number; behind it a unit of any name may."""
@@ -37,6 +38,7 @@ SCALES = {
     "mrd": 1e9,
 }
 SCALES |= {"lac": 1e5, "lakh": 1e5, "cr": 1e7, "crore": 1e7}
+SCALES |= {"tsd": 1e3, "tys": 1e3, "тыс": 1e3, "mln": 1e6, "mill": 1e6, "млн": 1e6, "mld": 1e9, "млрд": 1e9}
 """What multiplies a number, in small letters without its dot. An m alone is a metre, an M is a million."""
 
 CREDIT_MARKS = ("cr", "dr", "db")
@@ -214,7 +216,7 @@ def _build_pattern(form: NumberFormat) -> str:
     left, right = (r"\(", r"\)") if form.brackets else ("[^\\s\\S]", "[^\\s\\S]")
     return (
         rf"(?i)^(?P<open>{left})?\s*(?P<sign>[+-])?\s*(?P<before>{affix})?\s*(?P<inner>[+-])?\s*"
-        rf"(?P<body>{_build_body(form.decimal, form.thousands)})(?P<exponent>{EXPONENT})\s*(?P<scale>{scale})?\s*"
+        rf"(?P<body>{_build_body(form.decimal, form.thousands)})(?P<exponent>{EXPONENT})\s*(?:(?P<scale>{scale})\.?)?\s*"
         rf"(?P<behind>{affix})?\s*"
         rf"(?P<trailing>-)?\s*(?P<close>{right})?$"
     )
@@ -271,11 +273,12 @@ def _infer_from_sample(sample: pl.Series, candidates: Sequence[tuple[str, str]])
         return None
     suffix = parts["suffix"].str.strip_chars()
     # 900 beside 1.2k, and 1.2M beside 900k.
-    is_scale = suffix.str.contains(f"^(?:{SCALE})\\.?$")
+    scaled_suffix = suffix.str.extract(rf"^(?:{SCALE})\.?(\s*(?:{PREFIX})|)$")
+    is_scale = scaled_suffix.is_not_null()
     scaled = bool(is_scale.any()) and bool((is_scale | (suffix == "") | suffix.is_in(list(CURRENCIES))).all())
     scaled = scaled and not _are_credit_marks(suffix)
     if scaled:
-        parts = parts.with_columns(suffix.set(is_scale, "").alias("suffix"))
+        parts = parts.with_columns(suffix.zip_with(~is_scale, scaled_suffix.str.strip_chars()).alias("suffix"))
     affixes, others = _choose_affixes(parts)
     fits = pl.select(_affix_fits(parts["prefix"], affixes) & _affix_fits(parts["suffix"], affixes)).to_series()
     parts = parts.filter(fits)
@@ -289,13 +292,32 @@ def _infer_from_sample(sample: pl.Series, candidates: Sequence[tuple[str, str]])
 def _affix_key(affix: str) -> str:
     """What is the same in review and reviews, or in EUR and Eur."""
     plain = affix.lower().replace(" ", "").replace(".", "")
+    if "/" in plain.strip("/") and plain not in UNIT_KEYS:
+        return "/".join(_affix_key(part) for part in plain.split("/"))
     return UNIT_KEYS.get(plain, plain.rstrip("s") or plain)
 
 
 def _list_spellings(affixes: Sequence[str]) -> set[str]:
-    """The affixes, and the other ways to write the same: a later file may have m2 for the m² of training."""
-    keys = {_affix_key(affix) for affix in affixes}
-    return {*affixes, *(way for ways in UNIT_SPELLINGS for way in ways.split() if _affix_key(way) in keys)}
+    """The affixes, and the other ways to write the same: a later file may have m2 for the m² of training, and EUR/m2 for €/m².
+
+    >>> sorted(_list_spellings(["zł/h"]))
+    ['PLN/h', 'zł/h']
+    """
+    parts = ([_list_ways(part) for part in affix.split("/")] for affix in affixes)
+    return {
+        *affixes,
+        *(way for affix in affixes for way in _list_ways(affix)),
+        *("/".join(p) for ways in parts for p in itertools.product(*ways)),
+    }
+
+
+def _list_ways(unit: str) -> Sequence[str]:
+    """The ways to write one currency or unit, this one first."""
+    key = _affix_key(unit)
+    return [
+        unit,
+        *(way for ways in UNIT_SPELLINGS if UNIT_KEYS[ways.split()[0].lower()] == key for way in ways.split() if way != unit),
+    ]
 
 
 def _are_credit_marks(suffix: pl.Series) -> bool:

@@ -25,7 +25,15 @@ from epic22.core.data.column_remarks import ALL_ROWS, WORDS, Occurrences, descri
 from epic22.core.data.column_words import ALWAYS_TYPED, mixes_truth_words, null_missing_words
 from epic22.core.data.compound_numbers import COMPOUNDS
 from epic22.core.data.files import RawTable
-from epic22.core.data.names import describe_unlabelled, keeps_names_apart, null_unlabelled, strip_ends, strip_name
+from epic22.core.data.names import (
+    describe_unlabelled,
+    index_variants,
+    keeps_names_apart,
+    null_unlabelled,
+    spell_as,
+    strip_ends,
+    strip_name,
+)
 from epic22.core.data.number_format import parse_plain_numbers
 from epic22.core.data.row_times import (
     infer_whole_times,
@@ -424,6 +432,8 @@ def cast_column(series: pl.Series, column: Column, problems: list[tuple[int, str
     if own.dtype == pl.String:
         own = strip_text(own, dtype, reading)
         typed = parse_text(own, dtype, reading)
+        if dtype == "category" and column.levels:
+            typed = spell_as(typed, column.levels, index_variants(column.levels))
     else:
         typed = _write_as_levels(own, column.levels) if dtype in ("category", "text") else _cast(own, dtype)
         if series.dtype == pl.Duration and reading.number.notation is not None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from epic22.core.data.number_format import thin_out
+from epic22.core.data.number_format import normalize_signs, thin_out
 
 
 def _build_shape(form: str) -> str:
@@ -63,6 +63,9 @@ MONTHS = (
     *("%Y-M%m", "%Y年%m月", "%B%Y", "%B%y", "%B/%Y", "%B/%y"),
     *DOTTED_MONTHS,
 )
+UNPARTED = ("%B%y",)
+"""MARCH1 and SEP9 are names of something: a year that nothing parts from its month has two digits."""
+
 WEEKS = ("%G-W%V", "%GW%V", "%G W%V")
 QUARTERS = (
     *("%Y-Q%q", "%Y Q%q", "%YQ%q", "Q%q %Y", "Q%q-%Y", "Q%q/%Y", "%qQ%Y", "%qQ %Y"),
@@ -150,6 +153,8 @@ def parse_times_as(text: pl.Series, form: str) -> pl.Series:
     zones, text = split_zones(simplify_stamps(text))
     offsets, text = split_offsets(text.str.replace(r"(Z| UTC| GMT)$", ""))
     ends_day, text = split_midnights(text)
+    if form in UNPARTED:
+        text = text.set(~text.str.contains(r"[0-9]{2}$"), None)
     text = write_times_in_english(text) if "%B" in form or "%p" in form else text
     if form in MONTHS:
         text, form = ("1 " + text).alias(text.name), f"%d {form}"
@@ -194,6 +199,8 @@ REWRITES = (
     (rf"(?i)^{ANY_DAY_NAME}\.?,?\s+([0-9]{{1,4}}[-./][0-9].*)$", "$1"),
     (rf"(?i)^(?:{DAY_NAMES})\.?,?\s+([0-9]{{1,2}}(?:\.|er|º)?\s+\pL{{3,}}.*)$", "$1"),
     (rf"(?i)^([0-9]{{1,4}}[-./][0-9]{{1,2}}[-./][0-9]{{1,4}}),?\s+\(?{ANY_DAY_NAME}\.?\)?$", "$1"),
+    (r"^([0-9]{1,4}) ([/-]) ([0-9]{1,2}) ([/-]) ([0-9]{2,4})\b", "$1$2$3$4$5"),
+    (r"^([0-9]{4}\.[0-9]{1,2}\.[0-9]{1,2})\.$", "$1"),
     (r"^([0-9]{4})_([0-9]{1,2})_([0-9]{1,2})$", "$1-$2-$3"),
     (r"^([0-9]{4})_([0-9]{1,2})$", "$1-$2"),
     (r"^([0-9]{4})년 ?([0-9]{1,2})월 ?([0-9]{1,2})일$", "$1-$2-$3"),
@@ -231,6 +238,7 @@ def simplify_stamps(text: pl.Series) -> pl.Series:
     >>> simplify_stamps(pl.Series(["KW 5/2024", "Fr, 01.03.2024", "2024_03_01", "1. Quartal 2024"])).to_list()
     ['2024-W5', '01.03.2024', '2024-03-01', 'Q1 2024']
     """
+    text = normalize_signs(text)
     if not text.str.contains(ODD_STAMP).any():
         return text
     for pattern, replacement in REWRITES:
@@ -428,7 +436,7 @@ def _measure_range(times: pl.Series) -> float:
 
 def _infer_order(values: pl.Series, sample: pl.Series, day_first: bool | None) -> TimeReading | None:
     """The formats that read most of the values in the order of day and month that they show; None where they read hardly any."""
-    if 2 * sample.str.contains(TIME_SHAPE).sum() < len(sample):
+    if 2 * normalize_signs(sample).str.contains(TIME_SHAPE).sum() < len(sample):
         return None
     if day_first is not None:
         known = _infer_in_order(values, sample, (*(MONTH_FIRST if day_first else DAY_FIRST), *YEAR_FIRST))
