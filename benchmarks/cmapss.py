@@ -101,7 +101,7 @@ def predicted(train_table: pl.DataFrame, test_table: pl.DataFrame, threads: int)
     part = prepare_part(Experiment(assignment.task, examples, plan, SEED, threads), fold.train)
     fitted = search(part, config, Study(config.build_study_config(part.data.metric, SEED))).fitted_fold
     X = fitted.preprocessor.transform(examples.X[fold.test])
-    return np.clip(predict_response(fitted.estimator, X, "regression"), 0.0, CAP)
+    return np.clip(predict_response(fitted.estimator, X, "regression", None), 0.0, CAP)
 
 
 def unit_folds(units: pl.DataFrame) -> Array:

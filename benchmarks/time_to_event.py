@@ -59,7 +59,7 @@ def plain_evaluation(hazard: Task, plain: Task, examples: Examples, plan: FoldPl
         fitted = fit_family(Experiment(plain, two, waiting, threads=threads), get_family(name), over)
         response = np.full((len(fold.test), len(hazard.target.horizons)), np.nan)
         X = fitted.preprocessor.transform(examples.X[fold.test])
-        response[:, place] = predict_response(fitted.estimator, X, "binary")
+        response[:, place] = predict_response(fitted.estimator, X, "binary", None)
         parts.append(FoldPredictions(fold, response))
     return evaluate_responses(Experiment(hazard, examples, plan), f"plain {name}", tuple(parts))
 

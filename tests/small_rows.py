@@ -22,5 +22,5 @@ def held(response: Array, y: Array, folds: int = 5, forward: bool = False, clust
         forward=forward,
         at=at,
         label_known_at=at,
-        lower_bound=0.0 if (y >= 0).all() else None,
+        floor=0.0 if (y >= 0).all() else None,
     )

@@ -39,7 +39,7 @@ class FeatureModel:
     def respond(self, rows: pl.DataFrame) -> Array:
         """Probabilities or values of rows, (n,) or (n, h)."""
         matrix = self.fitted.preprocessor.transform(rows)
-        return predict_response(self.fitted.estimator, matrix, self.task.target.kind)
+        return predict_response(self.fitted.estimator, matrix, self.task.target.kind, self.task.target.floor)
 
     def respond_if(self, changes: Mapping[str, pl.Expr | float | int | str]) -> Array:
         """The responses of the rows with these columns changed and all others as they are."""

@@ -84,7 +84,7 @@ class TestEveryFamily:
     @pytest.mark.slow
     def test_its_response_is_the_link_of_its_raw_score(self, family: Family, kind: Kind) -> None:
         estimator, X = fitted_once(family, kind)
-        assert np.allclose(predict_response(estimator, X, kind), KINDS[kind].inverse_link(estimator.decision_function(X)))
+        assert np.allclose(predict_response(estimator, X, kind, None), KINDS[kind].inverse_link(estimator.decision_function(X)))
 
     @pytest.mark.slow
     def test_probabilities_are_probabilities(self, family: Family, kind: Kind) -> None:

@@ -75,7 +75,7 @@ BANDS: list[ConformalInterval] = [
     ConstantInterval(0.9, 1.5),
     AdaptiveInterval(0.9, "constant", 1.0, 2.0),
     AdaptiveInterval(0.9, "scaled", 1.1, 1.3, (0.0, 1.0, 5.0), (0.1, 0.2, 0.3)),
-    AdaptiveInterval(0.9, "relative", 0.2, 0.3, min_value=0.4, lower_bound=0.0),
+    AdaptiveInterval(0.9, "relative", 0.2, 0.3, min_value=0.4, floor=0.0),
 ]
 
 

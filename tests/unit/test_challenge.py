@@ -200,6 +200,18 @@ def test_rows_that_the_champion_never_saw_are_answered_by_itself_and_others_out_
         collect_responses(experiment, ServingModel(model.version, model, None))
 
 
+@pytest.mark.slow
+def test_responses_that_a_release_before_kept_below_the_floor_are_compared_as_they_are_served(tmp_path: Path) -> None:
+    run, store = trained(tmp_path, "regression")
+    experiment = Experiment(run.task, run.examples, run.plan, run.seed, 1)
+    _, held_out = evaluate_row_version(experiment, run.champion)
+    model = store.load("toy")
+    assert model.floor == 0
+    below = replace(held_out, responses=np.where(np.arange(len(held_out.responses)) < 9, -1.0, held_out.responses))
+    responses = collect_responses(experiment, ServingModel(model.version, model, below))
+    assert responses.tolist() == [*[0.0] * 9, *held_out.responses[9:].tolist()]
+
+
 def judge(experiment: Experiment, family: str) -> Evaluation:
     return evaluate(experiment, make_candidate(experiment, get_family(family)))
 

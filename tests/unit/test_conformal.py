@@ -37,9 +37,9 @@ from epic22.core.task import Array
 DRAWS = 400
 BANDS: list[ConformalInterval] = [
     ConstantInterval(0.9, 1.5),
-    AdaptiveInterval(0.9, "constant", 1.0, 2.0, lower_bound=0.0),
+    AdaptiveInterval(0.9, "constant", 1.0, 2.0, floor=0.0),
     AdaptiveInterval(0.9, "scaled", 1.1, 1.3, (0.0, 1.0, 5.0), (0.5, 1.0, 1.0)),
-    AdaptiveInterval(0.9, "relative", 0.2, 0.3, min_value=0.4, lower_bound=0.0),
+    AdaptiveInterval(0.9, "relative", 0.2, 0.3, min_value=0.4, floor=0.0),
     AdaptiveInterval(0.9, "quantiles", -0.1, 0.2),
 ]
 

@@ -146,7 +146,7 @@ def permuted_auc(fit: Fit, seed: int) -> tuple[float, float]:
     areas = []
     for fold in plan.folds:
         fitted = fit(task, examples, plan, fold.train)
-        response = predict_response(fitted.estimator, fitted.preprocessor.transform(examples.X[fold.test]), "binary")
+        response = predict_response(fitted.estimator, fitted.preprocessor.transform(examples.X[fold.test]), "binary", None)
         areas.append(ROC_AUC.score(examples.y[fold.test], response, RowMetadata()))
     positives = float(examples.y.sum())
     negatives = len(examples) - positives

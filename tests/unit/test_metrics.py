@@ -126,20 +126,20 @@ def test_a_gain_is_positive_for_the_better_score_whichever_way_it_runs() -> None
 
 
 def test_no_percentage_error_is_reported_where_a_label_is_zero_and_none_may_decide() -> None:
-    target = task("regression").target
+    values = task("regression")
     labels = np.array([0.0, 0.0, 2.35, 4.0])
-    bounded, notes = ours.note_zero_labels(target, labels)
-    assert not {metric.name for metric in ours.list_metrics(bounded)} & {m.name for m in ours.PERCENTAGE_METRICS}
+    bounded, notes = ours.note_zero_labels(values, labels)
+    assert not {metric.name for metric in ours.list_metrics(bounded.target)} & {m.name for m in ours.PERCENTAGE_METRICS}
     assert notes == ("y is 0 in 2 of 4 rows, where an error in percent of it is undefined: none is reported.",)
-    by_percent = replace(target, metric=ours.MEAN_ABSOLUTE_PERCENTAGE_ERROR)
+    by_percent = values.replace_target(replace(values.target, metric=ours.MEAN_ABSOLUTE_PERCENTAGE_ERROR))
     with pytest.raises(ColumnError, match="--metric mean_absolute_percentage_error: y is 0 in 2 of 4 rows"):
         ours.note_zero_labels(by_percent, labels)
 
 
 @pytest.mark.parametrize(
     ("labels", "floor"),
-    [([0.0, 1.0, 3.0], 0.0), ([-1.0, 0.0, 3.0], None), ([1.0, 2.0, 3.0], None), ([0.0, *range(1, 200)], None)],
-    ids=["a count", "values of both signs", "no zero", "a zero by chance"],
+    [([0.0, 1.0, 3.0], 0.0), ([-1.0, 0.0, 3.0], None), ([1.0, 2.0, 3.0], 0.0), ([0.0, *range(1, 200)], 0.0)],
+    ids=["a count", "values of both signs", "a price", "a zero by chance"],
 )
-def test_answers_have_a_floor_where_labels_are_counts_or_sums(labels: list[float], floor: float | None) -> None:
-    assert ours.note_zero_labels(task("regression").target, np.array(labels))[0].floor == floor
+def test_answers_have_a_floor_where_no_label_lies_below_zero(labels: list[float], floor: float | None) -> None:
+    assert ours.note_zero_labels(task("regression"), np.array(labels))[0].target.floor == floor

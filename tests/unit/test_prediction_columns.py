@@ -50,11 +50,16 @@ def staked(folder: Path) -> Served:
 def counted(folder: Path) -> Served:
     """Values that are exponentials of scores, with an interval as wide as their size asks."""
     version, bundle = of_toy(
-        folder, "regression", interval=AdaptiveInterval(0.9, "scaled", 2.0, 3.0, (0.0, 1e4), (1.0, 2.0), lower_bound=0.0)
+        folder, "regression", interval=AdaptiveInterval(0.9, "scaled", 2.0, 3.0, (0.0, 1e4), (1.0, 2.0), floor=0.0)
     )
     estimator = LogTargetRegressor(bundle.estimator)
     estimator.value_scale_ = ValueScale(True, (8.0, 10.0, 12.0), (0.1, 0.3, 0.2))
     return version, replace(bundle, schema=replace(bundle.schema, loss="poisson"), estimator=estimator)
+
+
+def without_floor(bundle: Bundle) -> Bundle:
+    """The bundle as of labels of which some lie below zero."""
+    return replace(bundle, schema=replace(bundle.schema, floor=None))
 
 
 BUNDLES: dict[str, Callable[[Path], Served]] = {
@@ -188,7 +193,7 @@ def test_an_infinite_value_is_refused_as_in_a_row_alone() -> None:
 @pytest.mark.slow
 def test_an_interval_around_a_models_own_quantiles_follows_the_row(tmp_path: Path) -> None:
     _, bundle = of_toy(tmp_path, "regression", interval=AdaptiveInterval(0.9, "quantiles", 1.0, 2.0))
-    rows = rows_for(bundle)
+    bundle, rows = without_floor(bundle), rows_for(bundle)
     X = bundle.preprocessor.transform(rows)
     ends = bundle.estimator.predict(X)[:, None] + np.array([-5.0, 0.0, 5.0]) * (1 + np.arange(len(X)) % 3)[:, None]
     bundle.estimator.predict_quantiles = lambda X: ends  # type: ignore[method-assign]
@@ -215,8 +220,8 @@ def test_a_value_lies_within_its_own_interval_where_that_ends_at_a_bound(tmp_pat
     _, bundle = of_toy(tmp_path, "regression", interval=None)
     rows = rows_for(bundle)
     bound = float(np.median(predict_columns(bundle, rows).response))
-    interval = AdaptiveInterval(0.9, kind, 0.1, 0.1, (0.0, 100.0), (1.0, 2.0), min_value=0.1, lower_bound=bound)
-    columns = predict_columns(replace(bundle, interval=interval), rows)
+    interval = AdaptiveInterval(0.9, kind, 0.1, 0.1, (0.0, 100.0), (1.0, 2.0), min_value=0.1, floor=bound)
+    columns = predict_columns(replace(without_floor(bundle), interval=interval), rows)
     assert columns.interval is not None
     low, high = columns.interval
     assert ((low <= columns.response) & (columns.response <= high)).all()
@@ -232,11 +237,14 @@ def test_a_stake_below_zero_has_no_money_as_a_missing_one(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_a_model_that_serves_is_compared_by_the_values_that_it_serves(tmp_path: Path) -> None:
+@pytest.mark.parametrize("release", ["of now", "before"])
+def test_a_model_that_serves_is_compared_by_the_values_that_it_serves(tmp_path: Path, release: str) -> None:
     version, bundle = of_toy(tmp_path, "regression")
     rows = rows_for(bundle)
     middle = float(np.median(predict_columns(bundle, rows).response))
     ended = replace(bundle, schema=replace(bundle.schema, floor=middle))
+    if release == "before":
+        ended = replace(without_floor(bundle), interval=AdaptiveInterval(0.9, "constant", 1.0, 1.0, floor=middle))
     served_values = predict_columns(ended, rows).response
     assert served_values.min() == middle
     np.testing.assert_array_equal(RowModel(version, ended).compute_responses(rows), served_values)

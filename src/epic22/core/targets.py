@@ -319,6 +319,15 @@ CLASS_KINDS: Mapping[str, _ClassTarget] = {name: kind for name, kind in KINDS.it
 """The kinds of targets that have classes."""
 
 
+def lift_to_floor(values: Array, floor: float | None) -> Array:
+    """The values, none of which lies below the floor; as they are where there is none.
+
+    >>> lift_to_floor(np.array([-1.0, 2.0]), 0.0).tolist()
+    [0.0, 2.0]
+    """
+    return values if floor is None else np.maximum(values, floor)
+
+
 def get_kind(stored_name: Kind, loss: LossName = "squared") -> TargetKind:
     """The kind of a target by the name it is stored under and its loss, which tells counts from other values.
 

@@ -4,7 +4,7 @@ Times are UTC. n = rows, p = input columns, h = horizons, k = classes.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Literal, Protocol
 
@@ -182,8 +182,8 @@ class Target:
     from it, and the value is of the row's own exposure. Models learn the label's distance from the `center`, which is not 0 where
     labels are large beside their spread, in parts of the `scale`, which is not 1 where they spread too little or far for trees.
     Where some label `has_zeros` no percentage error is defined, and none is reported.
-    No answer lies below the `floor`: 0 for counts, and for sums of which some are 0. No label of the training, trained on or
-    tested, lies below the `lower_bound`: 0, or None where some do.
+    No answer and no interval lies below the `floor`, nor is any scored that does: 0 where no label of the training, trained on or
+    tested, lies below it; None where some do.
 
     A hazard's horizons are the edges of its grid of intervals, ascending; `decision_horizon` is the one it is judged and acted
     on by.
@@ -207,7 +207,6 @@ class Target:
     scale: float = 1.0
     has_zeros: bool = False
     floor: float | None = None
-    lower_bound: float | None = None
 
     @property
     def traits(self) -> TargetKind:
@@ -324,6 +323,10 @@ class Task:
     def target(self) -> Target:
         """The target that decides."""
         return self.targets[0]
+
+    def replace_target(self, target: Target) -> "Task":
+        """The task with another target that decides."""
+        return replace(self, targets=(target, *self.targets[1:]))
 
     @property
     def input_columns(self) -> tuple[Column, ...]:

@@ -19,6 +19,7 @@ from epic22.core.models.loss import Loss
 from epic22.core.ports import Registry
 from epic22.core.progress import Progress
 from epic22.core.tables.rowhash import hash_values
+from epic22.core.targets import lift_to_floor
 from epic22.core.task import Array, LossName, Target, Task
 
 OWN_TASK = "give another question a --task of its own"
@@ -171,7 +172,8 @@ def collect_responses(experiment: Experiment, serving: ServingModel) -> Array:
     Raises ColumnError where its inputs are not among the examples'.
     """
     X, held_out = experiment.examples.X, serving.held_out
-    responses = find_responses(X, serving)
+    # Versions before kept what the model said, and serve none of it that lies below the floor.
+    responses = lift_to_floor(find_responses(X, serving), serving.model.floor)
     if held_out is None or not held_out.has_all_rows:
         return responses
     tested = np.unique(np.concatenate([fold.test for fold in experiment.plan.folds]))

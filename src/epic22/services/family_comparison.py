@@ -265,7 +265,7 @@ def measure_ms_in_batch(fitted: FittedFold, task: Task, test: Examples) -> float
     rows, durations = test.X.head(MAX_BATCH_ROWS), []
     for _ in range(N_TIMED_BATCHES):
         began = time.perf_counter()
-        predict_response(fitted.estimator, fitted.preprocessor.transform(rows), task.target.kind)
+        predict_response(fitted.estimator, fitted.preprocessor.transform(rows), task.target.kind, task.target.floor)
         durations.append(time.perf_counter() - began)
     return median(durations) * 1000 / rows.height
 

@@ -91,9 +91,7 @@ def load_batched_task_data(spec: TrainingSpec, batches: Batches, scratch: Path) 
         spec,
         [sha256_of_sized_file(path) for path in batches.paths],
     )
-    task = build_task(spec, columns, label.kind, label.classes)
-    target, zero_notes = note_zero_labels(task.target, table.y)
-    task = replace(task, targets=(target, *task.targets[1:]))
+    task, zero_notes = note_zero_labels(build_task(spec, columns, label.kind, label.classes), table.y)
     notes = (*spec.origin.notes, *table_profile.notes, *time_notes, *rare_notes, *label.notes)
     notes += _describe_groups(table_profile, table, spec)
     examples = _build_examples(task, table, spec, version.id, group_column if has_repeats else None)

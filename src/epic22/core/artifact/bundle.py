@@ -127,8 +127,8 @@ class Bundle(TrainedBundle):
 
     @property
     def floor(self) -> float | None:
-        """What no answer lies below: the schema's floor, else the end of its intervals; None where there is neither."""
-        return self.schema.floor if self.schema.floor is not None or self.interval is None else self.interval.lower_bound
+        """What no answer lies below: the schema's floor, else, in a bundle of a version before, the end of its intervals."""
+        return self.schema.floor if self.schema.floor is not None or self.interval is None else self.interval.floor
 
     @property
     def coverage(self) -> float | None:

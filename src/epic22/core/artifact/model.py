@@ -94,6 +94,11 @@ class Model(ABC):
         """What a miss and a false alarm cost; empty where nothing is decided by it."""
         return {}
 
+    @property
+    def floor(self) -> float | None:
+        """What no answer of any row lies below; None where nothing is."""
+        return None
+
     @abstractmethod
     def get_network(self, member: str | None = None) -> PortableNetwork:
         """The network that it answers by, or that of a member of its combination. Raises UserError for a model without one."""

@@ -13,6 +13,7 @@ from epic22.core.artifact.bundle import Bundle
 from epic22.core.evaluation.conformal import expand_binary
 from epic22.core.models.base import compute_response
 from epic22.core.models.hazard import compute_interval_shares, compute_median_days
+from epic22.core.targets import lift_to_floor
 from epic22.core.task import Array
 
 
@@ -73,15 +74,11 @@ def _compute_multiclass(bundle: Bundle, raw: Array, _: Array | None) -> Predicti
 
 
 def _compute_regression(bundle: Bundle, raw: Array, _: Array | None, X: Array) -> PredictionColumns:
-    values, interval, floor = compute_response(bundle.estimator, raw, "regression"), None, bundle.floor
-    if floor is not None:
-        # The interval lies around the value that is answered: around one below the floor it would be the floor alone.
-        values = np.maximum(values, floor)
+    # The interval lies around the value that is answered: around one below the floor it would be the floor alone.
+    values, interval = lift_to_floor(compute_response(bundle.estimator, raw, "regression"), bundle.floor), None
     if bundle.interval is not None:
         quantiles = bundle.estimator.predict_quantiles(X) if bundle.interval.uses_quantiles else None
-        interval = np.stack(bundle.interval.compute_intervals(values, quantiles))
-    if floor is not None and interval is not None:
-        interval = np.maximum(interval, floor)
+        interval = lift_to_floor(np.stack(bundle.interval.compute_intervals(values, quantiles)), bundle.floor)
     return PredictionColumns(raw, values, raw, np.zeros(len(raw)), interval=interval)
 
 

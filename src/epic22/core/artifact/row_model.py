@@ -6,7 +6,6 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from epic22.core.artifact.answer_frame import ANSWER_SCHEMA, AnsweredRows, build_row_frame
@@ -58,6 +57,11 @@ class RowModel(Model):
     def costs(self) -> Mapping[str, float]:
         """What a miss and a false alarm cost; empty where nothing is decided by it."""
         return self.bundle.costs
+
+    @property
+    def floor(self) -> float | None:
+        """That of its bundle."""
+        return self.bundle.floor
 
     @property
     def recipe(self) -> ModelRecipe | None:
@@ -171,9 +175,7 @@ class RowModel(Model):
             if not _has_type(X[column.name], column.dtype):
                 raise ColumnError(f"its column {column.name!r} was read as {column.dtype}, and is {X[column.name].dtype} now")
         matrix = bundle.preprocessor.transform(X.select([column.name for column in schema.inputs]))
-        response = predict_response(bundle.estimator, matrix, schema.kind)
-        # By the floor that a new version's responses are lifted to as well.
-        return response if schema.floor is None else np.maximum(response, schema.floor)
+        return predict_response(bundle.estimator, matrix, schema.kind, bundle.floor)
 
     def list_warnings(self, row: Mapping[str, Any]) -> list[str]:
         """The row's categories that training never saw, or too seldom to tell them apart, in words."""

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 
 from epic22.core.serialization import collect_views, view
+from epic22.core.targets import lift_to_floor
 from epic22.core.task import Array
 
 COVERAGE = 0.9
@@ -47,7 +48,7 @@ class ConstantInterval:
     coverage: float
     half_width: float
     uses_quantiles: ClassVar[bool] = False
-    lower_bound: ClassVar[float | None] = None
+    floor: ClassVar[float | None] = None
 
     def compute_intervals(self, values: Array, quantiles: Array | None = None) -> tuple[Array, Array]:
         """The intervals around values, (n,) each."""
@@ -62,7 +63,7 @@ class AdaptiveInterval:
     expected at the value (scaled: linear between `centres`, each with its `scatter`, level beyond them), or in natural logarithms
     (relative; a value below `min_value`, the smallest answer seen, counts as that). Of a model that states its own quantiles they
     are taken off its lowest one and added to its highest one, and may be below 0 (quantiles: Romano, Patterson and Candès 2019).
-    No end lies below `lower_bound`, where outcomes have one. The value is always inside, unless it is itself below `lower_bound`.
+    No end lies below `floor`, the target's. The value is always inside, unless it is itself below `floor`.
 
     >>> AdaptiveInterval(0.9, "scaled", 2.0, 3.0, (0.0, 10.0), (1.0, 2.0)).compute_intervals(np.array([5.0]))
     (array([2.]), array([9.5]))
@@ -75,7 +76,7 @@ class AdaptiveInterval:
     centres: tuple[float, ...] = ()
     scatter: tuple[float, ...] = ()
     min_value: float = 0.0
-    lower_bound: float | None = None
+    floor: float | None = None
 
     @property
     def uses_quantiles(self) -> bool:
@@ -86,9 +87,7 @@ class AdaptiveInterval:
         """The intervals around values, (n,) each; `quantiles` (n, q) are the model's own, where it `uses_quantiles`."""
         low, high = self._compute_unbounded(values, quantiles)
         low, high = np.minimum(low, values), np.maximum(high, values)
-        if self.lower_bound is None:
-            return low, high
-        return np.maximum(low, self.lower_bound), np.maximum(high, self.lower_bound)
+        return lift_to_floor(low, self.floor), lift_to_floor(high, self.floor)
 
     def _compute_unbounded(self, values: Array, quantiles: Array | None) -> tuple[Array, Array]:
         if self.uses_quantiles and quantiles is not None:
@@ -104,7 +103,7 @@ class AdaptiveInterval:
 
 ConformalInterval = ConstantInterval | AdaptiveInterval
 
-STORED_FIELDS = {"lower": "lower_margin", "upper": "upper_margin", "smallest": "min_value", "least": "lower_bound"}
+STORED_FIELDS = {"lower": "lower_margin", "upper": "upper_margin", "smallest": "min_value", "least": "floor"}
 """Fields of an interval that are stored under an older name."""
 
 
@@ -151,7 +150,7 @@ class ClassSets:
 CONFORMAL_VIEWS = collect_views(
     view(
         AdaptiveInterval,
-        "coverage kind lower=lower_margin upper=upper_margin centres? scatter? smallest? least?=lower_bound",
+        "coverage kind lower=lower_margin upper=upper_margin centres? scatter? smallest? least?=floor",
         centres=lambda interval: interval.centres or None,
         scatter=lambda interval: interval.scatter or None,
         smallest=lambda interval: interval.min_value or None,

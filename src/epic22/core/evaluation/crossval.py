@@ -301,7 +301,7 @@ def _fit_fold(experiment: Experiment, candidate: Candidate, fold: Fold, keeps_mo
     fitted = candidate.fit(experiment.censor_for(fold), fold.train)
     seconds = time.perf_counter() - began if fitted.seconds is None else fitted.seconds
     X = fitted.preprocessor.transform(experiment.examples.take(fold.test).X)
-    response = predict_response(fitted.estimator, X, experiment.task.target.kind)
+    response = predict_response(fitted.estimator, X, experiment.task.target.kind, None)
     predictions = FoldPredictions(fold, response, fitted if keeps_model else None, fitted.estimator.predict_quantiles(X))
     return _FoldOutcome(predictions.apply_floor(experiment.task.target.floor), seconds, fitted if is_last else None)
 
@@ -339,7 +339,7 @@ def measure_ms_per_row(fitted: FittedFold, task: Task, test: Examples) -> float:
     durations = []
     for row in rows:
         began = time.perf_counter()
-        predict_response(fitted.estimator, fitted.preprocessor.transform_row(row), task.target.kind)
+        predict_response(fitted.estimator, fitted.preprocessor.transform_row(row), task.target.kind, task.target.floor)
         durations.append((time.perf_counter() - began) * 1000)
     return float(np.median(durations))
 

@@ -114,8 +114,6 @@ def evaluate(
         fitted, best_params = fit_fold(family, task, table, row_roles, resources)
         seconds.append(fitted.seconds or 0.0)
         tested, response = compute_responses(fitted, table, row_roles == TEST, task)
-        if task.target.floor is not None:
-            response = np.maximum(response, task.target.floor)
         y = table.y[tested]
         values.append([metric.score(y, response, RowMetadata()) for metric in metrics])
         predictions.append(FoldPredictions(fold, response[np.searchsorted(tested, table.sample_rows[fold.test])], fitted))
@@ -276,12 +274,12 @@ def _thin_sample(sample: ReferenceSample, max_rows: int) -> ReferenceSample:
 
 def compute_responses(fitted: FittedFold, table: LargeTable, rows: Array, task: Task) -> tuple[Array, Array]:
     """The row numbers of a mask (n,) and the responses to them, (m,) or (m, k), block by block."""
-    numbers, answers = [], []
+    target, numbers, answers = task.target, [], []
     for part, X in table.iterate_matrices(
         fitted.preprocessor, rows, max(1000, BLOCK_TERMS // max(1, _count_terms(fitted.preprocessor)))
     ):
         numbers.append(part)
-        answers.append(predict_response(fitted.estimator, X, task.target.kind))
+        answers.append(predict_response(fitted.estimator, X, target.kind, target.floor))
     return np.concatenate(numbers), np.concatenate(answers)
 
 

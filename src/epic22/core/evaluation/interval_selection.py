@@ -87,9 +87,7 @@ def choose_interval(
         interval = fit_interval(rows, *kind, coverage)
         if interval is not None:
             # A constant symmetric interval without an end is ± one number.
-            is_plain = (
-                interval.kind == "constant" and interval.lower_margin == interval.upper_margin and interval.lower_bound is None
-            )
+            is_plain = interval.kind == "constant" and interval.lower_margin == interval.upper_margin and interval.floor is None
             return ConstantInterval(interval.coverage, interval.upper_margin) if is_plain else interval, table
     return None, table
 
@@ -117,12 +115,12 @@ def fit_interval(
 ) -> AdaptiveInterval | None:
     """The interval of that kind; None where there are too few rows for the coverage, or the kind does not suit them.
 
-    No end lies below the rows' `lower_bound`: a new row of the same kind goes below it at most once in n + 1.
+    No end lies below the rows' `floor`: a new row of the same kind goes below it at most once in n + 1.
     """
     y, value = rows.y.astype(np.float64), rows.response.astype(np.float64)
     if not len(y):
         return None
-    shape = AdaptiveInterval(coverage, kind, 0.0, 0.0, lower_bound=rows.lower_bound)
+    shape = AdaptiveInterval(coverage, kind, 0.0, 0.0, floor=rows.floor)
     if kind == "quantiles":
         if rows.quantiles is None:
             return None

@@ -17,14 +17,11 @@ from epic22.core.errors import ColumnError
 from epic22.core.models.loss import Loss
 from epic22.core.statistics import MetricBounds
 from epic22.core.targets import KINDS
-from epic22.core.task import Array, AsOfView, Future, Kind, Metric, RowMetadata, Target
+from epic22.core.task import Array, AsOfView, Future, Kind, Metric, RowMetadata, Target, Task
 
 MIN_PROBABILITY = 1e-12
 BINS = 15
 """Bins of the expected calibration error."""
-
-MIN_ZEROS = 0.01
-"""Labels of which this share is zero, and none below, are counts or sums; a temperature may be 0 once in a summer."""
 
 TOP_SHARE = 0.05
 """The share of the rows that a short list holds."""
@@ -424,23 +421,20 @@ def list_metrics(target: Target) -> tuple[Metric, ...]:
     return usual
 
 
-def note_zero_labels(target: Target, y: Array) -> tuple[Target, tuple[str, ...]]:
-    """The target with what its labels y (n,), all of the training's, say of zero, and that in words.
+def note_zero_labels(task: Task, y: Array) -> tuple[Task, tuple[str, ...]]:
+    """The task with what its labels y (n,), all of the training's, say of zero, and that in words.
 
-    Percentage errors are left out where a label is zero. Where none is below, and at least one in a hundred is zero, no answer is
-    below zero either. Raises ColumnError where a percentage error was to decide.
+    Percentage errors are left out where a label is zero. Where none is below, no answer is below zero either. Raises ColumnError
+    where a percentage error was to decide.
     """
-    if not target.traits.is_regression:
-        return target, ()
+    if not task.target.traits.is_regression:
+        return task, ()
     # Of all labels, for those that some folds test may be of one side alone.
-    target = replace(target, lower_bound=0.0 if (y >= 0).all() else None)
-    if target.traits.has_log_link:
-        return target, ()
-    n_zeros = int((y == 0).sum())
+    target = replace(task.target, floor=0.0 if (y >= 0).all() else None)
+    n_zeros = 0 if target.traits.has_log_link else int((y == 0).sum())
     if not n_zeros:
-        return target, ()
-    is_bounded = target.lower_bound is not None and n_zeros >= MIN_ZEROS * len(y)
+        return task.replace_target(target), ()
     where = f"{target.name} is 0 in {n_zeros:,} of {len(y):,} rows, where an error in percent of it is undefined"
     if target.metric in PERCENTAGE_METRICS:
         raise ColumnError(f"--metric {target.metric.name}: {where}; use {MEAN_ABSOLUTE_ERROR.name}, or leave these rows out.")
-    return replace(target, has_zeros=True, floor=0.0 if is_bounded else None), (f"{where}: none is reported.",)
+    return task.replace_target(replace(target, has_zeros=True)), (f"{where}: none is reported.",)

@@ -11,6 +11,7 @@ from epic22.core.data.preprocess import Preprocessor
 from epic22.core.data.split import convert_days
 from epic22.core.experiment import Experiment
 from epic22.core.models.base import BaseEstimator
+from epic22.core.targets import lift_to_floor
 from epic22.core.task import Array
 
 N_PIECES = 5
@@ -47,7 +48,7 @@ class FoldPredictions:
         """The same with no response below the floor, as they are served."""
         if floor is None or not (self.response < floor).any():
             return self
-        return replace(self, response=np.maximum(self.response, floor), without_floor=self.own_response)
+        return replace(self, response=lift_to_floor(self.response, floor), without_floor=self.own_response)
 
 
 @dataclass(frozen=True)
@@ -129,11 +130,10 @@ class OutOfFoldRows:
 @dataclass(frozen=True, kw_only=True)
 class OutOfFoldPredictions(OutOfFoldRows):
     """Out-of-fold responses: values or probabilities of the positive class (n,), or class probabilities (n, k); and the models'
-    own `quantiles` of the label (n, q), where they state any. No label lies below the `lower_bound`, also of rows that no fold
-    tested; None where one does."""
+    own `quantiles` of the label (n, q), where they state any. `floor` is the target's."""
 
     response: Array
-    lower_bound: float | None
+    floor: float | None
     quantiles: Array | None = None
 
     def __len__(self) -> int:
@@ -171,7 +171,7 @@ def collect_out_of_fold_predictions(experiment: Experiment, predictions: tuple[F
     at = experiment.examples.at[predictions[0].fold.test]
     single = len(predictions) == 1
     forward = experiment.plan.strategy == "walk_forward" or (single and bool(at.min() != at.max()))
-    own: dict[str, Any] = {"response": response, "lower_bound": experiment.task.target.lower_bound}
+    own: dict[str, Any] = {"response": response, "floor": experiment.task.target.floor}
     quantiles = [part.quantiles for part in predictions if part.quantiles is not None]
     if len(quantiles) == len(predictions):
         own["quantiles"] = np.concatenate(quantiles)

@@ -20,7 +20,7 @@ from epic22.core.fit_store import list_array_bytes
 from epic22.core.lineage import canonical_json, sha256
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.value_scale import IDENTITY, ValueScale
-from epic22.core.targets import KINDS
+from epic22.core.targets import KINDS, lift_to_floor
 from epic22.core.task import Array, Kind
 
 T = TypeVar("T")
@@ -236,12 +236,13 @@ def require_library(family: str, library: str, extra: str | None = None) -> None
         )
 
 
-def predict_response(estimator: BaseEstimator, X: Array, kind: Kind) -> Array:
+def predict_response(estimator: BaseEstimator, X: Array, kind: Kind, floor: float | None) -> Array:
     """What metrics judge: probability of the positive class (n,), class probabilities (n, k), or the value (n,).
 
-    Of a hazard: the probability of the event up to each horizon, (n, h).
+    Of a hazard: the probability of the event up to each horizon, (n, h). What is served is what is judged, so that no value lies
+    below the target's `floor`; None gives the model's own, as averages are made of.
     """
-    return KINDS[kind].predict_response(estimator, X)
+    return lift_to_floor(KINDS[kind].predict_response(estimator, X), floor)
 
 
 def get_value_scale(estimator: Any) -> ValueScale:

@@ -46,7 +46,7 @@ def choose_log_target(experiment: Experiment) -> tuple[Task, tuple[str, ...]]:
     responses = []
     for log in (False, True):
         model = fit_family(replace(experiment, task=_set_log(task, log)), family, inner.train)
-        responses.append(predict_response(model.estimator, model.preprocessor.transform(test.X), target.kind))
+        responses.append(predict_response(model.estimator, model.preprocessor.transform(test.X), target.kind, target.floor))
     better = compute_log_gain(target, test.y, *responses) > 0
     scores = [target.metric.score(test.y, response, RowMetadata()) for response in responses]
     note = (
@@ -71,7 +71,7 @@ def choose_label_scale(task: Task, y: Array) -> Task:
     center, deviation = choose_center(y), float(np.std(y))
     is_safe = deviation == 0.0 or SAFE_DEVIATIONS[0] <= deviation <= SAFE_DEVIATIONS[1]
     scale = 1.0 if is_safe else float(2.0 ** np.round(np.log2(deviation)))
-    return replace(task, targets=(replace(target, center=center, scale=scale), *task.targets[1:]))
+    return task.replace_target(replace(target, center=center, scale=scale))
 
 
 def uses_huber_loss(target: Target) -> bool:
@@ -91,4 +91,4 @@ def compute_log_gain(target: Target, y: Array, label_response: Array, log_respon
 
 
 def _set_log(task: Task, log: bool) -> Task:
-    return replace(task, targets=(replace(task.target, log=log), *task.targets[1:]))
+    return task.replace_target(replace(task.target, log=log))

@@ -28,6 +28,7 @@ from epic22.core.evaluation.crossval_large import (
     widen_large_scores,
 )
 from epic22.core.evaluation.held_out import HeldOutPredictions, VersionEvaluation
+from epic22.core.evaluation.metrics import note_zero_labels
 from epic22.core.evaluation.predictions import FittedFold
 from epic22.core.evaluation.significance import is_certainly_better
 from epic22.core.experiment import Experiment
@@ -261,8 +262,9 @@ def build_batched_data(data: TaskData, at: pl.DataFrame, batch_rows: int, scratc
         table = drop_columns(table, withheld)
         task = replace(task, columns=tuple(replace(c, role="never") if c.name in withheld else c for c in task.columns))
         examples = replace(examples, X=table.sample)
+    task, zero_notes = note_zero_labels(task, table.y)
     note = (
         f"{at.height:,} rows were built from the tables, at most {batch_rows:,} at once; the tables themselves stay in memory. "
         f"The rule of today and the fairness gate are evaluated on the {len(examples):,} rows drawn."
     )
-    return BatchedTaskData(task, table, examples, version, (*data.suspicions, *suspicions), (*data.notes, note))
+    return BatchedTaskData(task, table, examples, version, (*data.suspicions, *suspicions), (*data.notes, note, *zero_notes))

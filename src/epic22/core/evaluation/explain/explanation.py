@@ -116,7 +116,7 @@ def explain(experiment: Experiment, evaluation: Evaluation, unit: str = "log-odd
     kind, metric, shares = task.target.kind, task.target.metric, folds.mean(axis=0) / folds.mean(axis=0).sum()
     permuted_columns = [j for j in order[:MAX_PERMUTED] if shares[j] >= MIN_SHARE]
     losses = compute_permutation_importance(
-        samples, [*((j,) for j in permuted_columns), *(members for members, _ in groups)], metric, kind, seed
+        samples, [*((j,) for j in permuted_columns), *(members for members, _ in groups)], task.target, seed
     )
     duplicates = tuple(
         NearDuplicates(tuple(samples.columns[j].name for j in members), agreement, loss)

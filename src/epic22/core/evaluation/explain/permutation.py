@@ -15,7 +15,7 @@ from epic22.core.evaluation.explain.shap_samples import ShapSample, ShapSamples
 from epic22.core.evaluation.intervals import NO_SAMPLING_VARIANCE, Estimate, SamplingVariance, estimate_mean_loss
 from epic22.core.evaluation.predictions import ClusteredPredictions
 from epic22.core.models.base import predict_response
-from epic22.core.task import Array, Kind, Metric, RowMetadata
+from epic22.core.task import Array, Metric, RowMetadata, Target
 
 N_REPLICATES = 200
 MIN_PERMUTED_ROWS = 1000
@@ -24,11 +24,11 @@ MAX_PERMUTATIONS = 5
 
 
 def compute_permutation_importance(
-    samples: ShapSamples, groups: Sequence[tuple[int, ...]], metric: Metric, kind: Kind, seed: int
+    samples: ShapSamples, groups: Sequence[tuple[int, ...]], target: Target, seed: int
 ) -> list[Estimate]:
     """The permutation importance of each group of columns on held-out rows, in the metric's unit; positive = worse without."""
-    permuters = [_FoldPermuter.of(sample, kind, np.random.default_rng([seed, 3, f])) for f, sample in enumerate(samples.folds)]
-    bootstrap = _PermutationBootstrap(permuters, metric, seed)
+    permuters = [_FoldPermuter.of(sample, target, np.random.default_rng([seed, 3, f])) for f, sample in enumerate(samples.folds)]
+    metric, bootstrap = target.metric, _PermutationBootstrap(permuters, target.metric, seed)
     importances = []
     for group in groups:
         after = [permuter.predict_permuted(group) for permuter in permuters]
@@ -47,15 +47,15 @@ class _FoldPermuter:
     """A fold's rows, and in each permutation the row that each takes a value from: `donors` (permutations, m)."""
 
     sample: ShapSample
-    kind: Kind
+    target: Target
     donors: Array
     response: Array
 
     @classmethod
-    def of(cls, sample: ShapSample, kind: Kind, rng: np.random.Generator) -> "_FoldPermuter":
+    def of(cls, sample: ShapSample, target: Target, rng: np.random.Generator) -> "_FoldPermuter":
         n_permutations = int(np.clip(np.ceil(MIN_PERMUTED_ROWS / len(sample.rows)), 1, MAX_PERMUTATIONS))
         donors = np.array([draw_donors(sample.cluster, rng) for _ in range(n_permutations)])
-        return cls(sample, kind, donors, predict_response(sample.fitted.estimator, sample.X, kind))
+        return cls(sample, target, donors, predict_response(sample.fitted.estimator, sample.X, target.kind, target.floor))
 
     def predict_permuted(self, group: tuple[int, ...]) -> list[Array]:
         """The responses of each permutation; none where this fold's model uses none of the columns."""
@@ -66,7 +66,7 @@ class _FoldPermuter:
         for donors in self.donors:
             X = self.sample.X.copy()
             X[:, places] = self.sample.X[donors][:, places]
-            permuted_responses.append(predict_response(self.sample.fitted.estimator, X, self.kind))
+            permuted_responses.append(predict_response(self.sample.fitted.estimator, X, self.target.kind, self.target.floor))
         return permuted_responses
 
     def compute_loss(self, metric: Metric, responses: list[Array]) -> float:
