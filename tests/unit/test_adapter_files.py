@@ -1,10 +1,12 @@
 """Files of rows as they land: what is in them comes back cell by cell, in every format and in batches of any size."""
 
 import csv
+import fcntl
 import gzip
 import io
 import json
 from pathlib import Path
+from typing import IO
 
 import polars as pl
 import pytest
@@ -228,3 +230,21 @@ def test_a_folder_without_a_lock_is_left_alone(tmp_path: Path) -> None:
     with scratch_folder(tmp_path) as folder:
         assert folder.parent == tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_folder_that_another_takes_for_abandoned_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock_at_once, removed = fcntl.flock, list[Path]()
+
+    def lock_late(file: IO[str], flags: int) -> None:
+        if not removed:
+            removed.append(Path(file.name).parent)
+            with scratch_folder(tmp_path):
+                """Another training begins at this moment, and looks for what is abandoned."""
+        lock_at_once(file, flags)
+
+    monkeypatch.setattr(fcntl, "flock", lock_late)
+    with scratch_folder(tmp_path) as folder:
+        assert not removed[0].exists()
+        (folder / "rows").write_bytes(b"1234")

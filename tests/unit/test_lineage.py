@@ -426,6 +426,16 @@ def test_a_receipt_is_written_once_though_the_disk_was_full_in_its_middle(
     assert [one.entity for one in queue.store.find_receipts("1")] == ["a", "b", "c"]
 
 
+def test_an_entity_that_is_refused_costs_the_others_of_its_request_nothing(tmp_path: Path) -> None:
+    queue = BufferedPredictionLog(MistakenLog(tmp_path / "receipts"), flush_seconds=60)
+    queue.log_predictions(MODEL, [prediction("1" * 64, entity) for entity in ("a", "odd", "b", "odd", "c")])
+    with capture_logs() as logs:
+        queue.flush()
+    assert [one.entity for one in queue.store.find_receipts("1")] == ["a", "b", "c"]
+    assert [(line["event"], line["count"]) for line in logs] == [("receipts not written", 2)]
+    queue.close()
+
+
 @pytest.mark.slow
 def test_what_a_database_refuses_for_its_content_costs_that_alone() -> None:
     """PostgreSQL takes no text with the character 0."""

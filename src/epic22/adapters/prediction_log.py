@@ -239,6 +239,8 @@ class BufferedPredictionLog:
             faults.append(f"more than {self.max_pending:,} waited")
             self._warn("receipts dropped", count=lost, since_start=self.dropped, most_waiting=self.max_pending)
         outcome = self._try_first(batches) if self.is_waiting else self._write(batches)
+        for reason, count in outcome.faults.items():
+            self._warn("receipts not written", count=count, reason=reason)
         if outcome.unwritten:
             count = _count_receipts(outcome.unwritten)
             if is_last:
@@ -263,7 +265,7 @@ class BufferedPredictionLog:
         return first.join(_Written(unwritten=list(batches[1:])) if first.unwritten else self._write(batches[1:]))
 
     def _write(self, batches: Sequence[_Batch]) -> "_Written":
-        """Write batches, together or, where something is wrong with what some have in them, each half by itself."""
+        """Write batches, together or, where something is wrong with some of their receipts, each half by itself."""
         if not batches:
             return _Written()
         receipts = [
@@ -273,18 +275,16 @@ class BufferedPredictionLog:
         ]
         try:
             self.store.add_receipts(receipts)
-        except Exception as error:  # noqa: BLE001  whatever is wrong with one answer's receipts, those of others are written
+        except Exception as error:  # noqa: BLE001  whatever is wrong with one answer's receipt, those of others are written
             # Where nothing can be written now, it is not tried again for each: that would take long.
             if isinstance(error, StorageError) and not isinstance(error, RefusedContentError):
                 return _Written(unwritten=list(batches), reason=str(error))
-            if len(batches) > 1:
-                middle = len(batches) // 2
-                return self._write(batches[:middle]).join(self._write(batches[middle:]))
+            if len(receipts) > 1:
+                first, second = _halve(batches)
+                return self._write(first).join(self._write(second))
             # Its first line: what a database adds below it are the receipts themselves.
             mistake = f"our mistake, {type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
-            reason = str(error) if isinstance(error, StorageError) else mistake
-            self._warn("receipts not written", count=len(receipts), reason=reason)
-            return _Written([reason])
+            return _Written(Counter({str(error) if isinstance(error, StorageError) else mistake: len(receipts)}))
         return _Written()
 
     def _warn(self, event: str, **facts: object) -> None:
@@ -299,16 +299,26 @@ class BufferedPredictionLog:
 
 @dataclass(frozen=True)
 class _Written:
-    """How batches were written: the `faults` of those that are lost, and those that are `unwritten`, for nothing could be written
-    then, with the reason."""
+    """How batches were written: how many receipts are lost by which of the `faults`, and the batches that are `unwritten`, for
+    nothing could be written then, with the reason."""
 
-    faults: list[str] = field(default_factory=list)
+    faults: Counter[str] = field(default_factory=Counter)
     unwritten: list[_Batch] = field(default_factory=list)
     reason: str = ""
 
     def join(self, other: "_Written") -> "_Written":
         """How both were."""
         return _Written(self.faults + other.faults, self.unwritten + other.unwritten, self.reason or other.reason)
+
+
+def _halve(batches: Sequence[_Batch]) -> tuple[Sequence[_Batch], Sequence[_Batch]]:
+    """The batches in two halves; a single one's receipts."""
+    if len(batches) > 1:
+        middle = len(batches) // 2
+        return batches[:middle], batches[middle:]
+    version, pairs, at, row_from = batches[0]
+    middle = len(pairs) // 2
+    return [(version, pairs[:middle], at, row_from)], [(version, pairs[middle:], at, row_from)]
 
 
 def _count_receipts(batches: Sequence[_Batch]) -> int:
