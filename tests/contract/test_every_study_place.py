@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,20 +17,24 @@ import psycopg
 import pytest
 from optuna.storages import InMemoryStorage
 from tests.postgres import database_url, new_database
-from tests.searches import FAMILIES, part_of
+from tests.searches import FAMILIES, part_of, plan
 from tests.tcp_postgres import TcpPostgres
 from tests.toy import toy
 
 from epic22.adapters.abandoned import ABANDONED_SECONDS
 from epic22.adapters.studies import StudyDatabase, StudyFiles, remove_abandoned_studies
 from epic22.config import Settings
-from epic22.core.errors import UserError
+from epic22.core.errors import StorageError, UserError
+from epic22.core.evaluation.crossval import make_default_recipe
+from epic22.core.experiment import Experiment
 from epic22.core.ports import StudyStore
+from epic22.core.progress import Progress, ProgressEvent, WorkAdvanced
 from epic22.core.selection.budget import Budget
 from epic22.core.selection.search import search
 from epic22.core.selection.search_result import SearchResult
 from epic22.core.selection.study import Study, StudyConfig, Trial
 from epic22.core.selection.trials import SearchConfig
+from epic22.services.tune import NestedSearch, SearchBackend, Tuning
 
 
 @dataclass
@@ -43,6 +48,12 @@ class InMemory:
 
     def claim(self, task: str, digest: str) -> None:
         """Nobody else sees this memory."""
+
+    def translate_faults(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def release(self) -> None:
+        """Nothing is claimed."""
 
     def remove_claimed(self, task: str) -> None:
         for name, digest in list(self.storages):
@@ -382,3 +393,58 @@ def test_studies_of_a_database_that_nobody_went_on_with_are_removed_after_two_we
     assert list_studies(url) == ["working/run/all"]
     working.remove_claimed("working")
     left.remove_claimed("left")
+
+
+@pytest.mark.parametrize("kept", ["files", "database"])
+def test_what_a_failed_training_claimed_is_free_for_the_next_of_the_same_process_which_goes_on_with_it(
+    kept: str, tmp_path: Path
+) -> None:
+    failed, next_one = (StudyFiles(tmp_path) if kept == "files" else StudyDatabase(database_url(), tmp_path) for _ in range(2))
+    make_trial(opened(failed, "again"))
+    with pytest.raises(UserError, match="another command is making the same search now"):
+        next_one.claim("again", "run")
+    failed.release()
+    assert len(opened(next_one, "again").trials) == 1
+    next_one.remove_claimed("again")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_database_that_goes_away_amid_a_search_is_one_sentence(tmp_path: Path) -> None:
+    made = toy("binary", 200)
+    folds = plan(made)
+    with TcpPostgres() as server:
+
+        def stop_server(event: ProgressEvent) -> None:
+            if isinstance(event, WorkAdvanced):
+                server.kill()
+
+        tuning = Tuning(Budget(6), families=("linear",), backend=SearchBackend(StudyDatabase(server.new_database(), tmp_path)))
+        experiment = Experiment(made.task, made.examples, folds)
+        searcher = NestedSearch(tuning, experiment, make_default_recipe, False, Progress(stop_server))
+        with pytest.raises(StorageError, match="EPIC22_DATABASE_URL: no connection to"):
+            searcher.search(made.examples, folds.folds[0].train)
+        tuning.release_studies()
+
+
+@pytest.mark.parametrize("kept", ["files", "database"])
+def test_starting_points_that_a_kill_interrupted_are_tried_again(kept: str, tmp_path: Path) -> None:
+    place = StudyFiles(tmp_path) if kept == "files" else StudyDatabase(new_database(), tmp_path)
+    config = StudyConfig(FAMILIES, True, shared=True)
+    starts = [(family.name, dict(start)) for family in FAMILIES for start in family.initial_points]
+
+    def ask(study: Study) -> tuple[str, dict[str, Any]]:
+        suggestion = study.ask()
+        return suggestion.family, dict(suggestion.params)
+
+    killed = place.open("shared", "run", "all", config)
+    done = killed.ask()
+    killed.tell(Trial(0, done.family, done.params, (0.5,), ({},), 0.1), done)
+    under_way = [ask(killed) for _ in range(3)]
+    resumed = place.open("shared", "run", "all", config)
+    resumed.resume_shared()
+    place.open("shared", "run", "all", config)  # one of its processes
+    left = [ask(resumed) for _ in range(len(starts) - 1)]
+    assert all(one in left for one in under_way)
+    assert sorted(map(str, [(done.family, dict(done.params)), *left])) == sorted(map(str, starts)), "each once"
+    place.release()

@@ -407,3 +407,21 @@ def test_a_home_that_rows_cannot_be_read_from_is_one_sentence(tmp_path: Path) ->
     (tmp_path / "scratch").write_text("")
     with pytest.raises(StorageError, match=r"scratch: a file lies where a folder belongs"):
         model.predict(frame)
+
+
+@pytest.mark.slow
+def test_a_call_that_failed_leaves_its_search_to_the_next_one_while_a_notebook_keeps_its_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("no champion today")
+
+    options: dict[str, Any] = {"label": "y", "home": tmp_path / "home", "trials": 2, "folds": 2, "repeats": 1}
+    options |= {"families": ["linear"], "search_family": ["linear"]}
+    with monkeypatch.context() as patch:
+        patch.setattr("epic22.services.pipelines.rows.pack_rows", fail)
+        with pytest.raises(RuntimeError, match="no champion today") as failed:
+            epic22.train(table(tmp_path, "binary", 100), **options)
+    assert len(epic22.train(table(tmp_path, "binary", 100), **options).scores) == 3
+    assert failed.tb is not None
+    assert not list((tmp_path / "home" / "studies").glob("*"))

@@ -19,6 +19,7 @@ from tests.toy import toy
 from epic22.adapters.search_processes import SearchProcesses
 from epic22.adapters.studies import StudyDatabase, StudyFiles
 from epic22.bootstrap.tuning import build_tuning
+from epic22.cli.train import train_features
 from epic22.config import Settings
 from epic22.core.errors import InternalError, UserError
 from epic22.core.models.catalog import get_family
@@ -26,6 +27,7 @@ from epic22.core.selection.budget import Budget, Deadline
 from epic22.core.selection.search import search
 from epic22.core.selection.search_result import SearchResult
 from epic22.core.selection.trials import SearchConfig
+from epic22.features.catalog import FEATURES
 from epic22.services.tune import Tuning
 from epic22.spec.training_spec import build_spec
 
@@ -167,3 +169,16 @@ def _running(pid: int) -> bool:
         return stat.read_text().rpartition(")")[2].split()[0] != "Z" if Path("/proc").is_dir() else _alive(pid)
     except FileNotFoundError:
         return False
+
+
+def test_a_time_limit_is_shared_by_all_features_and_what_one_does_not_need_goes_to_those_that_follow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EPIC22_HOME", str(tmp_path))
+    left = list[float]()
+    monkeypatch.setattr("epic22.bootstrap.train_feature", lambda *given: left.append(given[-1].tuning.deadline.remaining))
+    for name in ("print_result", "explain_refusal"):
+        monkeypatch.setattr(f"epic22.cli.train.{name}", lambda *_: [])
+    train_features("all", build_spec(time_limit=1e6), None, None, False)
+    assert len(left) == len(FEATURES)
+    assert [one / left[-1] for one in left] == pytest.approx([1 / n for n in range(len(left), 0, -1)], rel=1e-2)

@@ -353,13 +353,20 @@ def test_trials_and_a_bound_on_a_rows_milliseconds_leave_the_average_out(
 
 
 @pytest.mark.slow
-def test_an_average_of_rows_split_at_random_despite_their_time_is_scored_on_honest_folds_too(tmp_path: Path) -> None:
+def test_an_average_of_rows_split_at_random_despite_their_time_is_scored_on_honest_folds_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def give_up(search: NestedSearch, examples: Examples, train: Array) -> FittedFold:
+        raise IncompleteSearchError
+
+    monkeypatch.setattr(NestedSearch, "__call__", give_up)
+    monkeypatch.setattr("epic22.services.tune.measure_slowness", lambda: 1.0)
     rng, n = np.random.default_rng(7), 500
     x = rng.normal(size=(n, 4))
     y = x @ np.array([1.0, -1.0, 0.5, 0.0]) + 1.5 * (x[:, 0] > 0) * (x[:, 3] > 0) + 1.5 * rng.normal(size=n)
     days = pl.date_range(pl.date(2020, 1, 1), pl.date(2020, 1, 1) + pl.duration(days=n - 1), eager=True)
     pl.DataFrame({f"x{i}": x[:, i] for i in range(4)} | {"day": days, "y": y}).write_csv(tmp_path / "timed.csv")
-    tuning = Tuning(Budget(seconds=100), Deadline(100.0, lambda: 101.0), families=("linear", "boosting"))
+    tuning = Tuning(Budget(seconds=1000), Deadline(1000.0, lambda: 0.0), families=("linear", "boosting"))
     data = load_task_data(build_spec(csv=tmp_path / "timed.csv", label="y", time="day", task="timed"))
     split = SplitRequest(n_folds=3, repeats=1, random_rows_despite_time=True)
     result = train(RowPipeline(data, split, 1, tuning=tuning), ModelStore(tmp_path / "models"))

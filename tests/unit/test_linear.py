@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 
 from epic22.core.evaluation.metrics import roc_auc
 from epic22.core.models.linear import FAMILY, Linear
@@ -80,3 +81,18 @@ def test_edges_come_back_from_the_files() -> None:
     again = FAMILY.restore(model.files())
     np.testing.assert_array_equal(again.decision_function(X), model.decision_function(X))
     assert again.files() == model.files()
+
+
+@pytest.mark.parametrize("absent", [[2], [0, 3]])
+def test_classes_that_the_rows_lack_are_next_to_impossible_and_the_others_as_if_there_were_no_more(absent: list[int]) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 2)).astype(np.float32)
+    present = np.setdiff1d(np.arange(4), absent)
+    codes = np.digitize(X[:, 0] + rng.logistic(size=200), np.linspace(-1, 1, len(present) - 1))
+    model = Linear("multiclass", (False, False), 4, penalty=1.0).fit(X, present[codes].astype(float))
+    alone = Linear("multiclass" if len(present) > 2 else "binary", (False, False), len(present), penalty=1.0)
+    p = model.predict_proba(X)
+    assert p.shape == (200, 4)
+    assert p[:, present] == pytest.approx(alone.fit(X, codes.astype(float)).predict_proba(X), abs=1e-6)
+    assert (p[:, absent] < 1e-6).all()
+    assert FAMILY.restore(model.files()).predict_proba(X) == pytest.approx(p)

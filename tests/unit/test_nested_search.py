@@ -15,15 +15,17 @@ from epic22.adapters.model_store import ModelStore
 from epic22.adapters.studies import StudyFiles
 from epic22.core.data.feature_engineering import FeatureRecipe
 from epic22.core.data.folds import SplitRequest
-from epic22.core.errors import ColumnError
+from epic22.core.errors import ColumnError, SplitError
+from epic22.core.evaluation.crossval import evaluate
 from epic22.core.experiment import Experiment
 from epic22.core.progress import Progress
+from epic22.core.selection.average import FamilyAverage
 from epic22.core.selection.budget import Budget, Deadline
 from epic22.core.selection.search_result import SearchResult
 from epic22.core.selection.study import Study, StudyConfig
 from epic22.core.task import Formula, Task
 from epic22.services.candidates import NOT_NESTED_WARNING
-from epic22.services.pipelines.rows import RowPipeline, choose_champion, compare_with_recommended_split
+from epic22.services.pipelines.rows import NO_HONEST_FOLDS, RowPipeline, choose_champion, compare_with_recommended_split
 from epic22.services.train import train
 from epic22.services.training_run import RowRun
 from epic22.services.tune import FINISHING_SECONDS, IncompleteSearchError, NestedSearch, SearchBackend, Tuning
@@ -305,6 +307,95 @@ def test_honest_folds_that_no_time_is_left_for_give_no_score_of_a_search_cut_to_
     assert compare_with_recommended_split(row_plan, ensemble, Progress())
     clock[0] = 2000.0
     assert compare_with_recommended_split(row_plan, ensemble, Progress()) == ()
+
+
+def run_table(folder: Path, frame: pl.DataFrame, tuning: Tuning, split: SplitRequest = SplitRequest(), **roles: Any) -> RowRun:
+    frame.write_csv(folder / "own.csv")
+    data = load_task_data(build_spec(csv=folder / "own.csv", label="y", task="own", **roles))
+    return train(RowPipeline(data, split, 1, tuning=tuning, with_explanation=False), ModelStore(folder / "models"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("budget", [Budget(2), Budget(seconds=1000)])
+def test_where_a_training_part_has_its_positives_in_one_group_no_search_takes_part_and_the_training_goes_on(
+    budget: Budget, tmp_path: Path
+) -> None:
+    """No inner fold of such a part has positives on both sides, so nothing judges a trial."""
+    group = np.arange(60) // 6
+    x = np.random.default_rng(0).normal(size=60)
+    frame = pl.DataFrame({"x": x, "g": [f"g{i}" for i in group], "y": ((group < 2) & (np.arange(60) % 2 == 0)).astype(int)})
+    clock = [0.0]
+
+    def tick() -> float:
+        clock[0] += 1.0
+        return clock[0]
+
+    tuning = replace(LINEAR, budget=budget, deadline=Deadline(budget.seconds, tick))
+    result = run_table(tmp_path, frame, tuning, group="g")
+    assert "ensemble" not in {one.family for one in result.leaderboard}
+    (warning,) = [one for one in result.warnings if "no search takes part" in one]
+    assert "average_precision is not defined on the inner folds of a training part" in warning
+
+
+@pytest.mark.slow
+def test_where_no_inner_fold_can_judge_a_search_that_judges_itself_the_folds_of_before_judge_the_families(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise SplitError("nothing can judge it.")
+
+    monkeypatch.setattr("epic22.services.tune.search", refuse)
+    result = run(tmp_path, replace(LINEAR, nested=False))
+    assert {one.family for one in result.leaderboard} == {"constant", "linear", "boosting"}
+    assert len(result.plan.folds) == 2
+    assert NOT_NESTED_WARNING not in result.warnings
+    assert any("no search takes part: nothing can judge it." in one for one in result.warnings)
+
+
+@pytest.mark.slow
+def test_a_class_that_no_inner_fold_can_learn_is_next_to_impossible_and_ends_no_search(tmp_path: Path) -> None:
+    """Ten classes of two rows each: every inner fold of a half learns from fewer classes than it is tested on."""
+    x = np.random.default_rng(0).normal(size=(20, 2))
+    frame = pl.DataFrame({"x": x[:, 0], "z": x[:, 1], "maker": ["a", "b"] * 10, "y": [f"k{i % 10}" for i in range(20)]})
+    result = run_table(tmp_path, frame, LINEAR, SplitRequest(n_folds=2, repeats=1), kind="multiclass")
+    assert all(np.isfinite(one.score("log_loss").value) for one in result.leaderboard)
+
+
+def build_timed_frame(n: int, n_times: int) -> pl.DataFrame:
+    rng, times = np.random.default_rng(0), [f"{2020 + i % n_times}-01-01" for i in range(n)]
+    return pl.DataFrame({"x": rng.normal(size=n), "t": times, "y": rng.integers(0, 2, n)})
+
+
+@pytest.mark.slow
+def test_rows_of_two_times_are_split_at_random_as_requested_and_the_report_says_that_no_folds_are_honest(tmp_path: Path) -> None:
+    split = SplitRequest(n_folds=2, repeats=1, random_rows_despite_time=True)
+    result = run_table(tmp_path, build_timed_frame(100, 2), LINEAR, split, time="t")
+    assert result.split_comparisons == ()
+    assert NO_HONEST_FOLDS in result.warnings
+
+
+@pytest.mark.slow
+def test_of_a_time_limit_half_is_left_for_honest_folds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The candidates took all of it, and the honest folds of an average as much again."""
+    monkeypatch.setattr("epic22.services.tune.measure_slowness", lambda: 1.0)
+    build_timed_frame(200, 200).write_csv(tmp_path / "timed.csv")
+    clock = [0.0]
+    tuning = replace(LINEAR, budget=Budget(2, 100), deadline=Deadline(100.0, lambda: clock[0]))
+    data = load_task_data(build_spec(csv=tmp_path / "timed.csv", label="y", time="t", task="timed"))
+    ends = {}
+    for is_random in (False, True):
+        split = SplitRequest(n_folds=2, repeats=1, random_rows_despite_time=is_random)
+        row_plan = RowPipeline(data, split, 1, tuning=tuning, with_explanation=False).plan(Progress())
+        assert row_plan.candidates.search is not None
+        ends[is_random] = row_plan.candidates.search.tuning.deadline.end
+    assert ends[True] == pytest.approx(0.5 * (ends[False] or 0.0))
+    constant = next(one for one in row_plan.candidates.members if one.name == "constant")
+    average = replace(evaluate(row_plan.preparation.experiment, constant), family="average", fit_seconds=10.0)
+    weights = FamilyAverage((("linear", 1.0),), average.fold_predictions)
+    row_plan = replace(row_plan, candidates=replace(row_plan.candidates, average=weights))
+    assert compare_with_recommended_split(row_plan, average, Progress())
+    clock[0] = 80.0
+    assert compare_with_recommended_split(row_plan, average, Progress()) == ()
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -52,6 +52,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 pytestmark = pytest.mark.slow
 
+from epic22.core.models.networks import training_loop  # noqa: E402
 from epic22.core.models.networks.losses import OUTPUT_LOSSES, average_over_members, build_training_loss  # noqa: E402
 from epic22.core.models.networks.memory_plan import StepPlan, find_memory_cap, measure_steps, plan_steps  # noqa: E402
 from epic22.core.models.networks.precision import LayerNumbers, find_gradient_fault  # noqa: E402
@@ -166,6 +167,39 @@ def test_a_training_that_was_killed_goes_on_and_ends_with_the_same_bytes(steps: 
         Noted(f"a training that was interrupted goes on in epoch {steps // 7 + 1}")
     ]
     assert list_files(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("limit_before", "limit_now", "rows_at_once"),
+    [(None, None, 32), (10**12, 10**12, 32), (10**12, None, 32), (None, 10**12, 8), (10**13, 10**12, 8)],
+)
+def test_a_resumed_training_takes_fewer_rows_at_once_only_where_the_process_may_take_less_memory_than_before(
+    limit_before: int | None, limit_now: int | None, rows_at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits, notes = [limit_before], list[str]()
+    monkeypatch.setattr(training_loop, "read_process_limit", lambda: limits[-1])
+    planned: list[StepPlan] = []
+
+    def note_plan(_: Any, plan: StepPlan) -> AbstractContextManager[None]:
+        planned.append(plan)
+        return nullcontext()
+
+    monkeypatch.setattr(training_loop, "apply_plan", note_plan)
+    kill_after(10, tmp_path)
+    limits.append(limit_now)
+    monkeypatch.setattr(training_loop, "plan_steps", lambda *_: StepPlan(8))
+
+    def note(event: ProgressEvent) -> None:
+        if isinstance(event, Noted):
+            notes.append(event.text)
+
+    with keep_checkpoints(tmp_path, ALWAYS):
+        resumed = train_once(progress=Progress(note))
+    assert planned[-1].micro_batch == rows_at_once
+    assert any("8 rows at a time instead of 32" in one for one in notes) is (rows_at_once == 8)
+    monkeypatch.undo()
+    if rows_at_once == 32:
+        assert resumed == train_once()
 
 
 def test_a_training_whose_best_epoch_was_long_before_the_kill_ends_with_its_weights(tmp_path: Path) -> None:

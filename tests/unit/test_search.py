@@ -1,5 +1,6 @@
 """The search in one training part: its turns, its weights and its result."""
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
@@ -30,9 +31,11 @@ from epic22.core.models.trees.boosted import choose_max_bin
 from epic22.core.models.xgboost import XGBoostEstimator
 from epic22.core.selection.answer_cost import leave_out_costly
 from epic22.core.selection.budget import Budget, Deadline
+from epic22.core.selection.executor import FoldExecutor
+from epic22.core.selection.prepared_part import PreparedPart
 from epic22.core.selection.repeats import HeldOutScores, Repeat
 from epic22.core.selection.search import prepare_part, search
-from epic22.core.selection.search_result import SearchResult
+from epic22.core.selection.search_result import FinishedTrials, SearchResult, build_search_result
 from epic22.core.selection.study import Sampling, Study, StudyConfig, Suggestion, Trial
 from epic22.core.selection.trials import (
     MAX_REPEATS,
@@ -40,9 +43,12 @@ from epic22.core.selection.trials import (
     REFIT_STARTUP_TRIALS,
     REFIT_TIME_SHARE,
     WEIGHTS_TIME_SHARE,
+    FoldModels,
     SearchConfig,
+    TrialRunner,
     estimate_reserve,
     estimate_trial_seconds,
+    select_top_trials,
 )
 from epic22.core.task import Array, Kind
 
@@ -468,3 +474,63 @@ def test_what_judges_a_search_is_of_the_trials_that_serve(kind: Kind, monkeypatc
     assert sum(weight for _, weight in result.weights) == pytest.approx(1)
     boosted = [one for one in ensemble.members if one.family == "boosting"]
     assert len(boosted) <= 1, "the bound leaves one model of trees, if any"
+
+
+def test_folds_whose_last_rows_happen_to_come_one_after_another_do_not_go_forward(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two folds of groups do in one of four tables: its models were fitted anew, and moved to the level of the last rows."""
+    made = toy("regression", 100, at=daily(100))
+    rows = np.arange(100)
+    dealt = [rows[(rows % 3 == 0) & (rows < 90)], rows[(rows % 3 == 1) & (rows > 30)]]
+    folds = tuple(Fold(np.setdiff1d(rows, test), test) for test in dealt)
+    forward = part_of(made)
+    assert forward.times is not None
+    assert forward.deal_folds is None
+    monkeypatch.setattr("epic22.core.selection.search.split_search_folds", lambda *_: folds)
+    part = part_of(made)
+    assert part.times is None
+    assert part.deal_folds is not None
+
+
+def test_only_models_of_trials_that_may_be_averaged_stay_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("epic22.core.selection.trials.MAX_TOP_TRIALS", 3)
+    present = list[dict[int, FoldModels]]()
+
+    def note(part: PreparedPart, runner: TrialRunner, study: Study, finished: FinishedTrials, end: Deadline) -> SearchResult:
+        present.append(dict(finished.models))
+        return build_search_result(part, runner, study, finished, end)
+
+    monkeypatch.setattr("epic22.core.selection.search.build_search_result", note)
+    made = toy("binary", 200)
+    config = SearchConfig(QUICK, Budget(10), prune=False)
+    result = search(part_of(made), config, Study(config.build_study_config(made.task.target.metric, 0)))
+    top = {one.number for one in select_top_trials(result.trials, made.task.target.metric.gain)}
+    assert set(present[0]) == top
+    assert len(top) <= 4 < len(result.trials)
+
+
+def test_time_that_is_meant_for_the_last_fits_is_not_spent_on_trials_after_those_of_other_processes() -> None:
+    made, clock = toy("regression", 200), [0.0]
+    part = part_of(made)
+    config = SearchConfig(QUICK[:1], Budget(seconds=100))
+    study = Study(config.build_study_config(made.task.target.metric, 0, shared=True))
+
+    def tick() -> float:
+        clock[0] += 0.1
+        return clock[0]
+
+    class Workers:
+        """They make a trial, and end when the time for trials is up."""
+
+        def run_trials(
+            self, part: PreparedPart, config: SearchConfig, study: Study, deadline: Deadline, progress: Callable[[], None]
+        ) -> dict[int, FoldModels]:
+            suggestion = study.ask()
+            with FoldExecutor(1) as executor:
+                fitted = TrialRunner(part.data, config, executor).run(suggestion, (), Deadline(None), True)
+            assert fitted is not None
+            study.save_scores(fitted.trial, fitted.raw)
+            study.tell(fitted.trial, suggestion)
+            clock[0] = 85.0
+            return {}
+
+    assert len(search(part, config, study, Deadline(100.0, tick), workers=Workers()).trials) == 1

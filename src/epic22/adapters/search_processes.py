@@ -68,7 +68,7 @@ class SearchProcesses:
 
         A process that dies takes its own trial with it, no more. Raises InternalError where all die.
         """
-        study.fail_interrupted()
+        study.resume_shared()
         checkpoints = get_checkpoint_folder()
         with scratch_folder(self.scratch) as folder:
             order = WorkerOrder(
@@ -88,6 +88,7 @@ class SearchProcesses:
             finally:
                 for process in processes:
                     _stop(process)
+            # A starting point that ended a process is not tried by this one.
             study.fail_interrupted()
             if all(process.returncode for process in processes):
                 last_line = (folder / "0.log").read_text(errors="replace").strip().rpartition("\n")[2]

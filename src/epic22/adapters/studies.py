@@ -77,6 +77,16 @@ class _ClaimedRuns:
         with suppress(OSError):  # it is not there, or another run is in it
             folder.rmdir()
 
+    def release(self) -> None:
+        """Let go of the runs that this process has claimed; what there is of them stays. Never raises."""
+        while self.claims:
+            self.claims.popitem()[1].close()
+
+    @contextmanager
+    def translate_faults(self) -> Iterator[None]:
+        """Nothing but the disk can refuse anything, and says so itself."""
+        yield
+
     def _remove_studies(self, task: str, digest: str) -> None:
         """Remove what there is of a run that this process has claimed. Raises OSError or UserError where that is refused."""
         with suppress(FileNotFoundError):
@@ -144,6 +154,17 @@ class StudyDatabase(_ClaimedRuns):
     def remove_claimed(self, task: str) -> None:
         """Remove the studies and scores of the task's runs that this process has claimed, and let go of the database."""
         super().remove_claimed(task)
+        self._disconnect()
+
+    def release(self) -> None:
+        """Let go of the runs that this process has claimed, and of the database; what there is of them stays. Never raises."""
+        super().release()
+        while self.locks:
+            with suppress(UserError), self.translate_faults():  # without the server the lock is gone already
+                self.locks.popitem()[1].close()
+        self._disconnect()
+
+    def _disconnect(self) -> None:
         for connection in self.connections:
             connection.engine.dispose()
         self.connections.clear()
@@ -151,7 +172,7 @@ class StudyDatabase(_ClaimedRuns):
     def _remove_studies(self, task: str, digest: str) -> None:
         """Remove a run's scores, then its studies; let go of its lock."""
         super()._remove_studies(task, digest)
-        with self._translate_faults(), self.locks.pop((task, digest), ExitStack()):
+        with self.translate_faults(), self.locks.pop((task, digest), ExitStack()):
             self._delete_studies(task, digest)
 
     def _delete_studies(self, task: str, digest: str) -> None:
@@ -165,7 +186,7 @@ class StudyDatabase(_ClaimedRuns):
         """Remove the studies of runs without a trial for two weeks, whoever began them, on which nobody works now."""
         from epic22.adapters.metadata.locks import try_lock
 
-        with self._translate_faults():
+        with self.translate_faults():
             with self._storage().engine.connect() as connection:
                 last_trials = connection.exec_driver_sql(LAST_TRIALS).all()
             last_of_runs = dict[tuple[str, str], datetime]()
@@ -187,7 +208,8 @@ class StudyDatabase(_ClaimedRuns):
         from epic22.adapters.metadata.locks import try_lock
 
         if not self.connections:
-            self._storage()
+            with self.translate_faults():
+                self._storage()
             try:
                 self._remove_abandoned()
             except UserError as error:
@@ -207,7 +229,7 @@ class StudyDatabase(_ClaimedRuns):
         return Database(self.url)
 
     @contextmanager
-    def _translate_faults(self) -> Iterator[None]:
+    def translate_faults(self) -> Iterator[None]:
         """Raise StorageError for what the database refuses, also where Optuna says so in words of its own."""
         from optuna.exceptions import StorageInternalError
         from sqlalchemy.exc import DBAPIError

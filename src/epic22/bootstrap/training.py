@@ -104,11 +104,22 @@ def train_file(
         prepare_home(components, spec.path)
         tuning = build_tuning(components.settings, spec, started_at)
         pipelines, device = _open_file_pipeline(components, spec, tuning, progress), spec.run.device
-        with train_on_device(components.settings, device, progress), pipelines as pipeline:
+        with _release_studies(tuning), train_on_device(components.settings, device, progress), pipelines as pipeline:
             result = train_and_promote(components, pipeline, progress, spec)
     if write_to is not None:
         write_task_file(result.spec, write_to)
     return result
+
+
+@contextmanager
+def _release_studies(tuning: Tuning | None) -> Iterator[None]:
+    """Let go of a search's studies at the end: where a training failed, a notebook keeps the traceback, and with it what has the
+    locks."""
+    try:
+        yield
+    finally:
+        if tuning is not None:
+            tuning.release_studies()
 
 
 @contextmanager
@@ -202,7 +213,8 @@ def _train_feature(
 ) -> TrainingResult[Any]:
     data = load_feature_data(components, feature, version_number, progress, config.families, config.also)
     device = train_on_device(components.settings, config.device, progress)
-    with device, PIPELINES[data.data_type](components, data, config, progress) as pipeline:
+    pipelines = PIPELINES[data.data_type](components, data, config, progress)
+    with _release_studies(config.tuning), device, pipelines as pipeline:
         return train_and_promote(components, pipeline, progress)
 
 

@@ -155,12 +155,14 @@ def train_features(name: str, spec: TrainingSpec, data: int | None, reason: str 
     )
     rows_only = replace(config, detectors=(), also=())
     configs = {f.name: config if f.task.frequency else rows_only for f in bootstrap.FEATURES} if name == ALL else {name: config}
-    for feature_name, own_config in configs.items():
+    for number, (feature_name, own_config) in enumerate(configs.items()):
         with bootstrap.begin_training(settings, spec.run.device) as decided, show_progress() as bars:
             if feature_name in decided:
                 print_line(FINISHED.format(tasks=feature_name))
                 continue
-            result = bootstrap.train_feature(components, feature_name, data, bars, own_config)
+            # Else the first would be searched for all the time that the command has.
+            share = None if tuning is None else tuning.take_share(1 / (len(configs) - number))
+            result = bootstrap.train_feature(components, feature_name, data, bars, replace(own_config, tuning=share))
         print_result(result, json)
         refusals += explain_refusal(result)
     if refusals:

@@ -378,6 +378,12 @@ class StudyStore(Protocol):
     def open(self, task: str, digest: str, part: str, config: StudyConfig) -> Study:
         """The study of a training part; one that was interrupted goes on."""
 
+    def translate_faults(self) -> AbstractContextManager[None]:
+        """Raise StorageError, one sentence, for what the place refuses amid a search, also where another library says so."""
+
     def remove_claimed(self, task: str) -> None:
         """Remove the studies of the task's runs that this process has claimed, and those of no other. Never raises: what cannot
         be removed is logged, and stays."""
+
+    def release(self) -> None:
+        """Let go of all that this process has claimed, which stays for the next who goes on with it. Never raises."""

@@ -70,8 +70,8 @@ def evaluate_configurations(
     clock: PacedDeadline,
     progress: Progress,
 ) -> list[Evaluation]:
-    """The configurations that can be averaged, evaluated with their models, while the time lasts: each leaves the time to fit it
-    on all rows, is expected to take what its family took before, and after its first fold what that took for each."""
+    """The configurations that can be averaged, evaluated with one model, while the time lasts: each leaves the time to fit it on
+    all rows, is expected to take what its family took before, and after its first fold what that took for each."""
     n_folds, others, deadline, pace = len(experiment.plan.folds), [], clock.deadline, clock.pace
     for one in configurations:
         last_fit = pace.expect(one.family.name) / n_folds * compute_growth(experiment)
@@ -88,7 +88,7 @@ def evaluate_configurations(
             # It saw one fold; its family is not tried again while there is less time than all take.
             pace.add(one.family.name, seconds * (1 + estimate_rest(experiment, candidate)))
             continue
-        others.append(evaluation)
+        others.append(evaluation.with_one_model())
         # Folds that were read where a training before left them took no time now, and will for the next.
         pace.add(one.family.name, max(seconds, evaluation.fit_seconds * n_folds / candidate.folds_at_once))
         deadline = deadline.move_earlier(evaluation.fit_seconds * compute_growth(experiment))
@@ -119,7 +119,7 @@ def evaluate_within(share: Deadline, experiment: Experiment, candidate: Candidat
 
 
 def average_evaluations(experiment: Experiment, evaluations: Sequence[Evaluation]) -> FamilyAverage | None:
-    """The average of families that were evaluated with their models; None where one alone is best, or none can be averaged."""
+    """The average of families that were evaluated with a model; None where one alone is best, or none can be averaged."""
     models = {one.family: _get_model(one) for one in evaluations}
     predictions = {one.family: one.without_models().fold_predictions for one in evaluations}
     average = average_within_cost(experiment, predictions, models) if evaluations else None

@@ -58,6 +58,10 @@ class RunConfig:
         """Whether the time is limited: then nothing is explained but each row's own answer."""
         return self.tuning is not None and self.tuning.budget.seconds is not None
 
+    def has_time_for(self, seconds: float) -> bool:
+        """Whether so many seconds are left; always where the time is not limited."""
+        return self.tuning is None or self.tuning.deadline.remaining >= seconds
+
 
 @dataclass(frozen=True)
 class Candidates:
@@ -106,7 +110,8 @@ def _begin_with_average(candidates: Candidates, search: NestedSearch, experiment
         began = search.tuning.deadline.now()
         evaluated = evaluate(experiment, candidate, progress.step, keep_models=True)
         pace.add(candidate.name, search.tuning.deadline.now() - began)
-        evaluations.append(evaluated)
+        # One says what its answers cost; those of all folds would fill the memory until the search ends.
+        evaluations.append(evaluated.with_one_model())
         families.append(replace(candidate, evaluation=evaluated.without_models()))
     evaluations = [one for one in evaluations if can_be_averaged(get_family(one.family))]
     known = {one.family for one in evaluations}
@@ -145,7 +150,7 @@ def _score_by_inner_folds(
     candidates: Candidates, search: NestedSearch, preparation: Preparation, progress: Progress
 ) -> tuple[Candidates, Preparation]:
     """The candidates with a search that was made and judged by its inner folds, and those folds, which judge all."""
-    experiment, plan = preparation.experiment, preparation.experiment.plan
+    experiment, plan, original = preparation.experiment, preparation.experiment.plan, preparation
     why = f"{plan.why}; the search's own inner folds evaluate it (--no-nested)"
     folds = split_search_folds(experiment, preparation.champion_rows)
     inner_plan = replace(plan, folds=folds, repeats=1, why=why, warnings=(*plan.warnings, NOT_NESTED_WARNING))
@@ -158,7 +163,12 @@ def _score_by_inner_folds(
         if search.tuning.deadline.is_over:
             families += _evaluate_first(others, search, preparation, progress)
             return replace(candidates, members=families), preparation
-    parts = search.search(experiment.examples, preparation.champion_rows).out_of_fold
+    try:
+        parts = search.search(experiment.examples, preparation.champion_rows).out_of_fold
+    except IncompleteSearchError:
+        # Folds that judge no trial judge nothing else: what there is without a search has those of before.
+        members = tuple(candidate for candidate in candidates.members if candidate.fit is not search)
+        return replace(candidates, members=members), original
     members = (*families, Candidate(ENSEMBLE.name, search, fold_predictions=parts))
     return replace(candidates, members=members), preparation
 

@@ -10,7 +10,7 @@ from epic22.core.data.examples import Examples
 from epic22.core.data.feature_engineering import FeatureRecipe
 from epic22.core.data.folds import FoldPlan
 from epic22.core.environment import compute_environment_digest
-from epic22.core.errors import ColumnError
+from epic22.core.errors import ColumnError, SplitError
 from epic22.core.evaluation.baselines import INCUMBENT
 from epic22.core.evaluation.crossval import Evaluation, make_default_recipe
 from epic22.core.evaluation.inner_folds import N_SEARCH_FOLDS
@@ -123,6 +123,10 @@ class Tuning:
         seconds = (FINISHING_SECONDS[0] + FINISHING_SECONDS[1] * n_rows) * measure_slowness()
         return replace(self, deadline=self.deadline.move_earlier(seconds))
 
+    def take_share(self, part: float) -> "Tuning":
+        """The same with this part of the time that is left."""
+        return replace(self, deadline=self.deadline.take_share(part))
+
     def get_column_seconds(self, plan: FoldPlan) -> float | None:
         """What planning the columns of one training part may take, None where there is no limit."""
         parts = len(plan.folds) + 1 if self.nested else 1
@@ -153,14 +157,20 @@ class Tuning:
         """Remove the studies that searches for that task claimed: the report has what came of them."""
         self.backend.studies.remove_claimed(task)
 
+    def release_studies(self) -> None:
+        """Let go of the studies that searches claimed, so that another training of this process may go on with them."""
+        self.backend.studies.release()
+
 
 class IncompleteSearchError(Exception):
-    """The time left no search of a part that could be compared; never seen by a user: the families as they come stay."""
+    """There is no search of a part that could be compared, for want of time or of rows; never seen by a user: the families as
+    they come stay."""
 
 
 @dataclass(frozen=True)
 class NestedSearch:
-    """A search for every training part it is handed; `results` keeps what it gave by part, so that no part is searched twice.
+    """A search for every training part it is handed; `results` keeps what it gave by part, so that no part is searched twice, and
+    `obstacles` why a part cannot be searched.
 
     Each fold's training part is searched to judge and one more, the champion's, to answer, unless it is among them
     (`last_is_scored`). `recipes` gives each part the columns that were planned on it.
@@ -172,9 +182,10 @@ class NestedSearch:
     last_is_scored: bool
     progress: Progress = field(default_factory=Progress)
     results: dict[bytes, SearchResult] = field(default_factory=dict)
+    obstacles: list[str] = field(default_factory=list)
 
     def __call__(self, examples: Examples, train: Array) -> FittedFold:
-        """The fitted ensemble of a search on these rows. Raises IncompleteSearchError where the time was too short for one."""
+        """The fitted ensemble of a search on these rows. Raises IncompleteSearchError where there is none."""
         if not self.needs_time:
             return self.search(examples, train).fitted_fold
         if train.tobytes() not in self.results and self.tuning.deadline.is_over:
@@ -206,7 +217,10 @@ class NestedSearch:
         judging = [self.results[fold.train.tobytes()] for fold in self.experiment.plan.folds]
         if champion_rows.tobytes() not in self.results and self.tuning.deadline.is_over:
             return False
-        last = self.search(examples, champion_rows)
+        try:
+            last = self.search(examples, champion_rows)
+        except IncompleteSearchError:
+            return False
         is_refitted = last.is_complete or not all(result.is_complete for result in judging)
         return is_refitted and len(last.trials) >= min(len(result.trials) for result in judging)
 
@@ -223,6 +237,8 @@ class NestedSearch:
 
     def describe_shortfall(self, board: Sequence[Evaluation]) -> str:
         """Why no search is on the board, and what it would take, by how long the families as they come took to fit."""
+        if self.obstacles:
+            return f"no search takes part: {self.obstacles[0]} The champion is the best of what stands without it."
         limit = self.tuning.budget.seconds or 0.0
         learners = [
             e for e in board if not (is_combination(e.family) or e.family == INCUMBENT or get_family(e.family).is_baseline)
@@ -246,7 +262,7 @@ class NestedSearch:
         )
 
     def search(self, examples: Examples, train: Array) -> SearchResult:
-        """All that the search on these rows gives."""
+        """All that the search on these rows gives. Raises IncompleteSearchError where nothing can judge its trials."""
         key = train.tobytes()
         if key not in self.results:
             recipe = self.recipes(train)
@@ -256,12 +272,18 @@ class NestedSearch:
             config = tuning.build_config(task)
             digest = tuning.compute_digest(self.experiment, self.recipes is not make_default_recipe)
             tuning.backend.studies.claim(task.name, digest)
-            part = prepare_part(replace(self.experiment, examples=examples), train, recipe)
-            study_config = config.build_study_config(part.data.metric, seed, shared)
-            study_config = replace(study_config, max_trials=tuning.budget.trials)
-            study = tuning.backend.studies.open(task.name, digest, part.name, study_config)
             workers = tuning.backend.build_workers(tuning.n_processes, task.name, digest)
-            self.results[key] = search(part, config, study, deadline, self.progress.step, workers)
+            try:
+                part = prepare_part(replace(self.experiment, examples=examples), train, recipe)
+                study_config = config.build_study_config(part.data.metric, seed, shared)
+                study_config = replace(study_config, max_trials=tuning.budget.trials)
+                with tuning.backend.studies.translate_faults():
+                    study = tuning.backend.studies.open(task.name, digest, part.name, study_config)
+                    self.results[key] = search(part, config, study, deadline, self.progress.step, workers)
+            except SplitError as error:
+                # The folds that judge it are whole: what there is without a search is worth as much as ever.
+                self.obstacles.append(str(error))
+                raise IncompleteSearchError from error
         return self.results[key]
 
     @property

@@ -92,6 +92,12 @@ class Evaluation:
         """Among how many families it was chosen without certainty; 1 where it was not chosen, or for certain."""
         return max((score.n_choices for score in self.scores), default=1)
 
+    def with_one_model(self) -> "Evaluation":
+        """The same with no model but that of the first fold that has one."""
+        first = next((i for i, part in enumerate(self.fold_predictions) if part.fitted is not None), None)
+        parts = tuple(part if i == first else replace(part, fitted=None) for i, part in enumerate(self.fold_predictions))
+        return replace(self, fold_predictions=parts)
+
     def without_models(self) -> "Evaluation":
         """The same without the models that were kept for explaining."""
         return replace(self, fold_predictions=tuple(replace(part, fitted=None) for part in self.fold_predictions))

@@ -22,7 +22,7 @@ from epic22.core.models.loss import EVALUATION_POWER, SQUARED, TWEEDIE_POWERS, L
 from epic22.core.models.offset import add_offset_support
 from epic22.core.models.target_transform import add_log_support
 from epic22.core.models.value_scale import EXPONENTIAL, IDENTITY, ValueScale
-from epic22.core.targets import KINDS, get_kind
+from epic22.core.targets import KINDS, MIN_SHARE, get_kind
 from epic22.core.task import Array, Kind
 
 PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)
@@ -188,6 +188,20 @@ class Linear(BaseEstimator):
         solver = "newton-cholesky" if Z.shape[1] * self.n_classes <= MAX_NEWTON_TERMS else "lbfgs"
         model = LogisticRegression(C=1 / penalty, solver=solver, max_iter=500).fit(Z, y.astype(np.int64), weight)
         self.coef_, self.intercept_ = model.coef_, model.intercept_
+        if KINDS[self.kind].has_score_per_class and len(model.classes_) < self.n_classes:
+            self._add_missing_classes(model.classes_)
+
+    def _add_missing_classes(self, classes: Array) -> None:
+        """Scores of all classes from those of the ones that the rows have; of the others that they are next to impossible."""
+        # Of two classes scikit-learn has one score, the log-odds of the second.
+        coef, intercept = (
+            (np.vstack([0 * self.coef_, self.coef_]), np.append(0.0, self.intercept_))
+            if len(classes) == 2
+            else (self.coef_, self.intercept_)
+        )
+        self.coef_ = np.zeros((self.n_classes, coef.shape[1]))
+        self.intercept_ = np.full(self.n_classes, np.log(MIN_SHARE))
+        self.coef_[classes], self.intercept_[classes] = coef, intercept
 
     def _learn_terms(self, X: Array) -> Array:
         """What the terms of these rows are, and they themselves, standardised, (n, t)."""

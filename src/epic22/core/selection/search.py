@@ -18,6 +18,7 @@ import numpy as np
 
 from epic22.core.data.feature_engineering import FeatureRecipe
 from epic22.core.data.folds import Fold
+from epic22.core.data.split import find_test_start
 from epic22.core.evaluation.crossval import PreparedRows, prepare_rows, split_target_encoding_folds
 from epic22.core.evaluation.inner_folds import split_search_folds
 from epic22.core.experiment import Experiment
@@ -37,6 +38,7 @@ from epic22.core.selection.trials import (
     estimate_reserve,
     estimate_trial_seconds,
     select_complete,
+    select_top_trials,
     slice_folds,
 )
 from epic22.core.task import Array
@@ -77,13 +79,14 @@ def search(
 
     The study goes on where it was interrupted; `progress` is called for each of its trials. `workers` need one that is shared.
     """
+    clock = TrialClock(deadline, deadline.remaining, part.deal_folds is not None)
     models = {} if workers is None else workers.run_trials(part, config, study, deadline, progress)
     if workers is None:
         for _ in study.trials:
             progress()
     with FoldExecutor.split(part.threads, len(part.data.folds)) as executor:
         runner = TrialRunner(part.data, config, executor)
-        finished = _run_trials(runner, study, deadline, progress, part.deal_folds is not None)
+        finished = _run_trials(runner, study, clock, progress)
         finished = FinishedTrials(finished.stop_reason, models | finished.models)
         return build_search_result(part, runner, study, finished, deadline)
 
@@ -102,8 +105,7 @@ def prepare_part(experiment: Experiment, rows: Array, recipe: FeatureRecipe = Fe
     position[rows] = np.arange(len(rows))
     inner = split_search_folds(experiment, rows)
     folds = tuple(Fold(position[fold.train], position[fold.test]) for fold in inner)
-    last_times = np.array([examples.at[fold.test].max() for fold in inner])
-    is_forward = len(inner) > 1 and bool((last_times[1:] > last_times[:-1]).all()) and len(inner[-1].train) > len(inner[0].train)
+    is_forward = all(find_test_start(examples, fold) is not None for fold in inner)
     y = np.asarray(train_examples.y, dtype=np.float64)
 
     @cache
@@ -134,9 +136,7 @@ def prepare_part(experiment: Experiment, rows: Array, recipe: FeatureRecipe = Fe
     return PreparedPart(rows, prepared.preprocessor, times, experiment.threads, data, deal)
 
 
-def _run_trials(
-    runner: TrialRunner, study: Study, deadline: Deadline, progress: Callable[[], None], can_repeat: bool = False
-) -> FinishedTrials:
+def _run_trials(runner: TrialRunner, study: Study, clock: "TrialClock", progress: Callable[[], None]) -> FinishedTrials:
     """Trials until the budget is spent, recorded by the study in the order in which they were begun."""
     models: dict[int, FoldModels] = {}
 
@@ -146,11 +146,14 @@ def _run_trials(
             if not runner.data.refit:
                 models[fitted.trial.number] = fitted.models
         study.tell(fitted.trial, suggestion)
+        # Who is behind so many never comes back, and hundreds of trials' models would fill the memory.
+        for number in models.keys() - {one.number for one in select_top_trials(study.trials, runner.data.metric.gain)}:
+            del models[number]
         progress()
 
     with ThreadPoolExecutor(MAX_AHEAD_INDEPENDENT + 1) as attempts:
         try:
-            return FinishedTrials(_run_in_order(runner, study, TrialClock(deadline, can_repeat), attempts, record), models)
+            return FinishedTrials(_run_in_order(runner, study, clock, attempts, record), models)
         except BaseException:
             runner.executor.close()
             raise
@@ -158,14 +161,16 @@ def _run_trials(
 
 @dataclass(frozen=True)
 class TrialClock:
-    """The end of a search, and whether some of its time goes to repeats of its best trials."""
+    """The end of a search, the seconds that it has in all, whoever makes its trials, and whether some of them go to repeats of
+    its best trials."""
 
     deadline: Deadline
-    can_repeat: bool = False
+    seconds: float
+    can_repeat: bool
 
-    def find_trial_end(self, data: SearchData, seconds: float, trials: Sequence[Trial]) -> Deadline:
-        """When no trial may be under way any more, of a search that had so many seconds."""
-        return self.deadline.move_earlier(estimate_reserve(data, seconds, trials, self.can_repeat))
+    def find_trial_end(self, data: SearchData, trials: Sequence[Trial]) -> Deadline:
+        """When no trial may be under way any more."""
+        return self.deadline.move_earlier(estimate_reserve(data, self.seconds, trials, self.can_repeat))
 
 
 def _run_in_order(
@@ -176,19 +181,18 @@ def _run_in_order(
     record: Callable[[FittedTrial, Suggestion], None],
 ) -> str:
     """Why the trials ended, in words. The first has all the time there is, for without it there is no model."""
-    deadline = clock.deadline
-    stop_reason, seconds = "", deadline.remaining
+    stop_reason = ""
     running: deque[tuple[Suggestion, Future[FittedTrial | None]]] = deque()
     while True:
         trials = study.trials
-        trial_deadline = clock.find_trial_end(runner.data, seconds, trials)
+        trial_deadline = clock.find_trial_end(runner.data, trials)
         while not stop_reason and len(running) <= (ahead := _count_ahead(study, number := len(trials) + len(running))):
             stop_reason = _find_stop_reason(runner.config, study, trials, len(running), trial_deadline)
             if not stop_reason:
                 visible = trials[: max(number - ahead, 0)]
                 suggestion = study.ask(number, len(visible))
                 is_first = not (running or select_complete(trials))
-                end = deadline if is_first else trial_deadline
+                end = clock.deadline if is_first else trial_deadline
                 # A thread of a pool begins without what surrounds the search: checkpoints, progress, the device of networks.
                 complete = select_complete(visible)
                 rivals = runner.build_rivals(study, complete)

@@ -79,8 +79,8 @@ def build_search_result(
     top_trials, models = select_top_trials(trials, data.metric.gain), dict(finished.models)
     if not top_trials:
         raise SplitError(
-            f"{data.metric.name} is not defined on the inner folds of the search, as where they hold rows of one class; "
-            "leave the search out, or bring groups of several classes."
+            f"{data.metric.name} is not defined on the inner folds of a training part, as where they hold rows of one class; "
+            "bring more rows or groups of the rarest class."
         )
     first = HeldOutScores.collect(data, [_load_scores(runner, study, trial, models) for trial in top_trials])
     repeats = make_repeats(part, runner, top_trials, deadline)

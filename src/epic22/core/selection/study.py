@@ -10,6 +10,7 @@ import logging
 import math
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -110,8 +111,7 @@ class Study:
         # Suggests by the trials that it is given, where the storage may have more.
         self._mirror, self._n_mirrored = optuna.create_study(direction=direction), 0
         if config.shared:
-            for family, start in self._initial_points:
-                self._study.enqueue_trial(_flatten_params(family, start), {"start": dict(start)}, skip_if_exists=True)
+            self._queue_initial_points()
         else:
             self.fail_interrupted()
 
@@ -256,6 +256,22 @@ class Study:
         for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             self._study.tell(frozen.number, state=TrialState.FAIL)
 
+    def resume_shared(self) -> None:
+        """Give up what is under way in a shared study, as after a kill, and have the starting points among it tried again; only
+        where no other works on the study."""
+        self.fail_interrupted()
+        self._queue_initial_points()
+
+    def _queue_initial_points(self) -> None:
+        """Have a shared study try the starting points that nobody tried or tries; those that were given up are not tried yet."""
+        from optuna.trial import TrialState
+
+        known = [(one.state, one.system_attrs.get("fixed_params")) for one in self._study.get_trials(deepcopy=False)]
+        tried = [params for state, params in known if state != TrialState.FAIL]
+        for family, start in self._initial_points:
+            if (params := _flatten_params(family, start)) not in tried:
+                self._study.enqueue_trial(params, {"start": dict(start)})
+
 
 @dataclass(frozen=True)
 class MemoryStudies:
@@ -263,6 +279,13 @@ class MemoryStudies:
 
     def claim(self, task: str, digest: str) -> None:
         """Nobody else sees this process's memory."""
+
+    def translate_faults(self) -> AbstractContextManager[None]:
+        """Memory refuses nothing."""
+        return nullcontext()
+
+    def release(self) -> None:
+        """Nothing is claimed."""
 
     def open(self, task: str, digest: str, part: str, config: StudyConfig) -> Study:
         """A new study."""

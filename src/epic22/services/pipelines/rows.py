@@ -13,7 +13,7 @@ from epic22.core.data.folds import FoldPlan, SplitRequest
 from epic22.core.data.leakage import ColumnPrice, Suspicion
 from epic22.core.data.split import plan_folds
 from epic22.core.data.task_data import TaskData
-from epic22.core.errors import ColumnError
+from epic22.core.errors import ColumnError, SplitError
 from epic22.core.evaluation.baselines import INCUMBENT, evaluate_incumbent, evaluate_oracle
 from epic22.core.evaluation.challenge import Challenge, meet_recipe
 from epic22.core.evaluation.crossval import Candidate, Evaluation, evaluate, make_default_recipe, widen_scores
@@ -89,7 +89,11 @@ class RowPipeline:
         recommended_folds = plan_recommended_folds(examples, kind, self.split)
         tuning = None if self.tuning is None else self.tuning.reserve_time(len(examples))
         config = RunConfig(self.engineer, tuning)
-        candidates, preparation = prepare_candidates(preparation, config, progress)
+        own_config = config
+        if tuning is not None and recommended_folds is not None:
+            # Else the candidates would take it all, and what the honest folds take came on top.
+            own_config = replace(config, tuning=tuning.take_share(1 - HONEST_SHARE))
+        candidates, preparation = prepare_candidates(preparation, own_config, progress)
         return RowPlan(preparation, candidates, config, recommended_folds)
 
     def evaluate(self, plan: RowPlan, progress: Progress) -> tuple[Evaluation, ...]:
@@ -182,8 +186,9 @@ class RowPipeline:
         why_no_prices = self._explain_missing_prices(plan, selection.leaderboard)
         search_warnings: tuple[str, ...] = ()
         search_result = None
-        if plan.recommended_folds is not None and not selection.split_comparisons:
-            search_warnings = (NO_HONEST_SCORE,)
+        if self.split.random_rows_despite_time and experiment.examples.has_times and not selection.split_comparisons:
+            has_folds = plan.recommended_folds is not None
+            search_warnings = (NO_TIME_FOR_HONEST_FOLDS if has_folds and plan.config.is_time_limited else NO_HONEST_FOLDS,)
         if search is not None:
             act_when_done(partial(search.tuning.remove_studies, experiment.task.name))
             search_warnings += search.tuning.warnings
@@ -211,9 +216,16 @@ class RowPipeline:
         )
 
 
-NO_HONEST_SCORE = (
-    "--time-limit left no time to search anew on folds that keep the order of time, so what the champion is worth there is not "
+HONEST_SHARE = 0.5
+"""Of a time limit, what is left for the folds that keep the order of time, where rows were split at random."""
+
+NO_TIME_FOR_HONEST_FOLDS = (
+    "--time-limit left no time to fit the champion anew on folds that keep the order of time, so what it is worth there is not "
     "known; give more of it, or leave --random-rows-despite-time out."
+)
+NO_HONEST_FOLDS = (
+    "no folds that keep the order of time can judge these rows, so what the champion is worth in rows to come is not known; "
+    "bring a longer history."
 )
 
 
@@ -413,18 +425,18 @@ def compare_with_oracle(
 
 
 def plan_recommended_folds(examples: Examples, kind: Kind, split: SplitRequest) -> FoldPlan | None:
-    """The folds that are right for rows with a time that were split at random; None for others.
-
-    Raises SplitError where there are none.
-    """
+    """The folds that are right for rows with a time that were split at random; None for others, and where there are none."""
     if not (split.random_rows_despite_time and examples.has_times):
         return None
-    return plan_folds(examples, kind, replace(split, random_rows_despite_time=False))
+    try:
+        return plan_folds(examples, kind, replace(split, random_rows_despite_time=False))
+    except SplitError:
+        return None
 
 
 def compare_with_recommended_split(plan: RowPlan, champion: Evaluation, progress: Progress) -> tuple[SplitComparison, ...]:
     """The champion's scores again on the recommended folds, where rows with a time were split at random; else none, nor where a
-    time limit leaves none to search on them."""
+    time limit leaves too little for them."""
     folds, average = plan.recommended_folds, plan.candidates.average
     if folds is None:
         return ()
@@ -433,10 +445,12 @@ def compare_with_recommended_split(plan: RowPlan, champion: Evaluation, progress
         # A search that judged itself is searched anew for each of these folds: as thorough as one must be, or not at all.
         config = replace(config, tuning=replace(config.tuning, nested=True))
     candidates = list_candidates(recommended, config, folds.folds[-1].train, progress)
-    if candidates.planner is not None and config.tuning is not None and config.tuning.deadline.is_over:
-        # Without its planned columns it would be another model.
+    is_average = average is not None and champion.family == AVERAGE.name
+    needed_seconds = champion.fit_seconds * len(folds.folds) if is_average else 0.0
+    # Without its planned columns, or some of its members, it would be another model.
+    if (is_average or candidates.planner is not None) and not config.has_time_for(needed_seconds):
         return ()
-    n_families = len(average.families) if average is not None and champion.family == AVERAGE.name else 1
+    n_families = len(average.families) if average is not None and is_average else 1
     progress.begin(f"{champion.family} on honest folds", n_families * len(folds.folds), "fold")
     if average is not None and candidates.search is not None and champion.family == AVERAGE.name:
         evaluation = evaluate_average(recommended, average.families, candidates.search, progress.step)

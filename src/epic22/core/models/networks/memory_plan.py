@@ -6,6 +6,7 @@ memory cost" (activations that are computed again).
 """
 
 import ctypes
+import mmap
 import sys
 import weakref
 from collections.abc import Callable, Iterator
@@ -150,18 +151,31 @@ def find_memory_cap(max_memory_mb: int | None) -> float | None:
     return min([*caps, *_read_process_room()], default=None)
 
 
-def _read_process_room() -> list[float]:
-    """What the limit of the process's address space leaves, where there is one and the system tells how much is taken."""
+def read_process_limit() -> int | None:
+    """The bytes of address space that this process may take; None where nothing limits it."""
     try:
         import resource
-
-        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     except ImportError:
+        return None
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return None if limit == resource.RLIM_INFINITY else limit
+
+
+def is_limit_lower(limit: int | None, than: int | None) -> bool:
+    """Whether a process may take less than one that had another limit; None is no limit.
+
+    >>> is_limit_lower(5, None), is_limit_lower(5, 4), is_limit_lower(None, 4)
+    (True, False, False)
+    """
+    return limit is not None and (than is None or limit < than)
+
+
+def _read_process_room() -> list[float]:
+    """What the limit of the process's address space leaves, where there is one and the system tells how much is taken."""
+    limit, pages = read_process_limit(), Path("/proc/self/statm")
+    if limit is None or not pages.exists():
         return []
-    pages = Path("/proc/self/statm")
-    if limit == resource.RLIM_INFINITY or not pages.exists():
-        return []
-    return [float(limit - int(pages.read_text().split()[0]) * resource.getpagesize())]
+    return [float(limit - int(pages.read_text().split()[0]) * mmap.PAGESIZE)]
 
 
 @contextmanager

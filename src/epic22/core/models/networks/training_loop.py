@@ -7,7 +7,7 @@ Bengio 2013 (clipping of gradients).
 
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
@@ -16,7 +16,14 @@ from torch import Tensor, nn
 
 from epic22.core.models.networks.checkpoint import Checkpoint, SavedTraining
 from epic22.core.models.networks.jobs import TrainingSettings, is_behind
-from epic22.core.models.networks.memory_plan import StepPlan, apply_plan, plan_steps, translate_memory_faults
+from epic22.core.models.networks.memory_plan import (
+    StepPlan,
+    apply_plan,
+    is_limit_lower,
+    plan_steps,
+    read_process_limit,
+    translate_memory_faults,
+)
 from epic22.core.models.networks.precision import (
     LayerNumbers,
     find_gradient_fault,
@@ -134,13 +141,31 @@ class NetworkTraining:
         )
         self.steps_per_epoch = count_batches(len(rows), settings.batch_size)
         self._random_state: dict[str, Tensor] = {}
-        if saved is None:
-            # The last batch may have a row more.
-            largest = min(settings.batch_size + 1, len(rows)) if len(rows) % settings.batch_size == 1 else settings.batch_size
-            self.plan = plan_steps(network, self._compute_first_loss, largest, len(rows), settings)
-        else:
-            self.plan = StepPlan(*saved.facts["plan"])
+        self.process_limit = read_process_limit()
+        self.plan = self._plan_steps() if saved is None else self._reuse_plan(saved.facts)
+        if saved is not None:
             self._restore(saved)
+
+    def _plan_steps(self) -> StepPlan:
+        # The last batch may have a row more.
+        settings, n_rows = self.settings, len(self.rows)
+        largest = min(settings.batch_size + 1, n_rows) if n_rows % settings.batch_size == 1 else settings.batch_size
+        return plan_steps(self.network, self._compute_first_loss, largest, n_rows, settings)
+
+    def _reuse_plan(self, facts: Mapping[str, Any]) -> StepPlan:
+        """The plan of the training that was interrupted, by which it ends with the same bytes; another where its process might
+        take more memory than this one may."""
+        plan = StepPlan(*facts["plan"])
+        is_ended = "batch" not in facts
+        if is_ended or not is_limit_lower(self.process_limit, facts["process_limit"]):
+            return plan
+        lower = self._plan_steps()
+        if lower.micro_batch < plan.micro_batch:
+            self.surroundings.progress.note(
+                f"the process may take less memory than when this training was interrupted: {lower.micro_batch} rows at a time "
+                f"instead of {plan.micro_batch}, so its last bits may differ"
+            )
+        return lower
 
     def run(self, validation: tuple[RowTensors, RowLoss] | None) -> None:
         """Train until the epochs, the patience or the time is over."""
@@ -267,6 +292,7 @@ class NetworkTraining:
             "epoch": self.state.epoch,
             "best_epoch": self.state.best_epoch,
             "plan": list(astuple(self.plan)),
+            "process_limit": self.process_limit,
             "precision": self.numbers.precision,
         }
 
