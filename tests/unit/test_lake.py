@@ -222,6 +222,24 @@ def test_the_log_says_who_when_from_where(lake: Lake, folder: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("loaded", "end"), [(datetime(2023, 1, 1), datetime(2021, 2, 22)), (datetime(2021, 3, 1), datetime(2021, 3, 2))]
+)
+def test_an_old_export_is_complete_to_its_last_event_and_a_recent_one_to_its_day(
+    tmp_path: Path, lake: Lake, loaded: datetime, end: datetime
+) -> None:
+    """Equipment that says no other is known when it is loaded: as if nothing had failed and nobody moved out in two years."""
+    tables = {name: frame.drop("known_at") for name, frame in small_tables().items()}
+    done = take_in(lake, write_tables(tmp_path / "in", tables), now=loaded)
+    assert done.version is not None
+    assert done.version.end == end
+    tables["equipment"] = tables["equipment"].with_columns(pl.lit(50).cast(pl.Decimal(18, 2)).alias("replacement_cost"))
+    again = take_in(lake, write_tables(tmp_path / "later", {"equipment": tables["equipment"]}), now=datetime(2024, 1, 1))
+    assert again.version is not None
+    assert again.version.end == end
+
+
+@pytest.mark.slow
 def test_point_in_time_tables_have_their_keys_and_money_as_floats(lake: Lake, folder: Path) -> None:
     take_in(lake, folder)
     tables = lake.tables().tables

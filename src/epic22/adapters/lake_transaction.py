@@ -46,6 +46,8 @@ FEW_OF = 4
 MANY_FILES, SMALL_FILE_BYTES = 64, 32 << 20
 """So many files of a table below that size, the leavings of as many batches of a stream, are merged into larger ones."""
 EPOCH = datetime(1970, 1, 1)
+OLD_EXPORT = timedelta(days=31)
+"""An export whose last event lies so long before the day on which it is loaded is not of that day."""
 KEEP_ALL_VERSIONS = {
     "delta.enableExpiredLogCleanup": "false",
     "delta.logRetentionDuration": "interval 36500 days",
@@ -91,6 +93,8 @@ class StagedTable:
     table: CanonicalTable
     batches: list[StagedBatch] = field(default_factory=list)
     broken: list[pl.DataFrame] = field(default_factory=list)
+    is_snapshot: bool = False
+    """Whether its rows are known at the moment of the ingest, for they say no other."""
 
     def column(self, name: str) -> pl.LazyFrame:
         """One column of all that is staged; the batches need not have the same columns."""
@@ -185,6 +189,7 @@ class DeltaTransaction:
         `snapshot` where the sources hold the whole table: stored keys that they no longer have are then counted.
         """
         pending = self._get_staged(table)
+        pending.is_snapshot = snapshot
         if not pending.batches:
             return IngestCounts()
         overlap = self._scan_overlap(table, pending, as_of is not None)
@@ -317,17 +322,25 @@ class DeltaTransaction:
         _keep_rows(pending, batch, frame, np.isin(fate, (RowOutcome.NEW, RowOutcome.CHANGED, RowOutcome.REDATED)))
 
     def compute_end(self, requested_end: datetime | None) -> datetime:
-        """The midnight after the last event known, today's at the latest, or what was stated; never before the parent's."""
+        """The midnight after the last event known, today's at the latest, or what was stated; never before the parent's.
+
+        A snapshot of things, as of equipment, is no event where the others are long past: nobody saw what happened since.
+        """
         candidates = [] if self.parent is None else [self.parent.end]
         if requested_end is not None:
             return max([requested_end, *candidates])
-        today = _next_midnight(datetime.now(UTC))
         filled = [pending for pending in self._pending.values() if pending.batches]
         events = [pending for pending in filled if pending.table.event_at != KNOWN_AT]
-        for pending in events or filled:
-            last = pending.column(KNOWN_AT).max().collect().item()
-            candidates.append(min(_next_midnight(last), today))
+        candidates += [self._compute_last_midnight(pending) for pending in events if not pending.is_snapshot]
+        seen = max(candidates, default=None)
+        for pending in [pending for pending in events if pending.is_snapshot] if events else filled:
+            last = self._compute_last_midnight(pending)
+            candidates += [last] if seen is None or last - seen < OLD_EXPORT else []
         return max(candidates, default=EPOCH)
+
+    def _compute_last_midnight(self, pending: StagedTable) -> datetime:
+        last = pending.column(KNOWN_AT).max().collect().item()
+        return min(_next_midnight(last), _next_midnight(datetime.now(UTC)))
 
     def _commit_table(self, table: CanonicalTable) -> TableVersion | None:
         parent_version, pending = self._parent_version(table.name), self._pending.get(table.name)
