@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from tests.one_house import CUTOFF, END, UNITS, Row, add_months, ask, build_house, charge, lease, payment
+from tests.one_house import CUTOFF, END, PROPERTY, UNITS, Row, add_months, ask, build_house, charge, lease, payment
 
 from epic22.core.data.point_in_time import Tables
 from epic22.core.data.task_data import TaskData
@@ -301,6 +301,11 @@ def test_a_table_that_is_known_from_some_day_of_the_past_on_is_learned_from_sinc
     units = [{**UNITS[0], "unit_id": f"U{i}", KNOWN_AT: datetime(2023, 6, 1)} for i in range(1, 102)]
     leases = [lease(f"L{i}", datetime(2023, 9, 1), unit_id=f"U{i}") for i in range(1, 102)]
     feature = get_feature("fair_rent")
-    data = feature.bind(feature.task, build_house(units=units, leases=leases), DataVersion("0", ()))
+    late = {**PROPERTY, KNOWN_AT: datetime(2023, 12, 1)}
+    data = feature.bind(feature.task, build_house(units=units, leases=leases, properties=[late]), DataVersion("0", ()))
     assert isinstance(data, TaskData)
     assert data.examples().X["bedrooms"].null_count() == 0
+    assert data.notes == (
+        "columns made of properties (from 2023-12-01 on) and leases (from 2023-08-01 on) are missing in all rows: known later than "
+        "the last, of 2023-07-31",
+    )

@@ -12,6 +12,7 @@ from epic22.core.data.task_data import (
     TaskData,
     bind_panel_task,
     bind_task,
+    describe_late_tables,
     refuse_late_tables,
     refuse_unmet_requirements,
 )
@@ -66,9 +67,11 @@ def _bind_fair_rent(task: Task, tables: Tables, version: DataVersion) -> TaskDat
     seen = tables.as_of(signings).latest("leases")["signed_on"]
     unsigned = signings.filter((seen > signings["cutoff"]).fill_null(value=True)).select("cutoff", entity="unit_id").unique()
     inside = unsigned.filter(pl.col("cutoff") + market_intelligence.SIGNING_LEAD <= tables.end).sort("cutoff", "entity")
-    if inside.height:
-        refuse_late_tables(task, tables, inside["cutoff"][-1])
-    return TaskData(task, tables, inside, version)
+    if not inside.height:
+        return TaskData(task, tables, inside, version)
+    last = inside["cutoff"][-1]
+    refuse_late_tables(task, tables, last)
+    return TaskData(task, tables, inside, version, notes=describe_late_tables(tables, last))
 
 
 FEATURES: tuple[Feature, ...] = (

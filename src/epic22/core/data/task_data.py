@@ -1,5 +1,6 @@
 """A task together with the tables it is asked on: what a feature hands to the services."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -16,6 +17,7 @@ from epic22.core.data.point_in_time import Tables
 from epic22.core.errors import ColumnError, InternalError
 from epic22.core.lineage import DataVersion
 from epic22.core.quality import Finding
+from epic22.core.tables.canonical import PROTECTED
 from epic22.core.task import Task
 from epic22.core.time_series import Array, Histories
 
@@ -174,6 +176,7 @@ def bind_task(task: Task, tables: Tables, data_version: DataVersion, notes: tupl
     refuse_unmet_requirements(task, tables)
     moments = compute_cutoffs(task, tables)
     refuse_late_tables(task, tables, moments[-1])
+    notes = (*notes, *describe_late_tables(tables, moments[-1]))
     return TaskData(task, tables, list_entity_cutoffs(task, tables, moments), data_version, notes=notes)
 
 
@@ -265,11 +268,21 @@ def refuse_late_tables(task: Task, tables: Tables, last: datetime) -> None:
     """Raise ColumnError where nothing was known, at the last moment to learn from, of the table that a task is asked of; of a
     forecast those that its figures are made of."""
     names = [need.table for need in task.requirements] if task.entities is None else [task.entities]
-    first = {name: tables.tables[name].frame[tables.tables[name].known_at].min() for name in names}
-    late = [f"{name} (from {at:%Y-%m-%d} on)" for name, at in first.items() if isinstance(at, datetime) and at > last]
+    late = _find_late_tables(tables, names, last)
     if late:
         raise ColumnError(
-            f"task {task.name}: at the last moment to learn from, {last:%Y-%m-%d}, nothing was known of {' and '.join(late)}. "
+            f"task {task.name}: at the last moment to learn from, {last:%Y-%m-%d}, nothing was known of {late}. "
             "Rows that do not say when they became known count as known when they are loaded: give them a column known_at, or "
             "name the event in a mapping, and ingest them again."
         )
+
+
+def describe_late_tables(tables: Tables, last: datetime) -> tuple[str, ...]:
+    """Of which tables nothing was known at the last moment to learn from, in words, where there are any."""
+    late = _find_late_tables(tables, [name for name in tables.tables if name != PROTECTED.name], last)
+    return (f"columns made of {late} are missing in all rows: known later than the last, of {last:%Y-%m-%d}",) if late else ()
+
+
+def _find_late_tables(tables: Tables, names: Iterable[str], last: datetime) -> str:
+    first = {name: tables.tables[name].frame[tables.tables[name].known_at].min() for name in names}
+    return " and ".join(f"{name} (from {at:%Y-%m-%d} on)" for name, at in first.items() if isinstance(at, datetime) and at > last)
