@@ -306,6 +306,6 @@ def test_a_table_that_is_known_from_some_day_of_the_past_on_is_learned_from_sinc
     assert isinstance(data, TaskData)
     assert data.examples().X["bedrooms"].null_count() == 0
     assert data.notes == (
-        "columns made of properties (from 2023-12-01 on) and leases (from 2023-08-01 on) are missing in all rows: known later than "
-        "the last, of 2023-07-31",
+        "columns made of properties (from 2023-12-01 on) and leases (from 2023-08-01 on) are missing in all rows: known later "
+        "than the last, of 2023-07-31",
     )
