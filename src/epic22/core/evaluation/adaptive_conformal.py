@@ -1,11 +1,10 @@
-"""An 80 % interval whose width follows from how many stretches of time it was learned from, and from how often it has missed.
+"""An 80 % interval whose width follows from how many stretches of time it was learned from, and from its errors of late.
 
 The quantiles of a family or a combination are stretched by a factor a horizon. It is the conformal one of the errors known so
 far, as far as there are independent stretches that tell of it, and wider for being learned from few of them
-(`compute_widening`); then it tracks coverage (adaptive conformal inference, Gibbs and Candès 2021, with delayed outcomes):
-after each origin the outcomes that have come due move it, up where too many were missed; what is remembered fades, so that a
-shock widens the intervals for a while and not for good. An outcome h periods ahead comes due late, so a horizon also listens to
-all shorter ones, which tell of a shock first.
+(`compute_widening`). Older errors count less (conformal prediction beyond exchangeability, Barber et al. 2023), so that a shock
+widens the intervals for a while and not for good. An outcome h periods ahead comes due late, so a horizon also listens to all
+shorter ones, which tell of a shock first, and have more stretches.
 """
 
 from dataclasses import dataclass
@@ -34,12 +33,8 @@ TOLERANCE = 0.08
 MEMBERS_SHARE = 0.75
 """What earlier versions left of the members' mean half-width, whatever their weights."""
 
-GAIN = 0.4
-MEMORY = 0.7
-"""The log factor moves by GAIN times the surplus of misses, and keeps MEMORY of itself from origin to origin."""
-
 MAX_STRETCH = 4.0
-PRIOR_STRETCHES = 12.0
+PRIOR_STRETCHES = 8.0
 """As many stretches as the family's own width is taken to be worth: with as many the factor is halfway to the conformal one."""
 
 
@@ -144,16 +139,13 @@ def adapt_intervals(quantiles: Array, examples: PanelExamples, plan: OriginPlan,
     if not adaptive:
         constant = _fit_constant_factors(size, examples.origin, plan)
         return AdaptedIntervals(stretch_quantiles(quantiles, constant), StretchedState(tuple(constant), stretches))
-    errors, log, used = RememberedErrors.of(size, examples.origin - plan.origins[0]), np.zeros(plan.horizon), dict[int, Array]()
-    by_row = np.ones(size.shape)
-    # One step past the last origin at a time, until every outcome is due: the state that the next forecasts start from.
-    for now in range(int(plan.origins[0]), int(plan.test[-1]) + plan.horizon + 1):
-        log = _update_factors(log, size, examples.origin, used, now)
-        factors = np.exp(log + errors.compute_log_factors(now - int(plan.origins[0])))
-        rows = examples.origin == now
-        if rows.any():
-            by_row[rows] = used[now] = factors
-    return AdaptedIntervals(stretch_quantiles(quantiles, by_row), StretchedState(tuple(float(f) for f in factors), stretches))
+    origin = examples.origin - int(plan.origins[0])
+    errors, by_row = RememberedErrors.of(size, origin), np.ones(size.shape)
+    for now in np.unique(origin):
+        by_row[origin == now] = errors.compute_factors(int(now))
+    # The next forecasts start when every outcome is due.
+    latest = errors.compute_factors(int(plan.test[-1] - plan.origins[0]) + plan.horizon)
+    return AdaptedIntervals(stretch_quantiles(quantiles, by_row), StretchedState(tuple(float(f) for f in latest), stretches))
 
 
 @dataclass(frozen=True)
@@ -176,19 +168,20 @@ class RememberedErrors:
         counts = np.stack([np.bincount(origin[order], minlength=int(origin.max()) + 1) for order in orders], axis=1)
         return cls(tuple(size[order, h] for h, order in enumerate(orders)), tuple(origin[order] for order in orders), counts)
 
-    def compute_log_factors(self, now: int) -> Array:
-        """The log factor of each horizon by the outcomes known at origin number `now`, (horizon,).
+    def compute_factors(self, now: int) -> Array:
+        """The factor of each horizon by the outcomes known at origin number `now`, (horizon,).
 
-        A horizon also listens to the shorter ones, which have more stretches: each counts by as many as it has.
+        A horizon also listens to the shorter ones, which have more stretches: each counts by as many as it has, its factor as
+        well as the widening for what that rests on.
         """
         horizons = range(1, len(self.sizes) + 1)
         known = [int((self.counts[: max(now - h + 1, 0), h - 1] > 0).sum()) for h in horizons]
         stretches = np.array([n / h for h, n in enumerate(known, start=1)])
         own = np.array([self._compute_conformal_log_factor(now, h) for h in horizons])
         shrunk = own * stretches / (stretches + PRIOR_STRETCHES)
-        weight = np.maximum(stretches, 1e-9)
         widening = [compute_widening(count_remembered_stretches(n, h), LEVEL) for h, n in enumerate(known, start=1)]
-        return np.asarray(np.cumsum(shrunk * weight) / np.cumsum(weight) + np.log(widening))
+        weight = np.maximum(stretches, 1e-9)
+        return np.asarray(np.exp(np.cumsum((shrunk + np.log(widening)) * weight) / np.cumsum(weight)))
 
     def _compute_conformal_log_factor(self, now: int, horizon: int) -> float:
         """By the errors of a horizon known at `now`, each origin alike but older ones counting less; 0 where there is none."""
@@ -213,23 +206,6 @@ def compute_sizes(quantiles: Array, Y: Array) -> Array:
     median = quantiles[..., MEDIAN_INDEX]
     side = np.where(median > Y, median - quantiles[..., 0], quantiles[..., -1] - median)
     return np.asarray(np.abs(Y - median) / np.maximum(side, 1e-12))
-
-
-def _update_factors(log: Array, size: Array, origins: Array, used: dict[int, Array], now: int) -> Array:
-    """The log factors after the outcomes that came due at period `now`."""
-    surplus = np.full(len(log), np.nan)
-    for h in range(len(log)):
-        then = now - h - 1
-        if then in used:
-            due = size[origins == then, h]
-            due = due[np.isfinite(due)]
-            if len(due):
-                surplus[h] = (due > used[then][h]).mean() - MISS_RATE
-    known = np.isfinite(surplus)
-    count = np.cumsum(known)
-    smoothed = np.where(count > 0, np.cumsum(np.where(known, surplus, 0.0)) / np.maximum(count, 1), 0.0)
-    bound = np.log(MAX_STRETCH)
-    return np.clip((log + GAIN * smoothed) * (MEMORY if known.any() else 1.0), -bound, bound)
 
 
 def _fit_constant_factors(size: Array, origins: Array, plan: OriginPlan) -> Array:
