@@ -69,5 +69,5 @@ def test_the_page_shows_the_probability_that_a_list_is_ranked_by(tmp_path: Path)
         "maintenance_hazard", model, datetime(2026, 1, 5), 1, 9, (ListedCase(1, prediction, 262.5),), 262.5, False
     )
     page = write_portfolio_report(tmp_path / "page.html", PortfolioPage("Sample", [UPKEEP], [listed], [], [])).read_text()
-    assert '<td class="number">0.25</td>' in page
-    assert "0.011" not in page
+    assert '<td class="number">25 %</td>' in page
+    assert "1.1 %" not in page

@@ -25,6 +25,7 @@ from epic22.reports.figures.style import (
     draw_interval,
     draw_reference,
     fill_intervals,
+    fit_to_values,
     format_name,
     label_rows,
     render_png,
@@ -165,3 +166,10 @@ def test_a_sign_that_the_font_lacks_is_kept_in_the_page_and_warns_nobody(recwarn
     assert "🏠 家賃" in render_svg(figure, "rents")
     assert render_png(figure)
     assert not recwarn.list
+
+
+def test_values_beside_a_long_interval_keep_their_shape() -> None:
+    _, axes = create_axes()
+    fill_intervals(axes, [1, 2], [Interval(0.1, 0.0, 0.2), Interval(0.3, -40.0, 0.9)])
+    fit_to_values(axes, [0.1, 0.3])
+    assert axes.get_ylim() == pytest.approx((0.07, 0.33))

@@ -1,5 +1,6 @@
 """What a panel's training shows beside its scores: coverage of the intervals, skill of each series, values out of line."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -128,6 +129,14 @@ def test_the_report_of_a_challenger_says_which_version_goes_on_serving(run: Seri
     decision = meet_challenge(PROMOTED, Challenge("3", False, "it cannot be compared with version 3"))
     page = render_forecast_report(replace(run, promotion=decision), {})
     assert "It cannot be compared with version 3. Version 3 goes on serving; <code>epic22 promote" in page
+
+
+@pytest.mark.slow
+def test_no_series_is_among_the_best_and_the_worst(run: SeriesRun) -> None:
+    table = render_forecast_report(run, {}).partition("<h2>Series</h2>")[2].partition("</table>")[0]
+    names = re.findall(r'<th scope="row">([^<]*)</th>', table)
+    assert names
+    assert len(names) == len(set(names))
 
 
 @pytest.mark.slow

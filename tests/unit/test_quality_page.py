@@ -13,7 +13,8 @@ from tests.small_tables import small_tables, write_tables
 from epic22.adapters.lake import Lake
 from epic22.core.errors import LakeError
 from epic22.core.quality.finding import Finding
-from epic22.reports.figures.quality import list_missing, list_reasons
+from epic22.core.quality.movement_tests import Histogram, MovementTest
+from epic22.reports.figures.quality import list_distribution_figures, list_missing, list_reasons
 from epic22.reports.html.quality import name_outcome, render_quality, write_quality_report
 from epic22.services.quality import RatedFinding, VersionQuality, assess_quality
 
@@ -99,3 +100,16 @@ def test_what_the_parent_has_too_is_a_note(tmp_path: Path) -> None:
     quality = assess_quality(lake)
     assert [one.level for one in quality.findings if one.finding.table == "messages"] == ["note"]
     assert [one.is_standing for one in quality.findings if one.finding.table == "messages"] == [True]
+
+
+def test_a_distribution_that_did_not_move_has_no_picture_and_one_that_chance_explains_is_not_called_moved() -> None:
+    quality, histogram = two_versions(), Histogram(("a", "b"), (0.5, 0.5), (0.4, 0.6))
+    tests = [
+        MovementTest("units", "floor", "distribution moved", effect, p, "floor is distributed otherwise", p, histogram)
+        for effect, p in ((0.0, 1.0), (0.1, 0.4), (0.9, 1e-9))
+    ]
+    shown = list_distribution_figures(VersionQuality(**{**vars(quality), "tests": tuple(tests)}))
+    assert [("distributed otherwise" in one.caption, "chance explains" in one.caption) for one in shown] == [
+        (True, False),
+        (False, True),
+    ]

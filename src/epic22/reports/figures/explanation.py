@@ -19,6 +19,7 @@ from epic22.reports.figures.style import (
     draw_figures,
     draw_interval,
     fill_intervals,
+    fit_to_values,
     format_name,
     label_rows,
     set_height,
@@ -133,13 +134,8 @@ def _draw_missing(axes: "Axes", dependence_bin: DependenceBin, place: np.ndarray
         "missing", (at, dependence_bin.contribution.value), (8, 0), textcoords="offset points", color=INK, fontsize=8, va="center"
     )
     axes.margins(x=0.12)
-    # Few rows leave a long interval; the values' own shape must stay readable beside it.
-    ends = [
-        *(y for line in axes.lines[:-3] for y in np.asarray(line.get_ydata(), dtype=float)),
-        dependence_bin.contribution.value,
-    ]
-    low, high = float(np.nanmin(ends)), float(np.nanmax(ends))
-    axes.set_ylim(low - 0.15 * (high - low), high + 0.15 * (high - low))
+    values = [y for line in axes.lines[:-3] for y in np.asarray(line.get_ydata(), dtype=float)]
+    fit_to_values(axes, [*values, dependence_bin.contribution.value])
 
 
 def _draw_levels(explanation: Explanation, axes: "Axes", profile: DependenceProfile) -> None:

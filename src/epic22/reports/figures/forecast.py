@@ -15,6 +15,7 @@ from epic22.reports.figures.style import (
     add_legend,
     draw_reference,
     fill_intervals,
+    fit_to_values,
     format_name,
 )
 from epic22.services.forecast_findings import compute_coverage_by_origin, compute_series_skill
@@ -70,12 +71,15 @@ def draw_skill_by_horizon(run: SeriesRun, axes: "Axes") -> None:
     own = [run.champion.score("skill", int(h)) for h in horizons]
     fill_intervals(axes, horizons, own)
     others = [evaluation for evaluation in run.leaderboard if evaluation is not run.champion]
+    shown: list[float] = []
     for place, evaluation in enumerate([run.champion, *others[:4]]):
         values = [evaluation.score("skill", int(h)).value for h in horizons]
+        shown += values
         colour = MAIN if evaluation is run.champion else OTHER
         style = "-" if evaluation is run.champion else STYLES[(place - 1) % len(STYLES)]
         axes.plot(horizons, values, style, color=colour, linewidth=2 if place == 0 else 1.3, label=evaluation.family)
     draw_reference(axes, 0)
+    fit_to_values(axes, [0.0, *shown])
     _label_horizons(run, axes)
     axes.set_ylabel("skill against the drift")
     add_legend(axes)
@@ -129,7 +133,8 @@ FORECAST_FIGURES: tuple[ReportFigure[SeriesRun], ...] = (
     ReportFigure(
         "skill_by_horizon",
         "Skill by horizon",
-        "Above the dashed line: better than letting the last cycle's growth go on. Shade: the champion's 95 % interval.",
+        "Above the dashed line: better than letting the last cycle's growth go on. Shade: the champion's 95 % interval, which "
+        "goes beyond the picture where little is known.",
         draw_skill_by_horizon,
         height=3.8,
     ),

@@ -26,7 +26,8 @@ def plot_money(month: Month, axes: "Axes") -> None:
         axes.axvline(place, color=INK if training.promoted else MUTED, linewidth=1, linestyle="-" if training.promoted else ":")
     axes.set_ylabel("expected saving so far")
     _label_days(month, axes)
-    add_legend(axes)
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    add_legend(axes, above=True)
 
 
 def plot_rows(month: Month, axes: "Axes") -> None:

@@ -1,6 +1,5 @@
 """Pictures of a data version: rows over versions, missing cells, freshness, quarantine, distributions before and now."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -108,6 +107,7 @@ def plot_quarantine(quality: VersionQuality, axes: "Axes") -> None:
         _label_point(axes, f"{rows:,}", (rows, place))
     label_rows(axes, [name for name, _ in reasons])
     axes.set_xlabel("rows")
+    axes.locator_params(axis="x", integer=True)
     axes.margins(x=0.12)
 
 
@@ -119,7 +119,7 @@ def plot_distribution(histogram: Histogram, quality: VersionQuality, axes: "Axes
     axes.barh(places - 0.2, histogram.now, height=0.36, color=MAIN, label="now")
     axes.set_yticks(places, [format_name(label) for label in histogram.labels])
     axes.set_xlabel("share of the values", color=MUTED)
-    add_legend(axes, fontsize=8)
+    add_legend(axes, fontsize=8, above=True)
 
 
 FIGURES: tuple[ReportFigure[VersionQuality], ...] = (
@@ -149,17 +149,23 @@ FIGURES: tuple[ReportFigure[VersionQuality], ...] = (
 )
 
 
-def list_distribution_figures(tests: Sequence[MovementTest]) -> tuple[ReportFigure[VersionQuality], ...]:
-    """The pictures of the distributions that moved least likely by chance."""
-    shown = sorted((test for test in tests if test.histogram is not None), key=lambda test: test.p)[:MAX_DISTRIBUTIONS]
+def list_distribution_figures(quality: VersionQuality) -> tuple[ReportFigure[VersionQuality], ...]:
+    """The pictures of the distributions that moved least likely by chance; none of one that did not move."""
+    moved = (test for test in quality.tests if test.histogram is not None and test.effect > 0)
+    shown = sorted(moved, key=lambda test: test.p)[:MAX_DISTRIBUTIONS]
     return tuple(
         ReportFigure(
             f"distribution{place}",
             f"{test.table}.{test.column}",
-            f"PSI {format_figure(test.effect, 2)}, p {format_figure(test.p, 2)}, corrected {format_figure(test.p_adjusted, 2)}. "
-            f"{test.evidence}",
+            _describe_movement(test, quality.rules.alpha),
             partial(plot_distribution, test.histogram),
         )
         for place, test in enumerate(shown)
         if test.histogram is not None
     )
+
+
+def _describe_movement(test: MovementTest, alpha: float) -> str:
+    """How far a distribution moved, and its evidence where chance alone does not explain it."""
+    figures = f"PSI {format_figure(test.effect, 2)}, p {format_figure(test.p, 2)}, corrected {format_figure(test.p_adjusted, 2)}."
+    return f"{figures} {test.evidence if test.p_adjusted <= alpha else 'No more than chance explains.'}"

@@ -108,10 +108,10 @@ def plot_rents(portfolio: Portfolio, axes: "Axes") -> None:
     market = portfolio.tables["market"].filter((pl.col("bedrooms") == 2) & (pl.col("provenance") != "nonpublic_competitor"))
     last = market.sort("known_at").unique(["zip_code", "month"], keep="last", maintain_order=True)
     zips = last["zip_code"].unique().sort().to_list()[:MAX_ZIPS]
-    for place, zip_code in enumerate(zips):
+    metros = sorted({zip_code[:2] for zip_code in zips})
+    for zip_code in zips:
         path = last.filter(pl.col("zip_code") == zip_code).sort("month")
-        metro = zips[0][:2] == zip_code[:2]
-        colour = MAIN if metro else (OTHER, WARM)[place % 2]
+        colour = (MAIN, WARM, OTHER)[metros.index(zip_code[:2]) % 3]
         axes.plot(_to_decimal_years(path["month"]), path["average_rent"].cast(pl.Float64).to_numpy(), color=colour, linewidth=1.2)
     axes.set_ylabel("average rent, two bedrooms")
 

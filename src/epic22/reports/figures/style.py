@@ -154,9 +154,17 @@ def label_rows(axes: "Axes", names: Sequence[str]) -> None:
     axes.set_yticks(range(len(names)), [format_name(name) for name in reversed(names)])
 
 
-def add_legend(axes: "Axes", fontsize: float | None = None) -> None:
-    """A legend without a frame."""
-    axes.legend(frameon=False, labelcolor=INK, fontsize=fontsize)
+def add_legend(axes: "Axes", fontsize: float | None = None, above: bool = False) -> None:
+    """A legend without a frame, in a line above the picture where nothing in it is to be crossed."""
+    place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 3} if above else {}
+    axes.legend(frameon=False, labelcolor=INK, fontsize=fontsize, **place)
+
+
+def fit_to_values(axes: "Axes", values: Iterable[float]) -> None:
+    """Limit the upright axis to the values: few rows leave long intervals, beside which their shape must stay readable."""
+    known = np.asarray(list(values), dtype=float)
+    low, high = float(np.nanmin(known)), float(np.nanmax(known))
+    axes.set_ylim(low - 0.15 * (high - low), high + 0.15 * (high - low))
 
 
 def format_name(text: str) -> str:

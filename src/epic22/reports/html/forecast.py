@@ -31,6 +31,8 @@ def write_forecast_report(run: SeriesRun, path: Path, figures: Mapping[str, "Fig
 def render_forecast_report(run: SeriesRun, figures: Mapping[str, "Figure"] | None = None) -> str:
     """The report as HTML; the same run gives the same text. Names out of the user's file are escaped."""
     ranked = compute_series_skill(run)
+    # No series is among the best and the worst, but where there is one alone.
+    n_shown = max(1, min(MAX_SERIES, len(ranked) // 2))
     return render_page(
         "forecast.html",
         run=run,
@@ -39,7 +41,7 @@ def render_forecast_report(run: SeriesRun, figures: Mapping[str, "Figure"] | Non
         pictures=render_svgs(FORECAST_FIGURES, draw_figures(FORECAST_FIGURES, run) if figures is None else figures),
         intervals=compute_forecast_coverage(run),
         verdicts=group_verdicts(run),
-        zip_pairs=list(zip(ranked[::-1][:MAX_SERIES], ranked[:MAX_SERIES], strict=True)),
+        zip_pairs=list(zip(ranked[::-1][:n_shown], ranked[:n_shown], strict=True)),
         anomalies=find_recent_anomalies(run, 3 * MAX_SERIES),
         detector=get_detector(run.detection.name),
         false_alarms=FALSE_ALARM_RATE,

@@ -7,7 +7,8 @@ from pathlib import Path
 from markupsafe import Markup, escape
 
 from epic22.core.statistics import Interval
-from epic22.core.text import describe_difference, format_figure
+from epic22.core.text import describe_difference, format_figure, format_percent
+from epic22.reports.html.words import find_words
 
 
 def render_page(template: str, **values: object) -> str:
@@ -22,11 +23,22 @@ def render_page(template: str, **values: object) -> str:
         lstrip_blocks=True,
     )
     environment.filters["figure"] = format_figure
+    environment.filters["percentage"] = format_percent
     environment.filters["difference"] = describe_difference
     environment.filters["interval"] = _mark_interval
     environment.filters["breakable"] = lambda name: escape(name).replace("_", Markup("_<wbr>"))
-    environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
+    environment.filters["capitalize_first"] = capitalize_first
+    environment.filters["find_words"] = find_words
     return environment.get_template(template).render(**values)
+
+
+def capitalize_first(text: str) -> str:
+    """The text with a capital letter, where it does not begin with the name of a metric or column.
+
+    >>> capitalize_first("no other version serves"), capitalize_first("average_precision 0.06 better")
+    ('No other version serves', 'average_precision 0.06 better')
+    """
+    return text if "_" in text.partition(" ")[0] else text[:1].upper() + text[1:]
 
 
 def _mark_interval(interval: Interval) -> Markup:

@@ -7,7 +7,7 @@ from pathlib import Path
 from epic22.core.quality import Finding
 from epic22.core.text import format_figure
 from epic22.reports.html.page import render_page, write_atomically
-from epic22.services.decide import DecisionList
+from epic22.services.decide import SHOWN_HORIZON, DecisionList
 from epic22.services.portfolio import FeatureResult, GateStep
 
 MAINTENANCE = "predictive_maintenance"
@@ -37,6 +37,8 @@ def write_portfolio_report(path: Path, page: PortfolioPage) -> Path:
         lead=lead(page.results),
         simulated=any(result.oracle is not None for result in page.results),
         answer=answer_claim(page.results),
+        about={result.name: result.about for result in page.results},
+        shown_horizon=SHOWN_HORIZON,
         percent=lambda share: f"{share:.2%}",
     )
     return write_atomically(path, text)

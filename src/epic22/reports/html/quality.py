@@ -10,7 +10,7 @@ from epic22.services.quality import VersionQuality
 
 def render_quality(quality: VersionQuality) -> str:
     """The page; the same quality gives the same text."""
-    distributions = list_distribution_figures(quality.tests)
+    distributions = list_distribution_figures(quality)
     return render_page(
         "quality.html",
         quality=quality,
