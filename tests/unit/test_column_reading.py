@@ -373,6 +373,16 @@ def test_a_comma_before_three_digits_is_a_thousand_later_only_where_training_had
     assert read_text(pl.Series(["$1,234,567"]), "float", read(["$0.5", "$7"]).reading)[0] == 1234567
 
 
+def test_the_dates_of_training_are_read_later_with_any_clock_and_in_their_order() -> None:
+    later = pl.Series(["03.04.2024", "03.04.2024 13:05", "03.04.2024 13:05:09"])
+    moments = [datetime(2024, 4, 3), datetime(2024, 4, 3, 13, 5), datetime(2024, 4, 3, 13, 5, 9)]
+    for form in ("%d.%m.%Y", "%d.%m.%Y %H:%M"):
+        assert read_text(later, "time", ColumnReading(times=(form,))).to_list() == moments
+    assert read_text(pl.Series(["03/04/2024 9:00"]), "time", ColumnReading(times=("%d/%m/%Y",))).to_list() == [
+        datetime(2024, 4, 3, 9)
+    ]
+
+
 def test_marks_that_part_nothing_but_thousands_do_so_later_though_training_had_no_thousands() -> None:
     later = pl.Series(["1 250,50 €", "1\u00a0250,50 €", "1'250,50 €", "1.250,50 €", "1250,50 €"])
     assert read_text(later, "float", read(["850,50 €", "12,25 €"]).reading).to_list() == [1250.5] * 5

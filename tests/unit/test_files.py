@@ -234,6 +234,13 @@ def test_separators_at_the_end_of_the_header_alone_part_nothing(tmp_path: Path, 
     assert read_table(put(tmp_path, "a;b;\n1;2;3\n4;5;6\n")).frame.columns == ["a", "b", "column_3"]
 
 
+def test_commas_within_names_and_numbers_are_no_separators_where_semicolons_are(tmp_path: Path) -> None:
+    for names in ("Fläche, m²;Miete, EUR", "Fläche, m²;Miete, EUR;y", "Fläche, m²;Miete, EUR;y;"):
+        rows = "".join(f"{30 + n},5;{300 + n},25{';ja' if 'y' in names else ''}\n" for n in range(5))
+        read = read_table(put(tmp_path, f"{names}\n{rows}"))
+        assert (read.separator, read.frame.row(0)[:2]) == (";", ("30,5", "300,25")), names
+
+
 def test_a_cell_that_a_spreadsheet_is_told_to_take_for_text_is_that_text(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text('a,b\n="007",x\n"=""7""",="y"\n')
     assert read_table(tmp_path / "t.csv").frame.rows() == [("007", "x"), ("7", "y")]

@@ -156,6 +156,12 @@ def test_a_later_file_is_read_by_the_notation_of_the_training(tmp_path: Path) ->
         load(tmp_path, "long", ["03/31/2024", "04/01/2024", "04/02/2024"], "D", trained.reading)
 
 
+def test_a_later_file_may_have_a_clock_behind_the_dates_of_the_training(tmp_path: Path) -> None:
+    trained = load(tmp_path, "long", [f"{day:02}/01/2018" for day in range(1, 29)], "D")
+    later = load(tmp_path, "long", [f"0{day}/02/2018 00:00" for day in range(1, 5)], "D", trained.reading)
+    assert span(later) == ("D", "2018-02-01", "2018-02-04")
+
+
 def test_a_later_text_that_is_two_days_is_refused_where_the_training_had_typed_times(tmp_path: Path) -> None:
     typed = PanelReading(PeriodReading("typed", zoned=False))
     with pytest.raises(ColumnError, match=r"'01/03/2024' is month/day/year or day/month/year, .* write them as 2024-03-01"):

@@ -60,6 +60,7 @@ from epic22.core.data.time_format import (
     TimeReading,
     find_dotted_months,
     infer_time_formats,
+    list_clocks,
     parse_times_in,
     simplify_stamps,
 )
@@ -428,7 +429,7 @@ def strip_text(text: pl.Series, dtype: Dtype, reading: ColumnReading) -> pl.Seri
 def parse_text(own: pl.Series, dtype: Dtype, reading: ColumnReading) -> pl.Series:
     """Stripped text in a type, as training read it; null where it does not fit.
 
-    Times with the year first, as ISO 8601 has them, fit every column of times.
+    Times with the year first, as ISO 8601 has them, fit every column of times, and the dates of training do with any clock.
     """
     if dtype == "int" and reading.number == NumberFormat():
         # Training had whole numbers alone: 1.234 is a thousand or a part of two, and nothing says which.
@@ -440,7 +441,8 @@ def parse_text(own: pl.Series, dtype: Dtype, reading: ColumnReading) -> pl.Serie
     if dtype in ("int", "float", "money"):
         return parse_later_numbers(own, reading.number, is_whole=dtype == "int")
     if dtype == "time":
-        return parse_times_in(own, tuple(dict.fromkeys((*reading.times, *ISO_FORMATS, *ZONED_FORMATS))))
+        known = (form for time in reading.times for form in list_clocks(time))
+        return parse_times_in(own, tuple(dict.fromkeys((*reading.times, *known, *ISO_FORMATS, *ZONED_FORMATS))))
     if dtype == "bool":
         return own.str.to_lowercase().replace_strict({"true": True, "false": False}, default=None, return_dtype=pl.Boolean)
     return own

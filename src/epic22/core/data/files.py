@@ -235,18 +235,20 @@ def build_long_line_error(path: Path, number: int) -> FileError:
 def detect_separator(text: str) -> str:
     """The separator that cuts the header and most of the first lines into the same number of fields, more than one.
 
-    Counting from the header on keeps "a;b" over "1,5;2,5" from being taken for three fields with commas between them.
+    Counting from the header on keeps "a;b" over "1,5;2,5" from being taken for three fields with commas between them; and a comma
+    gives way to another separator that cuts as many lines alike, for "a, m²;b, €" above those may be three fields.
     A comma where none does: the file has one column, or is ragged and will be refused.
     """
     lines = list_first_lines(text)
-    best, fit = ",", (0.0, 1)
+    best, fit = ",", (0.0, False, 1)
     for separator in SEPARATORS:
         quote = detect_quote(lines, separator)
         rows = [row for row in csv.reader(lines, delimiter=separator, quotechar=quote, skipinitialspace=True) if row]
         width = find_width(rows)
         widths = [len(trim_row(row, width)) for row in rows[find_header(rows) :]]
         if widths and widths[0] > 1:
-            fit, best = max((fit, best), ((widths.count(widths[0]) / len(widths), widths[0]), separator), key=lambda f: f[0])
+            own = (widths.count(widths[0]) / len(widths), separator != ",", widths[0])
+            fit, best = max((fit, best), (own, separator), key=lambda f: f[0])
     return best
 
 

@@ -31,6 +31,7 @@ from epic22.core.data.period_notation import (
 from epic22.core.data.time_format import (
     add_days,
     convert_to_utc,
+    list_clocks,
     simplify_stamps,
     split_midnights,
     split_offsets,
@@ -260,8 +261,8 @@ def _normalize_text(raw: pl.Series) -> pl.Series:
 
 
 def _list_known(reading: PeriodReading) -> tuple[str, ...]:
-    """The notation of the training, and those with the year first; none where the training had none."""
-    known = [] if reading.notation is None or reading.notation not in NOTATIONS else [reading.notation]
+    """The notation of the training, with any clock, and those with the year first; none where the training had none."""
+    known = [] if reading.notation is None or reading.notation not in NOTATIONS else [*list_clocks(reading.notation)]
     return (*known, *ISO_NOTATIONS) if known else ()
 
 

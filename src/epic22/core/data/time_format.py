@@ -145,6 +145,16 @@ class TimeReading:
     open_value: str | None = None
 
 
+def list_clocks(form: str) -> tuple[str, ...]:
+    """The formats of the same date with every clock, this one first; a period has none.
+
+    >>> list_clocks("%d.%m.%Y")[:3], list_clocks("%Y-Q%q")
+    (('%d.%m.%Y', '%d.%m.%Y %H:%M', '%d.%m.%Y %H:%M:%S%.f'), ('%Y-Q%q',))
+    """
+    date = next((date for date in DATES for clock in CLOCK_FORMATS if date + clock == form), None)
+    return (form,) if date is None else (form, *(date + clock for clock in CLOCK_FORMATS if date + clock != form))
+
+
 def parse_times_as(text: pl.Series, form: str) -> pl.Series:
     """The values as times (naive UTC) in one format; null where they do not fit."""
     if form in ZONED_FORMATS:
