@@ -105,6 +105,7 @@ def train_once(table: PublicTable, system: str, out: Path) -> None:
             {
                 "champion": run.version.family,
                 "seconds": round(seconds, 1),
+                "load_before": round(LOAD_BEFORE, 1),
                 "board": sorted(run.scores),
                 "warning": warnings[0] if warnings else None,
                 "predicted": predicted.tolist(),
@@ -113,7 +114,7 @@ def train_once(table: PublicTable, system: str, out: Path) -> None:
     )
 
 
-PROCESS_START = time.clock_gettime(time.CLOCK_MONOTONIC)
+PROCESS_START, LOAD_BEFORE = time.clock_gettime(time.CLOCK_MONOTONIC), os.getloadavg()[0]
 
 
 def judge(table: PublicTable, answers: Mapping[str, Array], system: str) -> Outcome:
@@ -164,16 +165,12 @@ def run_table(table: PublicTable, load: str, scratch: Path, results: dict[str, A
     answers: dict[str, Array] = {}
     for system in SYSTEMS:
         out = scratch / f"{load}-{table.name}-{system.replace(' ', '_')}.json"
-        before = os.getloadavg()[0]
         if not out.exists():
             command = [sys.executable, __file__, "--one", table.name, system, str(out)]
             subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
         told = json.loads(out.read_text())
         answers[system] = np.array(told.pop("predicted"), dtype=float)
-        entry = (
-            results["runs"].setdefault(load, {}).setdefault(table.name, {}).setdefault(system, {"load_before": round(before, 1)})
-        )
-        entry |= told
+        results["runs"].setdefault(load, {}).setdefault(table.name, {})[system] = told
     for system in SYSTEMS:
         outcome = judge(table, answers, system)
         results["runs"][load][table.name][system] |= {"score": outcome.score, "gains": outcome.gains}
@@ -217,9 +214,13 @@ def _list_rows(results: Mapping[str, Any], tables: Mapping[str, Any]) -> Iterato
             one = systems[system]
             gains = [f"{g:+.3g} ({low:+.3g} … {high:+.3g})" for g, low, high in (one["gains"][o] for o in (UNTUNED, PLAIN))]
             yield (
-                f"| {name} | {results['metrics'][name]} | {system.split()[-1]} | {one['load_before']:g} | {one['seconds']:.0f} "
+                f"| {name} | {results['metrics'][name]} | {system.split()[-1]} | {_format_load(one['load_before'])} | {one['seconds']:.0f} "
                 f"| {one['champion']} | {one['score']:.4g} | {gains[0]} | {gains[1]} |"
             )
+
+
+def _format_load(load: float | None) -> str:
+    return "–" if load is None else f"{load:g}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
