@@ -214,8 +214,8 @@ def _list_rows(results: Mapping[str, Any], tables: Mapping[str, Any]) -> Iterato
             one = systems[system]
             gains = [f"{g:+.3g} ({low:+.3g} … {high:+.3g})" for g, low, high in (one["gains"][o] for o in (UNTUNED, PLAIN))]
             yield (
-                f"| {name} | {results['metrics'][name]} | {system.split()[-1]} | {_format_load(one['load_before'])} | {one['seconds']:.0f} "
-                f"| {one['champion']} | {one['score']:.4g} | {gains[0]} | {gains[1]} |"
+                f"| {name} | {results['metrics'][name]} | {system.split()[-1]} | {_format_load(one['load_before'])} "
+                f"| {one['seconds']:.0f} | {one['champion']} | {one['score']:.4g} | {gains[0]} | {gains[1]} |"
             )
 
 
