@@ -26,13 +26,13 @@ from epic22.core.evaluation.calibration import (
     calibrate_out_of_fold,
     choose_calibration,
     collect_out_of_fold_scores,
-    compute_log_odds,
     fit_calibration,
 )
 from epic22.core.evaluation.metrics import log_loss
 from epic22.core.experiment import Experiment
 from epic22.core.models.catalog import get_family
 from epic22.core.serialization import to_json
+from epic22.core.targets import KINDS
 from epic22.core.task import Array
 
 SCORES = arrays(np.float64, st.integers(2, 60), elements=st.floats(-800, 800, allow_nan=False))
@@ -177,8 +177,13 @@ def test_a_single_fold_gives_no_table_and_no_calibration() -> None:
     assert choose_calibration(table(raw, y, folds=1)) == (Calibration(), ())
 
 
-def test_probabilities_of_zero_and_one_have_finite_log_odds() -> None:
-    assert np.isfinite(compute_log_odds(np.array([0.0, 0.5, 1.0]))).all()
+def test_a_few_certain_answers_do_not_make_a_calibration() -> None:
+    """Log-odds of certain answers are as those of one in a million millions: as 700 they pulled the slope to 0.001."""
+    raw, y = overconfident(2000)
+    certain = 1 / (1 + np.exp(-raw))
+    certain[:20] = 1.0
+    assert fit_calibration("platt", KINDS["binary"].link(certain), y).numbers[0] > 0.2
+    assert fit_calibration("platt", raw, y).numbers[0] == pytest.approx(0.4, abs=0.02)
 
 
 @pytest.mark.parametrize("state", [{"kind": "platt", "numbers": [1.0]}, {"kind": "temperature", "numbers": [1.0]}])

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, softmax
+from scipy.special import expit, logit, softmax
 
 Array = NDArray[Any]
 Kind = Literal["binary", "multiclass", "regression", "quantiles", "hazard"]
@@ -193,13 +193,13 @@ class BinaryTarget(_ClassTarget):
         return np.asarray(expit(raw))
 
     def link(self, response: Array) -> Array:
-        """Log-odds of probabilities (n,), finite for those of 0 and 1 too.
+        """Log-odds of probabilities (n,), finite for those of 0 and 1 too: no farther out than 27.6, where one row would outweigh
+        all others.
 
         >>> BinaryTarget().link(np.array([0.5, 1.0])).round(1).tolist()
         [0.0, 27.6]
         """
-        p = np.clip(np.asarray(response, dtype=np.float64), MIN_SHARE, 1 - MIN_SHARE)
-        return np.asarray(np.log(p) - np.log1p(-p))
+        return np.asarray(logit(np.clip(np.asarray(response, dtype=np.float64), MIN_SHARE, 1 - MIN_SHARE)))
 
     def predict_response(self, estimator: Predictor, X: Array) -> Array:
         """The probability of the positive class, (n,)."""

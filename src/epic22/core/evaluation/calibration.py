@@ -19,6 +19,7 @@ from epic22.core.evaluation.logistic import fit_logistic
 from epic22.core.evaluation.predictions import FoldPredictions, OutOfFoldRows
 from epic22.core.experiment import Experiment
 from epic22.core.serialization import view
+from epic22.core.targets import KINDS
 from epic22.core.task import Array
 
 CalibrationMethod = Literal["none", "platt", "isotonic", "beta"]
@@ -64,7 +65,7 @@ class Calibration:
 
     def calibrate_probability(self, probability: Array) -> Array:
         """Probabilities (n,) of uncalibrated probabilities (n,), for what gives no raw score."""
-        return self(compute_log_odds(probability))
+        return self(KINDS["binary"].link(probability))
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> "Calibration":
@@ -83,11 +84,6 @@ class Calibration:
 
 CALIBRATION_VIEW = view(Calibration, "kind=method numbers")
 """How a calibration is stored."""
-
-
-def compute_log_odds(probability: Array) -> Array:
-    """Log-odds (n,) of probabilities (n,), finite also for 0 and 1."""
-    return np.asarray(np.clip(logit(np.asarray(probability, dtype=np.float64)), -MAX_LOG_ODDS, MAX_LOG_ODDS))
 
 
 def _interpolate(x: Array, centres: Array, values: Array) -> Array:
@@ -173,7 +169,7 @@ def collect_out_of_fold_scores(experiment: Experiment, predictions: tuple[FoldPr
     """
     if any(part.response.ndim != 1 for part in predictions):
         raise InternalError("class probabilities (n, k) were to be calibrated; only a binary target's (n,) can be.")
-    raw = compute_log_odds(np.concatenate([part.response for part in predictions]))
+    raw = KINDS["binary"].link(np.concatenate([part.response for part in predictions]))
     return OutOfFoldScores.from_fold_predictions(experiment, predictions, experiment.plan.strategy == "walk_forward", raw=raw)
 
 

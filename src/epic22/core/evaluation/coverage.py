@@ -17,12 +17,13 @@ from epic22.core.data.examples import Examples
 from epic22.core.data.split import compute_period_starts
 from epic22.core.errors import ColumnError
 from epic22.core.evaluation.bootstrap import compute_cluster_error
-from epic22.core.evaluation.calibration import Calibration, OutOfFoldScores, choose_calibration, compute_log_odds
+from epic22.core.evaluation.calibration import Calibration, OutOfFoldScores, choose_calibration
 from epic22.core.evaluation.conformal import COVERAGE, expand_binary, fit_sets
 from epic22.core.evaluation.interval_selection import choose_interval
 from epic22.core.evaluation.predictions import OutOfFoldPredictions, OutOfFoldRows
 from epic22.core.experiment import Experiment
 from epic22.core.statistics import CONFIDENCE, Interval
+from epic22.core.targets import KINDS
 from epic22.core.task import Array, Target
 
 MIN_ROWS = 30
@@ -171,7 +172,7 @@ def evaluate_sets(rows: OutOfFoldPredictions, is_calibrated: bool, coverage: flo
         calibration = Calibration()
         if calibrated:
             columns = {field.name: getattr(calibration_part, field.name) for field in fields(OutOfFoldRows)}
-            raw = compute_log_odds(calibration_part.response)
+            raw = KINDS["binary"].link(calibration_part.response)
             calibration = choose_calibration(OutOfFoldScores(raw=raw, **columns))[0]
         sets = fit_sets(
             compute_probabilities(calibration_part.response, calibration), calibration_part.y, calibration_part.weight, coverage
