@@ -20,11 +20,15 @@ def forecast_run(
 ) -> tuple[SeriesRun, ModelStore]:
     """A run of horizon 3 on the values as a wide file, promoted as task `rents` in a store below the folder."""
     store = ModelStore(folder / "models")
-    path = wide_file(folder, values, order=order)
-    file = PanelFile(path, "wide", ("zip",), "month", "rent", MONTHLY, 3, "rents", season=1, families=families)
-    run = train(SeriesPipeline(load_panel_task_data(file), ForecastConfig(holdout), threads=1), store)
+    run = train(forecast_pipeline(wide_file(folder, values, order=order), families, holdout), store)
     store.promote("rents", run.version.version, run.verdicts)
     return run, store
+
+
+def forecast_pipeline(path: Path, families: tuple[str, ...] = QUICK, holdout: int = 12) -> SeriesPipeline:
+    """What trains on a wide file with a horizon of 3."""
+    file = PanelFile(path, "wide", ("zip",), "month", "rent", MONTHLY, 3, "rents", season=1, families=families)
+    return SeriesPipeline(load_panel_task_data(file), ForecastConfig(holdout), threads=1)
 
 
 @cache

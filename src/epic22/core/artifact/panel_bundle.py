@@ -76,6 +76,11 @@ class PanelSchema(ModelSchema):
         )
 
     @property
+    def has_floor(self) -> bool:
+        """Whether forecasts end at zero where series do; those of earlier versions, without a reading, go on as they did."""
+        return self.reading is not None
+
+    @property
     def periods(self) -> Frequency:
         """The frequency."""
         return get_frequency(self.frequency)

@@ -18,6 +18,7 @@ from epic22.core.data.names import strip_text_ends
 from epic22.core.errors import RowError
 from epic22.core.lineage import ModelVersion, canonical_json, sha256
 from epic22.core.models.base import Capabilities
+from epic22.core.models.panel.floor import find_floored_series, lift_quantiles
 from epic22.core.prediction import PredictedValue, Prediction, PredictionScore, Reason
 from epic22.core.statistics import Interval
 from epic22.core.task import CellValue
@@ -110,18 +111,10 @@ def forecast_series(version: ModelVersion, bundle: PanelBundle, requests: Sequen
         return ()
     histories = _build_histories(bundle, requests)
     forecast = bundle.forecast(histories)
-    if bundle.schema.reading is not None:  # earlier versions go on answering as they did
-        forecast = _floor_at_zero(forecast, histories, bundle.is_never_negative)
+    if bundle.schema.has_floor:
+        is_floored = find_floored_series(histories, bundle.is_never_negative)
+        forecast = replace(forecast, quantiles=lift_quantiles(forecast.quantiles, is_floored))
     return tuple(_predict_one(version, bundle, histories, forecast, row) for row in range(len(requests)))
-
-
-def _floor_at_zero(forecast: PanelForecast, histories: Histories, never_negative: bool) -> PanelForecast:
-    """The forecast with nothing below zero for a series that has been zero and never less, as counts are, and for one of values
-    above zero where no series of the panel was ever below it, as of prices."""
-    least = np.nanmin(histories.lines[histories.line], axis=1)
-    has_floor = (least >= 0) if never_negative else (least == 0)
-    quantiles = forecast.quantiles
-    return replace(forecast, quantiles=np.where(has_floor[:, None, None] & (quantiles <= 0), 0.0, quantiles))
 
 
 def _build_histories(bundle: PanelBundle, requests: Sequence[SeriesRequest]) -> Histories:

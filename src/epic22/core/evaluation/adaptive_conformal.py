@@ -7,7 +7,7 @@ widens the intervals for a while and not for good. An outcome h periods ahead co
 shorter ones, which tell of a shock first, and have more stretches.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -23,6 +23,7 @@ from epic22.core.evaluation.independent_stretches import (
 )
 from epic22.core.models.panel.base import MEDIAN_INDEX
 from epic22.core.models.panel.combination import combine_quantiles, spread_quantiles, stretch_quantiles
+from epic22.core.models.panel.floor import lift_quantiles
 from epic22.core.time_series import Array, Frequency
 
 LEVEL = 0.8
@@ -125,6 +126,10 @@ class AdaptedIntervals:
 
     quantiles: Array
     state: StretchedState
+
+    def lift(self, is_floored: Array) -> "AdaptedIntervals":
+        """The same with none below zero of the rows (n,) that have no forecast there, as they are served."""
+        return replace(self, quantiles=lift_quantiles(self.quantiles, is_floored))
 
 
 def adapt_intervals(quantiles: Array, examples: PanelExamples, plan: OriginPlan, adaptive: bool = True) -> AdaptedIntervals:

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from epic22.core.artifact.panel_bundle import PanelBundle, PanelSchema, compute_panel_model_hash, write_panel_bundle
+from epic22.core.artifact.panel_model import PanelModel
 from epic22.core.data.task_data import PanelTaskData
 from epic22.core.errors import ColumnError
 from epic22.core.evaluation.adaptive_conformal import LEVEL, adapt_intervals
@@ -18,6 +19,7 @@ from epic22.core.evaluation.held_out import HeldOutPredictions, VersionEvaluatio
 from epic22.core.lineage import ModelVersion
 from epic22.core.models.panel.base import Forecaster, ForecasterSetup
 from epic22.core.models.panel.catalog import get_panel_family
+from epic22.core.models.panel.floor import find_floored_origins, lift_quantiles
 from epic22.core.progress import Progress
 from epic22.core.selection.anomaly_choice import DetectorChoice, choose_detector
 from epic22.core.statistics import Interval
@@ -115,8 +117,11 @@ class SeriesPipeline:
     def select(self, plan: SeriesPlan, board: SeriesBoard, progress: Progress) -> SeriesSelection:
         """The champion by the origins before the test, and what its forecasts are worth from the test origins."""
         task, origins, examples, forecasts = self.data.task, plan.origins, plan.examples, board.forecasts
-        adapted = {f.family: adapt_intervals(f.quantiles, examples, origins) for f in forecasts}
+        # What is scored is what is served; weights, and what stretches the quantiles, are of what the families said before that.
+        is_floored = self._find_floored(examples.histories)
+        adapted = {f.family: adapt_intervals(f.quantiles, examples, origins).lift(is_floored) for f in forecasts}
         candidates = tuple(replace(f, quantiles=adapted[f.family].quantiles) for f in forecasts)
+        forecasts = tuple(replace(f, quantiles=lift_quantiles(f.quantiles, is_floored)) for f in forecasts)
         selected, reason = choose_forecast(plan, candidates, self.data.season, board.get_representative(COMBINATION))
         test = np.flatnonzero(np.isin(examples.origin, origins.test))
         drift = next(f for f in forecasts if f.family == BASELINE).median[test]
@@ -124,7 +129,7 @@ class SeriesPipeline:
         rows = ScoredRows.of(examples.take(test), drift, origins, self.data.season, trend_horizon)
         rows = replace(rows, target=task.target.name, seed=self.config.seed)
         # The champion's median stays; its other quantiles are stretched with the adapted interval.
-        own = next(f for f in forecasts if f.family == selected.family)
+        own = next(f for f in board.forecasts if f.family == selected.family)
         forecasts = tuple(selected if f.family == selected.family else f for f in forecasts)
         leaderboard = score_backtests((*forecasts, *incumbent_backtest(examples)), test, rows, progress)
         champion = next(e for e in leaderboard if e.family == selected.family)
@@ -137,15 +142,20 @@ class SeriesPipeline:
             verdicts=verdicts,
             members=board.members,
             # For forecasts from the end of the data, when every error is known.
-            weights=compute_weights(plan, forecasts, board.members, int(origins.test[-1]) + origins.horizon),
+            weights=compute_weights(plan, board.forecasts, board.members, int(origins.test[-1]) + origins.horizon),
             adapted=record_coverage(adapted[selected.family], rows, test),
-            static=adapt_intervals(own.quantiles, examples, origins, adaptive=False),
+            static=adapt_intervals(own.quantiles, examples, origins, adaptive=False).lift(is_floored),
             test=test,
             rows=rows,
             oracle=oracle,
             oracle_verdicts=oracle_verdicts,
             equals=board.equals,
         )
+
+    def _find_floored(self, histories: Histories) -> Array:
+        """Which histories have no forecast below zero, (n,)."""
+        has_floor = PanelSchema.of(self.data).has_floor
+        return find_floored_origins(histories) if has_floor else np.zeros(len(histories), dtype=bool)
 
     def fit(self, plan: SeriesPlan, selection: SeriesSelection, progress: Progress) -> FittedForecasters:
         """What the champion consists of, fitted on everything known at the end of the data."""
@@ -216,6 +226,9 @@ class SeriesPipeline:
         new = selection.champion.forecasts.quantiles[selection.test]
         if responses.shape != new.shape:
             return refuse_comparison(serving, "it forecasts other horizons")
+        if isinstance(serving.model, PanelModel) and serving.model.bundle.schema.has_floor:
+            # Versions before kept what the families said, and serve none of it that lies below zero.
+            responses = lift_quantiles(responses, find_floored_origins(plan.examples.histories)[selection.test])
         known = np.asarray(np.isfinite(responses).all(axis=(1, 2)))
         old = np.where(known[:, None, None], responses, new)
         rows = replace(selection.rows, Y=np.where(known[:, None], selection.rows.Y, np.nan))
