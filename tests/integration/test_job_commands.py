@@ -15,11 +15,12 @@ from epic22.adapters.metadata.job_events import JobEventTable
 from epic22.adapters.metadata.jobs import JobTable
 from epic22.adapters.metadata.schema import JOB_VERSIONS, JOBS
 from epic22.adapters.model_store import ModelStore
-from epic22.bootstrap import assemble, find_due, load_retraining_plan
+from epic22.bootstrap import assemble, find_due, load_retraining_plan, open_job_stores
 from epic22.bootstrap.jobs_database import open_jobs_database
 from epic22.config import Settings
 from epic22.core.job import AttemptId, JobRequest, NextStep
 from epic22.core.progress import Noted
+from epic22.core.schedule import Schedule
 
 
 @pytest.fixture
@@ -227,6 +228,20 @@ def test_a_schedule_is_added_listed_and_removed(shell: Shell) -> None:
     assert "there is a schedule 'weekly'" in shell("schedule", "add", *words)[2]
     assert shell("schedule", "remove", "weekly")[0] == 0
     assert shell.json("schedule", "list") == []
+
+
+def test_a_schedule_whose_time_zone_is_not_known_here_keeps_no_other_out_of_the_list(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Machines that share a database do not all know the same zones."""
+    monkeypatch.setenv("COLUMNS", "200")
+    shell("schedule", "add", "--name", "weekly", "--cron", "0 3 * * 1", "--zone", "Europe/Berlin", "train", "tenant_churn")
+    request, at = JobRequest("train", ("tenant_churn",), shell.folder, 1), datetime(2027, 1, 4, 3, tzinfo=UTC)
+    open_job_stores(Settings.read()).schedules.add_schedule(Schedule("other", "0 3 * * 1", "Europe/Nowhere", request, at))
+    code, out, err = shell("schedule", "list")
+    assert (code, err) == (0, "")
+    assert "Europe/Berlin" in out
+    assert "2027-01-04 03:00 UTC (Europe/Nowhere is not known here)" in out
 
 
 def test_a_store_is_not_copied_while_a_job_runs_and_takes_the_jobs_with_it(shell: Shell, jobs: JobTable, tmp_path: Path) -> None:

@@ -60,11 +60,16 @@ def list_schedules(json: Json = False) -> None:
     if not schedules:
         print_line("No schedules yet; 'epic22 schedule add' makes one.")
         return
-    rows = [
-        [one.name, one.cron, f"{one.next_at.astimezone(read_zone(one.zone)):%Y-%m-%d %H:%M} {one.zone}", str(one.request)]
-        for one in schedules
-    ]
+    rows = [[one.name, one.cron, _format_next_time(one), str(one.request)] for one in schedules]
     print_table("Schedules", ["name", "cron", "next", "what"], rows)
+
+
+def _format_next_time(schedule: Schedule) -> str:
+    """When a schedule fires next, by its own clocks; one whose zone this machine does not know keeps no other out of the list."""
+    try:
+        return f"{schedule.next_at.astimezone(read_zone(schedule.zone)):%Y-%m-%d %H:%M} {schedule.zone}"
+    except UserError:
+        return f"{schedule.next_at:%Y-%m-%d %H:%M} UTC ({schedule.zone} is not known here)"
 
 
 @schedule.command()
