@@ -511,7 +511,7 @@ def test_a_database_that_is_killed_is_waited_for_and_each_event_counts_once(
             consumer.communicate()
         assert consumer.returncode == 130
         assert read_readings(stores.table_store).height == 5
-        spool.add("sensor_readings", write_events([build_reading(9)]))
+        spool.add("sensor_readings", write_events(build_reading(n) for n in range(7, 10)))
         monkeypatch.setenv("EPIC22_DATABASE_URL", server.new_database().rpartition("/")[0] + "/absent")
         refused = subprocess.run(command, capture_output=True, text=True, timeout=60)
         assert (refused.returncode, refused.stdout) == (2, ""), "what no waiting mends is said at once"
