@@ -431,3 +431,11 @@ def test_a_family_that_reads_a_sequence_is_refused_for_a_search_before_anything_
     without_steps = replace(task, columns=tuple(replace(column, step=None) for column in task.columns))
     with pytest.raises(ColumnError, match=f"--search-family {family} reads a sequence, and no columns are declared as its steps"):
         tuning.list_families(without_steps)
+
+
+@pytest.mark.parametrize("name", ["ensemble", "average"])
+def test_what_is_made_of_other_families_is_none_to_search(name: str) -> None:
+    with pytest.raises(
+        ColumnError, match=f"--search-family {name} is made of other families, which a search tries; leave it out"
+    ):
+        replace(LINEAR, families=("linear", name)).list_families(toy("binary", 100).task)

@@ -89,8 +89,8 @@ class Tuning:
         return SearchConfig(self.list_families(task), self.budget, self.sampling, self.prune, self.max_ms_per_row)
 
     def list_families(self, task: Task) -> tuple[Family, ...]:
-        """The families to search. Raises UnknownTaskError for a name that is none, ColumnError where none can be searched or one
-        reads a sequence where there is none, NotInstalledError where the library of one is absent."""
+        """The families to search. Raises UnknownTaskError for a name that is none, ColumnError where none can be searched, or one
+        is made of others or reads a sequence where there is none, NotInstalledError where the library of one is absent."""
         self._refuse_unfit(task)
         names = self.families or default_search_families(task.target.kind, by_time=self.budget.trials is None)
         requested = [get_family(name) for name in names]
@@ -105,6 +105,8 @@ class Tuning:
     def _refuse_unfit(self, task: Task) -> None:
         has_steps = any(column.step is not None for column in task.input_columns)
         for family in map(get_family, self.families):
+            if is_combination(family.name):
+                raise ColumnError(f"--search-family {family.name} is made of other families, which a search tries; leave it out.")
             if family.capabilities.reads_sequences and not has_steps:
                 raise ColumnError(
                     f"--search-family {family.name} reads a sequence, and no columns are declared as its steps; name them with "
