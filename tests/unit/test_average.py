@@ -294,6 +294,25 @@ def test_configurations_are_evaluated_while_each_leaves_the_time_to_fit_all_on_a
     assert [one.family for one in evaluated] == ["linear", "linear 1", "linear 2"]
 
 
+def test_where_folds_are_fitted_side_by_side_the_last_fit_takes_as_long_as_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten seconds for five folds at once, and longer for all rows: of 40 seconds there is no time for a second."""
+    experiment, clock = replace(build_experiment(np.arange(200) % 2), threads=5), [0.0]
+    deadline = Deadline(40.0, lambda: clock[0])
+    search = NestedSearch(Tuning(Budget(seconds=40), deadline), experiment, make_default_recipe, last_is_scored=False)
+
+    def evaluate_slowly(share: Deadline, experiment: Experiment, candidate: Candidate, progress: Progress) -> Evaluation:
+        clock[0] += 10.0
+        return replace(evaluate(experiment, candidate, keep_models=True), fit_seconds=10.0)
+
+    monkeypatch.setattr("epic22.services.average.evaluate_within", evaluate_slowly)
+    configurations = [Configuration.parse(name) for name in ("linear", "linear 1")]
+    clock_of_families = PacedDeadline(deadline, FamilyPace(seconds={"linear": 10.0}))
+    evaluated = evaluate_configurations(search, experiment, configurations, clock_of_families, Progress())
+    assert [one.family for one in evaluated] == ["linear"]
+    fitted = [part.fitted for part in evaluated[0].fold_predictions if part.fitted is not None]
+    assert len(fitted) == 1, "one model says what its answers cost"
+
+
 def test_a_family_that_was_given_up_is_not_begun_again_in_less_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its first fold took ten seconds, so that all of them take thirty."""
     experiment, clock, begun = build_experiment(np.arange(200) % 2), [0.0], []

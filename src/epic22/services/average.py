@@ -74,14 +74,15 @@ def evaluate_configurations(
     all rows, is expected to take what its family took before, and after its first fold what that took for each."""
     n_folds, others, deadline, pace = len(experiment.plan.folds), [], clock.deadline, clock.pace
     for one in configurations:
-        last_fit = pace.expect(one.family.name) / n_folds * compute_growth(experiment)
+        at_once = count_folds_at_once(experiment, one.family) if search.recipes is make_default_recipe else 1
+        n_rounds = math.ceil(n_folds / at_once)
+        # One fit takes as long as a round of folds that are fitted side by side.
+        last_fit = pace.expect(one.family.name) / n_rounds * compute_growth(experiment)
         if not can_be_averaged(one.family) or deadline.remaining < pace.expect(one.family.name) + last_fit:
             continue
         progress.begin(f"{one.name}: {n_folds} folds", n_folds, "fold")
         began = deadline.now()
-        candidate = make_configured_candidate(experiment, one, search.recipes)
-        if search.recipes is make_default_recipe:
-            candidate = replace(candidate, folds_at_once=count_folds_at_once(experiment, one.family))
+        candidate = replace(make_configured_candidate(experiment, one, search.recipes), folds_at_once=at_once)
         evaluation = evaluate_within(deadline, experiment, candidate, progress)
         seconds = deadline.now() - began
         if evaluation is None:
@@ -90,7 +91,7 @@ def evaluate_configurations(
             continue
         others.append(evaluation.with_one_model())
         # Folds that were read where a training before left them took no time now, and will for the next.
-        pace.add(one.family.name, max(seconds, evaluation.fit_seconds * n_folds / candidate.folds_at_once))
+        pace.add(one.family.name, max(seconds, evaluation.fit_seconds * n_rounds))
         deadline = deadline.move_earlier(evaluation.fit_seconds * compute_growth(experiment))
     return others
 
