@@ -2,8 +2,10 @@
 
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import insert, update
@@ -16,11 +18,15 @@ from epic22.adapters.metadata.jobs import JobTable
 from epic22.adapters.metadata.schema import JOB_VERSIONS, JOBS
 from epic22.adapters.model_store import ModelStore
 from epic22.bootstrap import assemble, find_due, load_retraining_plan, open_job_stores
+from epic22.bootstrap.jobs import open_worker_parts
 from epic22.bootstrap.jobs_database import open_jobs_database
 from epic22.config import Settings
-from epic22.core.job import AttemptId, JobRequest, NextStep
+from epic22.core.errors import StoreAwayError
+from epic22.core.job import AttemptId, JobRecord, JobRequest, NextStep
+from epic22.core.job_ports import JobRecords
 from epic22.core.progress import Noted
 from epic22.core.schedule import Schedule
+from epic22.services.work import Worker
 
 
 @pytest.fixture
@@ -338,3 +344,26 @@ def test_a_worker_says_which_jobs_wait_for_another_version(shell: Shell, jobs: J
     code, _, err = shell("work", "--once")
     assert code == 0
     assert "1 jobs wait for a worker of epic22 0.0.9" in err
+
+
+class AwayOnce:
+    """The records of jobs, in a database that is away when they are first listed."""
+
+    def __init__(self, records: JobRecords) -> None:
+        self.records, self.calls = records, 0
+
+    def list_jobs(self, *arguments: Any) -> tuple[JobRecord, ...]:
+        self.calls += 1
+        if self.calls == 1:
+            raise StoreAwayError("no connection")
+        return self.records.list_jobs(*arguments)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.records, name)
+
+
+def test_a_worker_that_looks_whether_it_is_idle_outlives_a_database_that_is_away(shell: Shell) -> None:
+    parts = open_worker_parts(Settings.read(), "w1")
+    records = AwayOnce(parts.records)
+    Worker("w1", replace(parts, records=cast("JobRecords", records)), lambda text: None).work(until_idle=True)
+    assert records.calls == 2

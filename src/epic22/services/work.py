@@ -9,7 +9,7 @@ from time import monotonic
 from typing import TypeVar
 
 from epic22.core.errors import StorageError, UserError
-from epic22.core.job import AttemptId, ChildOrder, ChildOutcome, JobRecord, LostAttempt, decide_next_step
+from epic22.core.job import AttemptId, ChildOrder, ChildOutcome, JobRecord, JobState, LostAttempt, decide_next_step
 from epic22.core.job_ports import JobQueue, JobRecords, ScheduleRecords, StartChild, WorkerRecords
 from epic22.core.schedule import Schedule
 from epic22.services.jobs import submit_due
@@ -106,8 +106,10 @@ class Worker:
         return is_idle and not self._is_away and not self._has_open_jobs(until_idle)
 
     def _has_open_jobs(self, until_idle: bool) -> bool:
-        open_jobs = self.parts.records.list_jobs(("waiting", "running") if until_idle else ("waiting",))
-        return any(job.program == self.parts.program for job in open_jobs)
+        states: tuple[JobState, ...] = ("waiting", "running") if until_idle else ("waiting",)
+        open_jobs = self._try(lambda: self.parts.records.list_jobs(states))
+        # While the database is away nobody knows.
+        return open_jobs is None or any(job.program == self.parts.program for job in open_jobs)
 
     def _look(self) -> None:
         """A heartbeat: what is due is queued, what dead workers had is taken over; nothing while the database is away."""
