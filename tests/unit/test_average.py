@@ -19,7 +19,6 @@ from epic22.core.evaluation.crossval import (
     Evaluation,
     evaluate,
     make_candidate,
-    make_configured_candidate,
     make_default_recipe,
 )
 from epic22.core.evaluation.metrics import ROC_AUC
@@ -270,7 +269,7 @@ def test_a_configuration_is_fitted_with_its_own_parameters() -> None:
     experiment = build_experiment(np.arange(200) % 2)
     depths = []
     for name in ("boosting 1", "boosting 3"):
-        candidate = make_configured_candidate(experiment, Configuration.parse(name))
+        candidate = make_candidate(experiment, Configuration.parse(name))
         fitted = candidate.fit(experiment.examples, experiment.plan.folds[0].train)
         assert isinstance(fitted.estimator, XGBoostEstimator)
         depths.append(fitted.estimator.shape_["max_depth"])

@@ -13,7 +13,7 @@ from epic22.core.evaluation.crossval import (
     count_folds_at_once,
     evaluate,
     fit_folds,
-    make_configured_candidate,
+    make_candidate,
     make_default_recipe,
     summarise_folds,
 )
@@ -82,7 +82,7 @@ def evaluate_configurations(
             continue
         progress.begin(f"{one.name}: {n_folds} folds", n_folds, "fold")
         began = deadline.now()
-        candidate = replace(make_configured_candidate(experiment, one, search.recipes), folds_at_once=at_once)
+        candidate = replace(make_candidate(experiment, one, search.recipes), folds_at_once=at_once)
         evaluation = evaluate_within(deadline, experiment, candidate, progress)
         seconds = deadline.now() - began
         if evaluation is None:
@@ -132,7 +132,7 @@ def evaluate_average(
 ) -> Evaluation:
     """The average of these families or configurations on the folds of an experiment, with weights of its own; `progress` is
     called after each fold of each."""
-    members = [make_configured_candidate(experiment, Configuration.parse(name), search.recipes) for name in families]
+    members = [make_candidate(experiment, Configuration.parse(name), search.recipes) for name in families]
     evaluations = [evaluate(experiment, one, progress) for one in members]
     average = average_families(experiment, {one.family: one.fold_predictions for one in evaluations})
     return summarise_folds(experiment, AVERAGE.name, FoldFits(average.fold_predictions))

@@ -183,7 +183,7 @@ def _evaluate_first(
     """
     experiment, recipe, evaluated = preparation.experiment, search.recipes(preparation.champion_rows), []
     for family in (get_family(candidate.name) for candidate in families):
-        candidate = make_candidate(search.experiment, family, make_default_recipe if family.is_baseline else lambda _: recipe)
+        candidate = make_candidate(search.experiment, family, lambda _: recipe)
         candidate = replace(candidate, folds_at_once=count_folds_at_once(experiment, family))
         progress.begin(f"{candidate.name}: {len(experiment.plan.folds)} folds", len(experiment.plan.folds), "fold")
         evaluated.append(replace(candidate, evaluation=evaluate(experiment, candidate, progress.step)))
@@ -208,10 +208,7 @@ def list_candidates(experiment: Experiment, config: RunConfig, champion_rows: Ar
     if tuning is not None:
         tuning.list_families(task)  # what cannot be searched is refused before any family is fitted
     recipes = make_default_recipe if planner is None else planner.get_recipe
-    members = [
-        make_candidate(experiment, family, make_default_recipe if family.is_baseline else recipes)
-        for family in map(get_family, task.families)
-    ]
+    members = [make_candidate(experiment, get_family(name), recipes) for name in task.families]
     if planner is None:
         # Columns are planned by one at a time.
         families = map(get_family, task.families)

@@ -202,26 +202,19 @@ class Candidate:
 
 def make_candidate(
     experiment: Experiment,
-    family: Family,
+    learner: Family | Configuration,
     recipes: Callable[[Array], FeatureRecipe] = make_default_recipe,
     fit: Callable[[FitRequest], BaseEstimator] = FitRequest.fit,
 ) -> Candidate:
-    """The family as it comes; `recipes` gives each training part its planned columns, `fit` is where it learns."""
-    return Candidate(
-        family.name, lambda known, train: fit_family(replace(experiment, examples=known), family, train, recipes(train), fit)
-    )
+    """The family as it comes, or a configuration of one; `recipes` gives each training part its planned columns, which a baseline
+    has none of, and `fit` is where it learns."""
+    one = learner if isinstance(learner, Configuration) else Configuration(learner)
+    plan = make_default_recipe if one.family.is_baseline else recipes
 
+    def fit_part(known: Examples, train: Array) -> FittedFold:
+        return fit_family(replace(experiment, examples=known), one.family, train, plan(train), fit, one.params)
 
-def make_configured_candidate(
-    experiment: Experiment, configuration: Configuration, recipes: Callable[[Array], FeatureRecipe] = make_default_recipe
-) -> Candidate:
-    """The configuration of a family; `recipes` gives each training part its planned columns."""
-
-    def fit(known: Examples, train: Array) -> FittedFold:
-        part = replace(experiment, examples=known)
-        return fit_family(part, configuration.family, train, recipes(train), params=configuration.params)
-
-    return Candidate(configuration.name, fit)
+    return Candidate(one.name, fit_part)
 
 
 def evaluate(
