@@ -111,6 +111,11 @@ class Column(Bounds):
     reading: ColumnReading | None = None
     step: SequenceStep | None = None
 
+    @property
+    def sentinels(self) -> tuple[float, ...]:
+        """The numbers that stand for missing in it: files come without them, requests and earlier rows may have them."""
+        return () if self.reading is None else self.reading.sentinels
+
 
 @dataclass(frozen=True)
 class ColumnOverride(Bounds):

@@ -32,6 +32,7 @@ from epic22.core.data.column_words import build_name_reader
 from epic22.core.data.compound_numbers import describe_example
 from epic22.core.data.names import compose_accents, strip_text_ends
 from epic22.core.data.period_times import NOON
+from epic22.core.data.sentinels import is_sentinel
 from epic22.core.data.time_format import FIRST_YEAR, name_offset
 from epic22.core.task import CellValue, Column
 from epic22.core.time_series import DAY
@@ -191,20 +192,15 @@ def _build_field(column: Column) -> tuple[Any, Any]:
         low, high = (column.low, column.high)
         bounds = Field(ge=-MAX_NUMBER if low is None else low, le=MAX_NUMBER if high is None else high)
         field_type = Annotated[Number, bounds] | None
-        if column.reading is not None and column.reading.sentinels:
+        if column.sentinels:
             # Before the bounds, which a number that stands for missing may lie beyond.
-            field_type = Annotated[field_type, BeforeValidator(_build_sentinel_reader(column.reading.sentinels))]
+            field_type = Annotated[field_type, BeforeValidator(_build_sentinel_reader(column.sentinels))]
     return (field_type, Field(**settings)) if required else (field_type, Field(default=None, **settings))
 
 
 def _build_sentinel_reader(sentinels: tuple[float, ...]) -> Callable[[Any], Any]:
     """What makes null of the numbers that stand for missing in a column."""
-
-    def null_sentinel(value: Any) -> Any:
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        return None if is_number and value in sentinels else value
-
-    return null_sentinel
+    return lambda value: None if is_sentinel(value, sentinels) else value
 
 
 def _build_offset_field(column: Column) -> tuple[Any, Any]:

@@ -19,6 +19,7 @@ import polars as pl
 from epic22.core.data.feature_engineering import CategoryEncoding, FeatureRecipe, FittedEncoding, fit_encoding
 from epic22.core.data.formula import Derivation, bind_formulas
 from epic22.core.data.names import compose_accents
+from epic22.core.data.sentinels import are_sentinels, is_sentinel
 from epic22.core.serialization import collect_views, view
 from epic22.core.task import Array, Column, Formula
 
@@ -236,11 +237,6 @@ class Preprocessor:
         )
 
     @cached_property
-    def _sentinels(self) -> Mapping[str, tuple[float, ...]]:
-        """The numbers that stand for missing, by column: files come without them, requests may have them."""
-        return {c.name: c.reading.sentinels for c in self.columns if c.reading is not None and c.reading.sentinels}
-
-    @cached_property
     def _overflow_positions(self) -> tuple[int, ...]:
         """Positions of categories with more levels than the matrix tells apart."""
         return tuple(place for place, c in enumerate(self.columns) if len(self.levels.get(c.name, ())) > MAX_LEVELS)
@@ -260,9 +256,8 @@ class Preprocessor:
             return series.cast(pl.String).replace_strict(self.spellings[column.name], default=None, return_dtype=pl.Float64)
         if column.dtype == "time":
             return series.cast(pl.Datetime("us")).dt.epoch("us") / MICROSECONDS_PER_DAY
-        sentinels = self._sentinels.get(column.name)
         number = series.cast(pl.Float64)
-        return number if sentinels is None else number.set(number.is_in(list(sentinels)), None)
+        return number.set(are_sentinels(number, column.sentinels), None) if column.sentinels else number
 
     def _to_number(self, value: Any, column: Column) -> float:
         if value is None:
@@ -271,7 +266,7 @@ class Preprocessor:
             return float(self.spellings[column.name].get(_to_text(value), float("nan")))
         if column.dtype == "time":
             return days_since_1970(value)
-        return float("nan") if value in self._sentinels.get(column.name, ()) else float(value)
+        return float("nan") if is_sentinel(value, column.sentinels) else float(value)
 
 
 PREPROCESSING_VIEWS = collect_views(

@@ -84,6 +84,15 @@ def are_sentinels(numbers: pl.Series, sentinels: Sequence[float]) -> pl.Series:
     return numbers.cast(pl.Float64).is_in(list(sentinels)).fill_null(value=False)
 
 
+def is_sentinel(value: object, sentinels: Sequence[float]) -> bool:
+    """Whether a value that is not read as text is among the numbers that stand for missing; a truth value is none.
+
+    >>> is_sentinel(-999, (-999.0,)), is_sentinel(True, (1.0,))
+    (True, False)
+    """
+    return not isinstance(value, bool) and value in sentinels
+
+
 def is_nines(number: object) -> bool:
     """Whether a number is written in nines alone, as those are that stand for missing.
 
