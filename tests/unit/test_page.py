@@ -39,8 +39,8 @@ def test_a_page_with_the_name_of_a_metric_says_in_plain_words_what_that_is(metri
 
 
 def test_only_words_that_a_page_shows_are_explained_and_parts_of_others_are_none() -> None:
-    page = "<style>.champion{}</style><p>average_<wbr>precision</p><svg><text>Folds</text></svg> out-of-fold"
-    assert [word for word, _ in find_words(page)] == ["average_precision", "fold", "out of fold"]
+    page = "<style>.champion{}</style><p>average_<wbr>precision</p><svg><text>Folds</text></svg> out-of-fold, Brier skill"
+    assert [word for word, _ in find_words(page)] == ["average_precision", "brier skill", "fold", "out of fold"]
 
 
 def test_a_sentence_gets_a_capital_letter_and_a_name_of_code_is_left_as_it_is() -> None:

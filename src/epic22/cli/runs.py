@@ -73,7 +73,7 @@ def export(
     if json:
         print_json({"exported": count, "file": str(to)})
         return
-    print_line(f"{count:,} trainings in {to}, {to.stat().st_size / 1e6:,.1f} MB.")
+    print_line(f"{count:,} training{'' if count == 1 else 's'} in {to}, {to.stat().st_size / 1e6:,.1f} MB.")
 
 
 @runs.command("import")

@@ -60,15 +60,19 @@ WORDS: Mapping[str, str] = {
 
 
 def find_words(page: str) -> list[tuple[str, str]]:
-    """The words that occur in what a page shows, each with its meaning, in the order of `WORDS`."""
+    """The words that occur in what a page shows, each with its meaning, in the order of `WORDS`; of a longer one no part."""
     shown = re.sub(r"(?s)<style\b.*?</style>|<wbr>", "", page)
-    text = re.sub(r"<[^>]*>", " ", shown)
-    return [(word, meaning) for word, meaning in WORDS.items() if _occurs(word, text)]
+    text, occurring = re.sub(r"<[^>]*>", " ", shown), set()
+    for word in sorted(WORDS, key=len, reverse=True):
+        text, count = _build_pattern(word).subn(" ", text)
+        if count:
+            occurring.add(word)
+    return [(word, meaning) for word, meaning in WORDS.items() if word in occurring]
 
 
-def _occurs(word: str, text: str) -> bool:
-    """Whether a word occurs in a text, also as a plural and with hyphens between its parts; one of a letter or two as it is."""
+def _build_pattern(word: str) -> re.Pattern[str]:
+    """A pattern for a word, also as a plural and with hyphens between its parts; for one of a letter or two as it is."""
     if len(word) < 3:
-        return re.search(rf"(?<![\w-]){word}(?![\w-])", text) is not None
+        return re.compile(rf"(?<![\w-]){word}(?![\w-])")
     parts = r"[-\s]".join(map(re.escape, re.split(r"[-\s]", word)))
-    return re.search(rf"(?<![\w-]){parts}s?(?![\w-])", text, re.IGNORECASE) is not None
+    return re.compile(rf"(?<![\w-]){parts}s?(?![\w-])", re.IGNORECASE)
