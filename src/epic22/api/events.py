@@ -61,7 +61,7 @@ def check_token(header: str, keys: frozenset[str]) -> None:
     for key in keys:
         is_known |= hmac.compare_digest(digest, key)
     if not token or not is_known:
-        detail = "Send 'Authorization: Bearer TOKEN' with a token whose SHA-256 digest EPIC22_EVENT_KEYS has."
+        detail = "Send 'Authorization: Bearer TOKEN' with a token that this server knows."
         raise Problem(401, detail, headers={"WWW-Authenticate": "Bearer"})
 
 
