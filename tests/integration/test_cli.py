@@ -116,7 +116,7 @@ def test_the_whole_way_from_a_file_to_predictions(trained: Trained, shell: Shell
     pictures = shell.home / "models" / TASK / "1" / "explanation"
     assert {"importance.png", "permutation.png", "dependence_1.png"} <= {path.name for path in pictures.iterdir()}
     (pictures.parent / "explanation.json").unlink()
-    assert "train it again for one" in shell("explain", TASK)[2]
+    assert "another model gets one in training" in shell("explain", TASK)[2]
     assert "has no version '7'" in shell("explain", TASK, "--version", "7")[2]
     assert not list(trained.folder.glob("mlruns*"))
 
@@ -176,7 +176,7 @@ def test_tables_for_a_person_say_the_same(trained: Trained, shell: Shell, boiler
     assert "1,440 rows" in out
     assert "may be" in out
     assert "no or yes" in out or "0 or 1" in out
-    assert "and 1,420 more" in out
+    assert "and 1,420 rows more" in out
     code, out, _ = shell("models")
     assert "champion" in out
 

@@ -86,7 +86,7 @@ def test_random_rows_despite_time_leave_a_warning() -> None:
     assert "leak" in plan.warnings[0]
 
 
-def test_random_rows_without_honest_folds_to_compare_with_are_refused_before_anything_is_fitted(tmp_path: Path) -> None:
+def test_two_kinds_of_groups_are_refused_before_anything_is_fitted_where_rows_are_random_too(tmp_path: Path) -> None:
     path, n = tmp_path / "t.csv", 120
     at = [f"2024-{1 + i // 12:02}-{1 + i % 12:02}" for i in range(n)]
     columns = {"x": [float(i % 7) for i in range(n)], "y": [float(i % 11) for i in range(n)]}

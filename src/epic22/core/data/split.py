@@ -69,6 +69,8 @@ def _choose_plan(examples: Examples, kind: Kind, request: SplitRequest) -> FoldP
     if request.random_rows_despite_time and not examples.has_times:
         warning = "--random-rows-despite-time changed nothing: the rows have no time."
         return replace(_choose_plan(examples, kind, replace(request, random_rows_despite_time=False)), warnings=(warning,))
+    if request.group_by is not None and groups is not None:
+        raise SplitError(f"--group and --group-by {request.group_by} name two kinds of groups; leave one of them out.")
     if request.random_rows_despite_time:
         warning = "rows were split at random although they have a time: neighbours in time leak, the scores are too good."
         if groups is None:
@@ -78,8 +80,6 @@ def _choose_plan(examples: Examples, kind: Kind, request: SplitRequest) -> FoldP
             _plan_by_group(examples, kind, request, groups, "a group is never in both training and test"), warnings=(warning,)
         )
     if request.group_by is not None:
-        if groups is not None:
-            raise SplitError(f"--group and --group-by {request.group_by} name two kinds of groups; leave one of them out.")
         return _plan_by_period(examples, kind, request, request.group_by, "requested with --group-by")
     if examples.has_times:
         if groups is not None:
