@@ -297,7 +297,7 @@ def test_an_event_that_was_set_apart_is_taken_in_mended_or_once_what_it_lacked_i
     ("event", "reason"),
     [
         (b'{"id": ', "not JSON: "),
-        (b"", "not JSON: "),
+        (b"", "empty"),
         (b"[1, 2]", "a list in place of an object with id, table and row"),
         (b'{"id": NaN}', "not JSON: "),
         ({"table": "sensor_readings", "row": {"value": 1}}, "no id; without one a repetition could not be told from a new event"),
