@@ -47,7 +47,7 @@ def test_the_demonstration_goes_the_whole_way_and_ends_by_itself(tmp_path: Path)
         assert said in done.stdout
     report = (tmp_path / "demo" / "report.html").read_text(encoding="utf-8")
     lists = [f"{feature.name}: the list of" for feature in FEATURES if feature.main]
-    for told in (*lists, "saved a year and 1,000 entities", "the planted classes of all tenants in", "</html>"):
+    for told in (*lists, "a year and 1,000 cases (machines, leases)", "the planted classes of all tenants in", "</html>"):
         assert told in report
     served = json.loads((tmp_path / "demo" / "home" / "models" / "risk_assessment" / "champion.json").read_bytes())
     assert served["version"] == "1", "the planted condition stays out of the home that serves"

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from epic22.core.evaluation.bootstrap import RESAMPLERS, compute_replicates, draw_cluster_counts
@@ -50,6 +50,7 @@ def part_of(kind: Kind, n: int, clusters: int, ties: bool, rng: np.random.Genera
 
 @pytest.mark.slow
 @settings(max_examples=40, deadline=None)
+@example("regression", 5, 2, False, 187)  # labels that are nearly equal: -4,471,293.55 both ways
 @given(
     st.sampled_from(["binary", "multiclass", "regression"]),
     st.integers(1, 40),
@@ -66,7 +67,7 @@ def test_draws_equal_the_metric_called_draw_by_draw(kind: Kind, n: int, clusters
     for metric, values in zip(measured, found, strict=True):
         expected = one_by_one(metric, parts, seed)
         if metric.name == "r2":  # where a draw's labels are all equal, rounding decides whether there is any spread
-            expected[np.abs(expected) > 1e6] = np.nan
+            expected[(np.abs(expected) > 1e6) & np.isnan(values)] = np.nan
         assert np.allclose(values, expected, rtol=1e-9, atol=1e-9, equal_nan=True), metric.name
 
 
