@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.searches import FAMILIES
 from tests.toy import toy
 
 from epic22.core.data.folds import SplitRequest
@@ -18,7 +19,14 @@ from epic22.core.evaluation.metrics import note_zero_labels
 from epic22.core.evaluation.predictions import collect_out_of_fold_predictions
 from epic22.core.experiment import Experiment
 from epic22.core.models.catalog import get_family
+from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.selection.average import average_families
+from epic22.core.selection.budget import Budget
+from epic22.core.selection.ensemble import EnsembleSelection
+from epic22.core.selection.racing import build_rivals
+from epic22.core.selection.search import prepare_part, search
+from epic22.core.selection.study import Study
+from epic22.core.selection.trials import SearchConfig
 from epic22.core.task import Array, RowMetadata
 
 
@@ -89,3 +97,29 @@ def test_a_floor_lies_under_an_average_and_not_under_its_members() -> None:
     average = average_families(experiment, {"linear": parts, "boosting": parts})
     for one, part in zip(average.fold_predictions, parts, strict=True):
         np.testing.assert_allclose(one.response, part.own_response)
+
+
+def test_a_search_scores_its_trials_by_the_values_that_are_served() -> None:
+    experiment = half_zeros()
+    part, metric = prepare_part(experiment, np.arange(len(experiment.examples))), experiment.task.target.metric
+    config = SearchConfig(FAMILIES, Budget(1))
+    study = Study(config.build_study_config(metric, 0))
+    trial = search(part, config, study).trials[0]
+    raw, y = study.load_scores(trial), part.data.y[part.data.valid_rows]
+    assert raw is not None
+    assert raw.min() < 0
+    ends = np.cumsum([len(fold.test) for fold in part.data.folds])[:-1]
+    served = zip(np.split(y, ends), np.split(np.maximum(raw, 0), ends), strict=True)
+    assert trial.fold_scores == pytest.approx([metric.score(*one, RowMetadata()) for one in served])
+
+
+def test_a_race_and_weights_are_decided_by_the_values_that_are_served() -> None:
+    """Of two that answer alike, for one is far below the floor where the other is at it, neither is behind nor weighs nothing."""
+    experiment, y = half_zeros(), half_zeros().examples.y
+    problem = LearningProblem.of(experiment.task)
+    at_floor = y + np.where(y > 0, np.random.default_rng(0).normal(0, 0.1, len(y)), 0)
+    below = np.where(y > 0, at_floor, -5.0)
+    assert not build_rivals(problem, y, [at_floor]).are_ahead_of(below)
+    selection = EnsembleSelection(problem, experiment.task.target.metric)
+    exact, coarse = np.where(y > 0, y, -5.0), np.maximum(y, 0.5)
+    assert selection.average_weights(np.stack([exact, coarse]), y).tolist() == [1.0, 0.0]

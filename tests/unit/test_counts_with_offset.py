@@ -209,9 +209,11 @@ def test_what_cannot_add_an_exposure_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_search_tries_only_families_that_can_add_an_exposure() -> None:
-    tuning = Tuning(Budget(1), families=("linear", "boosting", "lightgbm", "catboost"))
-    assert [family.name for family in tuning.list_families(task(POISSON))] == ["linear", "boosting"]
-    assert len(tuning.list_families(task(POISSON, None))) == 4
+    assert [family.name for family in Tuning(Budget(1)).list_families(task(POISSON))] == ["linear", "boosting"]
+    named = Tuning(Budget(1), families=("linear", "boosting", "lightgbm", "catboost"))
+    with pytest.raises(ColumnError, match="--search-family lightgbm cannot add --offset years; leave one of them out"):
+        named.list_families(task(POISSON))
+    assert len(named.list_families(task(POISSON, None))) == 4
 
 
 def test_the_exposure_is_part_of_the_datas_version(tmp_path: Path) -> None:

@@ -433,6 +433,18 @@ def test_a_family_that_reads_a_sequence_is_refused_for_a_search_before_anything_
         tuning.list_families(without_steps)
 
 
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("hazard", "does not predict a label of kind binary"),
+        ("constant", "is a baseline, which has nothing to search"),
+    ],
+)
+def test_a_family_that_a_search_would_leave_out_is_refused_beside_others_too(name: str, why: str) -> None:
+    with pytest.raises(ColumnError, match=f"--search-family {name} {why}; leave it out"):
+        replace(LINEAR, families=("linear", name)).list_families(toy("binary", 100).task)
+
+
 @pytest.mark.parametrize("name", ["ensemble", "average"])
 def test_what_is_made_of_other_families_is_none_to_search(name: str) -> None:
     with pytest.raises(

@@ -89,24 +89,27 @@ class Tuning:
         return SearchConfig(self.list_families(task), self.budget, self.sampling, self.prune, self.max_ms_per_row)
 
     def list_families(self, task: Task) -> tuple[Family, ...]:
-        """The families to search. Raises UnknownTaskError for a name that is none, ColumnError where none can be searched, or one
-        is made of others or reads a sequence where there is none, NotInstalledError where the library of one is absent."""
+        """The families to search. Raises UnknownTaskError for a name that is none, ColumnError for one that this task cannot be
+        searched with, NotInstalledError where the library of one is absent."""
         self._refuse_unfit(task)
         names = self.families or default_search_families(task.target.kind, by_time=self.budget.trials is None)
-        requested = [get_family(name) for name in names]
+        requested = [get_family(name) for name in dict.fromkeys(names)]
+        # Of those that nobody named; what was named and cannot was refused.
         suitable = [f for f in requested if f.supports_offset or task.target.offset is None]
-        fit = [f for f in suitable if task.target.kind in f.kinds and not f.is_baseline]
-        if not fit:
-            raise ColumnError(
-                f"--search-family {names[0]}: nothing to search in it for a label of kind {task.target.kind}; name another."
-            )
-        return add_log_mean_families(fit, task.target)
+        return add_log_mean_families(suitable, task.target)
 
     def _refuse_unfit(self, task: Task) -> None:
-        has_steps = any(column.step is not None for column in task.input_columns)
+        """Raise where a family that was named would be left out of the search."""
+        target, has_steps = task.target, any(column.step is not None for column in task.input_columns)
         for family in map(get_family, self.families):
             if is_combination(family.name):
                 raise ColumnError(f"--search-family {family.name} is made of other families, which a search tries; leave it out.")
+            if family.is_baseline:
+                raise ColumnError(f"--search-family {family.name} is a baseline, which has nothing to search; leave it out.")
+            if target.kind not in family.kinds:
+                raise ColumnError(f"--search-family {family.name} does not predict a label of kind {target.kind}; leave it out.")
+            if target.offset is not None and not family.supports_offset:
+                raise ColumnError(f"--search-family {family.name} cannot add --offset {target.offset}; leave one of them out.")
             if family.capabilities.reads_sequences and not has_steps:
                 raise ColumnError(
                     f"--search-family {family.name} reads a sequence, and no columns are declared as its steps; name them with "

@@ -16,6 +16,7 @@ class LearningProblem:
     With `log` models learn the logarithm of the label, else its distance from `center` in parts of `scale`; with `smearing`
     exponentials are put right to be means. `offset` is the column whose logarithm is added to the score. It is plain data, so
     that another process builds the same estimators. `steps` (s, c) are positions of the columns that are steps of a sequence.
+    No answer lies below the `floor`: models do not know of it, who chooses among them by their values does.
     """
 
     kind: Kind
@@ -30,6 +31,7 @@ class LearningProblem:
     center: float = 0.0
     scale: float = 1.0
     steps: tuple[tuple[int, ...], ...] = ()
+    floor: float | None = None
 
     @classmethod
     def of(cls, task: Task) -> Self:
@@ -48,6 +50,7 @@ class LearningProblem:
             target.center,
             target.scale,
             arrange_steps(task.input_columns),
+            target.floor,
         )
 
     @property

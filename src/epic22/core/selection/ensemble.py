@@ -12,6 +12,7 @@ from epic22.core.evaluation.metrics import log_loss_terms
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.loss import compute_huber_delta, compute_huber_losses
 from epic22.core.models.value_scale import EXPONENTIAL, IDENTITY, ValueScale, estimate_smearing, fit_smearing_scale
+from epic22.core.targets import lift_to_floor
 from epic22.core.task import Array, Metric, RowMetadata
 
 N_PICKS = 25
@@ -74,8 +75,9 @@ def build_robust_score(problem: LearningProblem, metric: Metric, y: Array, raws:
 
 
 def compute_held_out_response(problem: LearningProblem, raw: Array, y: Array) -> Array:
-    """The response of held-out scores before the link: of logarithms with the scale that belongs to these rows."""
-    return problem.traits.inverse_link(fit_value_scale(problem, raw, y)(raw))
+    """The response of held-out scores before the link, as it is served: of logarithms with the scale that belongs to these rows,
+    and none below the floor."""
+    return lift_to_floor(problem.traits.inverse_link(fit_value_scale(problem, raw, y)(raw)), problem.floor)
 
 
 def fit_value_scale(problem: LearningProblem, raw: Array, y: Array) -> ValueScale:
@@ -88,7 +90,9 @@ def fit_value_scale(problem: LearningProblem, raw: Array, y: Array) -> ValueScal
 def approximate_response(problem: LearningProblem, raw: Array, y: Array) -> Array:
     """`compute_held_out_response` as hundreds of averages need it: one factor makes exponentials of logarithms means, whatever
     their size."""
-    return estimate_smearing(raw, y, 1)(raw) if problem.smearing else compute_held_out_response(problem, raw, y)
+    if problem.smearing:
+        return lift_to_floor(estimate_smearing(raw, y, 1)(raw), problem.floor)
+    return compute_held_out_response(problem, raw, y)
 
 
 def select_greedy_weights(raws: Sequence[Array] | Array, score: ScoreFunction, n_picks: int = N_PICKS) -> Array:
