@@ -33,6 +33,7 @@ from epic22.bootstrap.stores import open_stores
 from epic22.config import Settings
 from epic22.core.errors import LakeBusyError, LakeError
 from epic22.core.lineage import PredictionRecord
+from epic22.core.progress import Noted, Progress, ProgressEvent
 from epic22.core.tables.versions import LakeVersion
 from epic22.services.portfolio_predictions import predict_entities
 
@@ -301,3 +302,20 @@ def test_requests_are_copied_to_another_store_once_each(folder_home: Home) -> No
         there = folder_home.predict(at=at)
         assert not there.is_new
         assert_frame_equal(there.rows, before, check_exact=True)
+
+
+def test_fresh_rents_of_competitors_are_refused_for_predictions_and_lists_and_it_is_said(folder_home: Home) -> None:
+    """Only a training said so."""
+    market = feature_tables()["market"].with_columns(provenance=pl.lit("nonpublic_competitor"), source=pl.lit("pool"))
+    take_in(
+        open_stores(Settings.read()).table_store,
+        write_tables(folder_home.shell.folder / "in2", dict(feature_tables()) | {"market": market}, "parquet"),
+    )
+    told: list[ProgressEvent] = []
+    predict_portfolio(folder_home.parts, FeatureMoment(TASK, MOMENT), progress=Progress(told.append))
+    decide_feature(folder_home.parts, TASK, MOMENT, None, progress=Progress(told.append))
+    notes = [event.text for event in told if isinstance(event, Noted)]
+    assert [note.partition(" market rows are non-public figures of competitors")[0] for note in notes] == [
+        f"{market.height:,}"
+    ] * 2
+    assert f"are refused at {MOMENT:%Y-%m-%d}" in notes[0]

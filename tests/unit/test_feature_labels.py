@@ -11,7 +11,7 @@ import pytest
 from tests.one_house import CUTOFF, END, PROPERTY, UNITS, Row, add_months, ask, build_house, charge, lease, payment
 
 from epic22.core.data.point_in_time import Tables
-from epic22.core.data.task_data import TaskData
+from epic22.core.data.task_data import PanelTaskData, TaskData
 from epic22.core.errors import ColumnError
 from epic22.core.lineage import DataVersion
 from epic22.core.tables.canonical import KNOWN_AT
@@ -243,6 +243,48 @@ def test_a_month_s_income_is_its_entries_without_capital_as_known_when_the_books
     # January is not whole: its first entry is of the fifth.
     assert figures(income) == {"2023-02": 750.0, "2023-03": 1100.0}
     assert income["known_at"].to_list() == [datetime(2023, 3, 11), datetime(2023, 4, 11)]
+
+
+def test_a_month_without_entries_earned_nothing_where_the_books_have_entries_of_other_houses() -> None:
+    """The last value stood in its place: a house that stood empty for two months went on earning."""
+    other = {"property_id": "P2", KNOWN_AT: datetime(2015, 1, 1)}
+    ledger = [entry("G0", datetime(2021, 12, 5), 500), entry("G1", datetime(2022, 1, 3), 900)]
+    ledger += [{**entry(f"A{n}", add_months(datetime(2022, 1, 1), n), 100), "property_id": "P2"} for n in range(18) if n != 2]
+    ledger += [{**entry("C", datetime(2022, 5, 3), -80, "capital"), "property_id": "P1"}]
+    income = compute_net_operating_income(build_house(ledger=ledger, properties=[PROPERTY, {**PROPERTY, **other}]))
+    own = figures(income.filter(pl.col("property_id") == "P1"))
+    assert own["2022-01"] == 900.0
+    # March is in no book; a house without an entry for a year is in the books no more.
+    assert [month for month, value in own.items() if value == 0.0] == [
+        "2022-02",
+        *(f"2022-{n:02}" for n in range(4, 13)),
+        *(f"2023-0{n}" for n in range(1, 6)),
+    ]
+    assert figures(income.filter(pl.col("property_id") == "P2"))["2022-02"] == 100.0
+
+
+@pytest.mark.parametrize(
+    ("name", "column"), [("reporting_analytics", "ledger.posted_on"), ("reporting_occupancy", "leases.ended_on")]
+)
+def test_one_date_of_a_century_ago_begins_no_history(name: str, column: str) -> None:
+    """Figures began in 1923, and the share of let flats was zero for a hundred years."""
+    months = [add_months(datetime(2020, 1, 1), n) for n in range(40)]
+    ledger = [entry(f"G{n}-{m}", at + m * DAY, 100) for n, at in enumerate(months) for m in range(6)]
+    ends = [(at + m * DAY, f"L{n}-{m}") for n, at in enumerate(months) for m in range(2)]
+    leases = [lease(name, on - 200 * DAY, ended_on=on, end_reason="moved_out") for on, name in ends]
+    old = lease("L", datetime(1922, 1, 1), ended_on=datetime(1923, 3, 4), end_reason="moved_out")
+    feature, units = get_feature(name), [{**UNITS[0], "unit_id": f"U{n}", KNOWN_AT: datetime(1915, 1, 1)} for n in range(20)]
+    house = {"units": units, "properties": [{**PROPERTY, KNOWN_AT: datetime(1915, 1, 1)}]}
+    first = feature.bind(feature.task, build_house(ledger=ledger, leases=leases, **house), DataVersion("0", ()))
+    early = build_house(ledger=[*ledger, entry("G", datetime(1923, 3, 4), 1)], leases=[*leases, old], **house)
+    data = feature.bind(feature.task, early, DataVersion("0", ()))
+    assert isinstance(first, PanelTaskData)
+    assert isinstance(data, PanelTaskData)
+    assert (data.first, data.last) == (first.first, first.last)
+    assert first.notes == ()
+    assert data.notes[0].startswith(
+        f"{column}: 1 row is of 1923-03-04, more than a year before all others, so the history begins"
+    )
 
 
 def let_house(**columns: Any) -> Tables:

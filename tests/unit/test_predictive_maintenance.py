@@ -66,6 +66,34 @@ def test_only_urgent_repairs_are_failures(kind: str, priority: str) -> None:
     assert asked(7 * DAY, tables([(NOW, kind, priority)]), NOW - DAY).y.tolist() == [0.0]
 
 
+def test_an_urgent_repair_that_was_cancelled_is_no_failure() -> None:
+    urgent = tables([(NOW, "corrective", "critical")])
+    orders = urgent.tables["work_orders"].frame.with_columns(status=pl.lit("cancelled"))
+    dropped = build_tables(small_tables() | {"work_orders": orders}, END)
+    labels = [asked(7 * DAY, one, NOW - DAY).y.tolist() for one in (urgent, dropped)]
+    assert labels == [[1.0], [0.0]]
+    assert [asked(7 * DAY, one, NOW + DAY).X["failures_90d"].to_list() for one in (urgent, dropped)] == [[1], [0]]
+
+
+def test_a_work_order_of_a_century_ago_begins_no_history_and_is_named() -> None:
+    """Cutoffs began in 1923: forty times as many, of which no machine had any history."""
+    days = [datetime(2022, 1, 1) + 2 * n * DAY for n in range(100)]
+    frames = small_tables()
+    task = replace(build_maintenance_task(7 * DAY), requirements=())
+    orders = pl.concat([tables([(day, "corrective", "low") for day in days]).tables["work_orders"].frame] * 2)
+    orders = orders.with_columns(work_order_id=pl.int_range(pl.len()).cast(pl.String))
+    early = orders.head(1).with_columns(
+        work_order_id=pl.lit("old"), opened_at=pl.lit(datetime(1923, 3, 4)).dt.cast_time_unit("us")
+    )
+    whole = bind_task(task, build_tables(frames | {"work_orders": orders}, END), DataVersion("v0", ()))
+    data = bind_task(task, build_tables(frames | {"work_orders": pl.concat([orders, early])}, END), DataVersion("v0", ()))
+    assert data.cutoffs.equals(whole.cutoffs)
+    assert data.notes[: -len(whole.notes) or None] == (
+        "work_orders.opened_at: 1 row is of 1923-03-04, more than a year before all others, so the history begins with "
+        "2022-01-01; where the date is wrong, mend it",
+    )
+
+
 def test_the_rule_of_today_alarms_only_where_its_next_order_falls_in_the_horizon() -> None:
     """Orders every 20 days: the next is due 20 days after the last, which a week before is within 7 days and not within one."""
     regular = tables([(NOW - n * 20 * DAY, "corrective", "critical") for n in range(4)])

@@ -65,7 +65,7 @@ def predict_portfolio(
     stored = components.table_store.resolve_version(query.data_number)
     with emit_lineage(components.lineage, f"predict.{name}", list_table_datasets(stored)) as work:
         progress.begin(f"{name}: reading the tables", 1)
-        bound = bind_feature(components, replace(query, data_number=stored.number))
+        bound = bind_feature(components, replace(query, data_number=stored.number), progress)
         refuse_other_type(bound.model, bound.data)
         request = PortfolioRequest(bound.model.version, bound.stored, bound.at, bound.capacity, bound.in_sample, with_reasons)
         progress.step()

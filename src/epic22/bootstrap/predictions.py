@@ -18,6 +18,7 @@ from epic22.core.errors import UserError
 from epic22.core.lineage import DataVersion, ModelVersion, Node, file_sha256
 from epic22.core.prediction import Prediction
 from epic22.core.progress import Progress
+from epic22.core.tables.canonical import describe_refused_rents
 from epic22.core.tables.versions import LakeVersion
 from epic22.core.task import Column
 from epic22.core.time_series import Histories
@@ -150,7 +151,7 @@ def decide_feature(
 
 def _decide(components: Components, query: "FeatureMoment", capacity: int | None, progress: Progress) -> DecisionList:
     progress.begin(f"{query.name}: reading the tables", 1)
-    bound = bind_feature(components, query)
+    bound = bind_feature(components, query, progress)
     progress.step()
     return decide(bound.model, bound.data, bound.at, capacity or bound.capacity, bound.in_sample)
 
@@ -179,8 +180,8 @@ class BoundFeature:
     in_sample: bool
 
 
-def bind_feature(components: Components, query: FeatureMoment) -> BoundFeature:
-    """What answers a feature at a moment.
+def bind_feature(components: Components, query: FeatureMoment, progress: Progress = Progress()) -> BoundFeature:
+    """What answers a feature at a moment; which figures of competitors it may not see is noted.
 
     Raises UnknownTaskError for a name that is no feature's or has no champion, UserError for a moment after the end of the data.
     """
@@ -193,6 +194,9 @@ def bind_feature(components: Components, query: FeatureMoment) -> BoundFeature:
     moment = version.end if at is None else at
     if moment > version.end:
         raise UserError(f"--at {moment:%Y-%m-%d} lies after the end of the data ({version.end:%Y-%m-%d}); ingest newer tables.")
+    market = components.table_store.scan("market", version.number).collect()
+    for note in describe_refused_rents({"market": market}, moment):
+        progress.note(note)
     trained_on = next((v for v in components.table_store.log() if model.bundle.data_version in v.ids), None)
     in_sample = trained_on is not None and moment < trained_on.end
     return BoundFeature(model, task_data, version, moment, feature.task.policy.capacity or DEFAULT_CAPACITY, in_sample)

@@ -1,7 +1,7 @@
 """The features, each a declared task over canonical tables. A new feature is one module beside this one and one line here."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import polars as pl
@@ -55,7 +55,8 @@ def _bind_reporting(task: Task, tables: Tables, version: DataVersion) -> PanelTa
     refuse_late_tables(task, tables, MONTHLY.start(int(this_month[0])))
     figures = reporting_analytics.add_figures(task, tables)
     close = reporting_analytics.BOOKS_CLOSE
-    return bind_panel_task(task, figures, reporting_analytics.FIGURES, reporting_analytics.CYCLE, close, version)
+    data = bind_panel_task(task, figures, reporting_analytics.FIGURES, reporting_analytics.CYCLE, close, version)
+    return replace(data, notes=(*reporting_analytics.describe_history(task, tables), *data.notes))
 
 
 def _bind_fair_rent(task: Task, tables: Tables, version: DataVersion) -> TaskData:

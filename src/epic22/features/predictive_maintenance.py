@@ -1,7 +1,7 @@
 """Predictive maintenance: which equipment will fail within 30 days, or within another horizon?
 
-A row is a piece of equipment at a weekly cutoff. It fails when a corrective work order of priority high or critical is opened in
-(cutoff, cutoff + horizon]. The maintenance crew acts on this week's list of visits.
+A row is a piece of equipment at a weekly cutoff. It fails when a corrective work order of priority high or critical, which nobody
+cancels, is opened in (cutoff, cutoff + horizon]. The maintenance crew acts on this week's list of visits.
 """
 
 from dataclasses import replace
@@ -45,7 +45,11 @@ SENSORS: tuple[tuple[str, str], ...] = (
 CATEGORY_OF_KIND = {kind: kind for kind in EQUIPMENT_KINDS} | {"elevator": "other"}
 """The work-order category in which the incumbent looks for a kind of equipment."""
 
-FAILURE = (pl.col("kind") == "corrective") & pl.col("priority").is_in(["high", "critical"])
+IS_DROPPED = (pl.col("status") == "cancelled").fill_null(value=False)
+URGENT = pl.col("priority").is_in(["high", "critical"])
+FAILURE = (pl.col("kind") == "corrective") & URGENT & ~IS_DROPPED
+"""One that was cancelled is none, as far as it is known then: nothing was repaired."""
+
 CORRECTIVE = pl.col("kind") == "corrective"
 PREVENTIVE = pl.col("kind") == "preventive"
 ERROR = pl.col("kind") == "error"
@@ -114,7 +118,7 @@ def compute_inputs(view: AsOfView, error_codes: tuple[str, ...] = ()) -> pl.Lazy
             "replacement_cost": equipment["replacement_cost"],
             "failures_90d": view.count("work_orders", QUARTER, FAILURE),
             "failures_year": view.count("work_orders", YEAR, FAILURE),
-            "minor_repairs_90d": view.count("work_orders", QUARTER, CORRECTIVE & ~pl.col("priority").is_in(["high", "critical"])),
+            "minor_repairs_90d": view.count("work_orders", QUARTER, CORRECTIVE & ~URGENT),
             "unfinished_repairs": view.count("work_orders", QUARTER, UNFINISHED),
             "visits_year": view.count("work_orders", YEAR, PREVENTIVE),
             "days_since_visit": view.days_since("work_orders", PREVENTIVE),

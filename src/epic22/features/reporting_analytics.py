@@ -5,12 +5,14 @@ month, made from the ledger, the leases and the payments as known when the month
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 
 import numpy as np
 import polars as pl
 
 from epic22.core.data.forecast_task import ForecastSeries, build_forecast_task
+from epic22.core.data.history_start import find_history_start
 from epic22.core.data.point_in_time import Table, Tables
 from epic22.core.models.panel.catalog import PANEL_FAMILIES
 from epic22.core.task import Array, AsOfView, Column, DataRequirement, Incumbent, Task
@@ -31,9 +33,23 @@ def compute_net_operating_income(tables: Tables) -> pl.DataFrame:
     months = _list_months(tables, "ledger", "posted_on", BOOKS_CLOSE)
     # A window is open at its beginning, and the first of a month belongs to it.
     entries = _view_at_close(tables, months).window("ledger", timedelta(days=32) + BOOKS_CLOSE)
-    of_month = (pl.col("posted_on").dt.truncate("1mo") == pl.col("month")) & (pl.col("account") != "capital")
+    of_month = pl.col("posted_on").dt.truncate("1mo") == pl.col("month")
     placed = entries.join(months.with_row_index("row").select("row", "month"), on="row").filter(of_month)
-    return _join_values(months, placed.group_by("row").agg(value=pl.col("amount").sum()))
+    amount = pl.when(pl.col("account") != "capital").then("amount").otherwise(0.0)
+    return _join_values(months, _fill_empty_months(months, placed.group_by("row").agg(value=amount.sum())))
+
+
+def _fill_empty_months(months: pl.DataFrame, sums: pl.DataFrame) -> pl.DataFrame:
+    """The months' sums [row, value], with 0 for one of nothing: the books have entries of other properties, and of this one in
+    the year before.
+
+    A month without any entry is one that the ledger does not cover, and has no figure.
+    """
+    has_entries = pl.col("value").is_not_null()
+    known = months.with_row_index("row").join(sums, on="row", how="left", maintain_order="left")
+    newest = pl.when(has_entries).then("month").forward_fill().over("property_id")
+    is_covered = has_entries.any().over("month") & (pl.col("month") <= newest.dt.offset_by(f"{CYCLE}mo"))
+    return known.select("row", pl.when(has_entries).then("value").when(is_covered).then(0.0).alias("value"))
 
 
 def compute_occupancy(tables: Tables) -> pl.DataFrame:
@@ -68,11 +84,12 @@ def compute_collection_rate(tables: Tables) -> pl.DataFrame:
 
 
 def _list_months(tables: Tables, table: str, event: str, close: timedelta = timedelta(0)) -> pl.DataFrame:
-    """Frame [property_id, month, closed]: every property and whole month since the first event, closed by the end.
+    """Frame [property_id, month, closed]: every property and whole month since the history begins, closed by the end.
 
     Figures of leases begin with the first that ended: before it the table holds only leases that lasted.
     """
-    first = tables.tables[table].frame[event].min()
+    start = find_history_start(tables.tables[table].frame[event])
+    first = None if start is None else start.first
     begin, end = (int(o) for o in MONTHLY.ordinals(pl.Series([first, tables.end - close], dtype=pl.Datetime("us"))))
     over = MONTHLY.starts(np.arange(begin + 2, end + 1))
     moments = pl.DataFrame({"month": MONTHLY.starts(np.arange(begin + 1, end)), "closed": over + close})
@@ -90,16 +107,32 @@ def _join_values(months: pl.DataFrame, values: pl.DataFrame) -> pl.DataFrame:
     return joined.select("property_id", "month", "value", known_at="closed")
 
 
-MEASURES: Mapping[str, Callable[[Tables], pl.DataFrame]] = {
-    "reporting_analytics": compute_net_operating_income,
-    "reporting_occupancy": compute_occupancy,
-    "reporting_collection": compute_collection_rate,
+@dataclass(frozen=True)
+class Measure:
+    """How a month's figure is worked out, and the table and its column of moments whose history the figures have."""
+
+    compute: Callable[[Tables], pl.DataFrame]
+    table: str
+    event: str
+
+
+MEASURES: Mapping[str, Measure] = {
+    "reporting_analytics": Measure(compute_net_operating_income, "ledger", "posted_on"),
+    "reporting_occupancy": Measure(compute_occupancy, "leases", "ended_on"),
+    "reporting_collection": Measure(compute_collection_rate, "leases", "ended_on"),
 }
+
+
+def describe_history(task: Task, tables: Tables) -> tuple[str, ...]:
+    """What is said of dates far before the history of the task's figures, where there are any."""
+    measure = MEASURES[task.name]
+    start = find_history_start(tables.tables[measure.table].frame[measure.event])
+    return () if start is None else start.describe(f"{measure.table}.{measure.event}")
 
 
 def add_figures(task: Task, tables: Tables) -> Tables:
     """The tables with the month's figures that the task forecasts."""
-    figures = MEASURES[task.name](tables).sort("property_id", "month")
+    figures = MEASURES[task.name].compute(tables).sort("property_id", "month")
     rows = figures.with_columns(pl.concat_str("property_id", pl.col("month").cast(pl.String), separator="|").alias("figure_id"))
     table = Table(FIGURES, rows, "figure_id", "property_id", (), "month", "known_at")
     return Tables({**tables.tables, FIGURES: table}, tables.end)

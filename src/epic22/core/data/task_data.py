@@ -1,7 +1,7 @@
 """A task together with the tables it is asked on: what a feature hands to the services."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from epic22.core.data.examples import Examples, build_examples
+from epic22.core.data.history_start import HistoryStart, find_history_start
 from epic22.core.data.large_table import LargeTable
 from epic22.core.data.leakage import Suspicion
 from epic22.core.data.panel_examples import PanelExamples, build_histories_at, build_panel_examples, get_frequency_and_horizon
@@ -176,7 +177,9 @@ def bind_task(task: Task, tables: Tables, data_version: DataVersion, notes: tupl
     refuse_unmet_requirements(task, tables)
     moments = compute_cutoffs(task, tables)
     refuse_late_tables(task, tables, moments[-1])
-    notes = (*notes, *describe_late_tables(tables, moments[-1]))
+    start, where = _find_start(task, tables)
+    early = () if start is None else start.describe(where)
+    notes = (*notes, *early, *describe_late_tables(tables, moments[-1]))
     return TaskData(task, tables, list_entity_cutoffs(task, tables, moments), data_version, notes=notes)
 
 
@@ -200,11 +203,18 @@ def bind_panel_task(
         raise ColumnError(
             f"task {task.name}: table {table} has no rows of a whole {task.frequency.noun}; bring a longer history."
         )
+    start = find_history_start(source.frame[source.event_at])
     periods = task.frequency.ordinals(source.frame[source.event_at])
     over = int(task.frequency.ordinals(pl.Series([tables.end - delay], dtype=pl.Datetime("us")))[0]) - 1
     entities = source.frame[source.entity].unique().sort()
-    first, last = int(periods.min()), min(int(periods.max()), over)
-    return PanelTaskData(task, tables, entities, first, last, season, data_version, delay=delay)
+    last = min(int(periods.max()), over)
+    if start is None or start.earliest is None:
+        return PanelTaskData(task, tables, entities, int(periods.min()), last, season, data_version, delay=delay)
+    first = int(task.frequency.ordinals(pl.Series([start.first], dtype=pl.Datetime("us")))[0])
+    whole = replace(source, frame=source.frame.filter(pl.col(source.event_at) >= start.first))
+    notes = start.describe(f"{table}.{source.event_at}")
+    tables = Tables({**tables.tables, table: whole}, tables.end)
+    return PanelTaskData(task, tables, entities, first, last, season, data_version, notes, delay=delay)
 
 
 def list_entity_cutoffs(task: Task, tables: Tables, moments: pl.Series) -> pl.DataFrame:
@@ -223,7 +233,8 @@ def compute_cutoffs(task: Task, tables: Tables) -> pl.Series:
     """
     if task.cadence is None:
         raise InternalError(f"task {task.name} names no cadence.")
-    first, where = find_history_start(task, tables)
+    start, where = _find_start(task, tables)
+    first = None if start is None else start.first
     reach = task.target.traits.get_min_follow_up(task.target.horizons)
     last = tables.end - timedelta(days=reach)
     if first is not None and first + task.warmup <= last:
@@ -239,13 +250,12 @@ def compute_cutoffs(task: Task, tables: Tables) -> pl.Series:
     )
 
 
-def find_history_start(task: Task, tables: Tables) -> tuple[datetime | None, str]:
-    """The first moment from which the tables tell the whole, None where there is none, and where that stands."""
+def _find_start(task: Task, tables: Tables) -> tuple[HistoryStart | None, str]:
+    """Where the history begins from which the tables tell the whole, None where there is none, and which column says so."""
     table, column = task.start_column or (task.entities or "", "")
     source = tables.tables[table]
     named = column or source.event_at
-    first = source.frame[named].min()
-    return first if isinstance(first, datetime) else None, f"{table}.{named}"
+    return find_history_start(source.frame[named]), f"{table}.{named}"
 
 
 def refuse_unmet_requirements(task: Task, tables: Tables) -> None:
