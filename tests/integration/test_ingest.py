@@ -41,7 +41,7 @@ def test_a_folder_becomes_a_version_and_can_be_looked_at(shell: Shell, tmp_path:
     assert (shown["rows"], shown["quarantined"], shown["end"]) == (14, 1, "2022-01-01T00:00:00")
     code, out, _ = shell("data", "quarantine", "--json")
     assert [(r["file"], r["line"], r["reason"]) for r in json.loads(out)] == [
-        ("office/units.csv", 3, "bedrooms is -1, expected at least 0")
+        ("office/units.csv", 3, "bedrooms is -1, expected from 0 to 20")
     ]
     code, out, _ = shell("data", "show", "--table", "units", "--rows", "2", "--json")
     assert [row["unit_id"] for row in json.loads(out)] == ["U0", "U2"]

@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from epic22.core.column import ColumnOverride, ColumnReading, Dtype, NumberFormat
+from epic22.core.column import MAX_NUMBER, ColumnOverride, ColumnReading, Dtype, NumberFormat
 from epic22.core.data.column_overrides import infer_with_overrides
-from epic22.core.data.column_reading import MAX_NUMBER
 from epic22.core.data.files import RawTable, read_table
 from epic22.core.data.schema_inference import Roles, TypedTable, conform_frame, infer_schema, infer_text_dtype
 from epic22.core.errors import ColumnError, RowError

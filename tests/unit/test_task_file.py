@@ -268,7 +268,7 @@ def asked_of(folder: Path, text: str) -> TrainingSpec:
         ),
         (
             "roles: {label: y}\ncolumns:\n  load: {high: 5}",
-            "line 5: columns.load: .* do not fit, first 5.5 in row 6 .* -inf to 5",
+            "line 5: columns.load: .* do not fit, first 5.5 in row 6 .* expected at most 5",
         ),
         ("roles: {label: y}\ncolumns:\n  plan: {levels: [a]}", "columns.plan: 20 values do not fit, first 'b' in row 1"),
         ("roles: {label: y}\ncolumns:\n  y: {dtype: int}", "line 5: columns.y.dtype: the column is the label"),

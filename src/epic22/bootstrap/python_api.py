@@ -262,7 +262,7 @@ def _declare_categories(spec: TrainingSpec, frame: Any) -> TrainingSpec:
     roles, overrides = spec.roles, {column.name: column for column in spec.columns}
     # What has a role, or is of another kind by what is stated of it, is no category.
     aside = {roles.label, roles.group, roles.offset, *roles.time, *roles.id, *roles.drop}
-    aside |= {one.name for one in spec.columns if one.role == "never" or (one.dtype, one.low, one.high) != (None, None, None)}
+    aside |= {one.name for one in spec.columns if one.role == "never" or one.dtype is not None or one.has_bounds}
     for name in list_categories(frame, roles.label):
         if name not in aside:
             overrides[name] = replace(overrides.get(name, ColumnOverride(name)), dtype="category")

@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+if TYPE_CHECKING:
+    import polars as pl
 
 Dtype = Literal["float", "int", "bool", "money", "category", "time", "text"]
 Role = Literal["input", "id", "time", "group", "label", "protected", "never"]
@@ -11,13 +14,18 @@ Role = Literal["input", "id", "time", "group", "label", "protected", "never"]
 CellValue = str | float | int | bool | None
 """A value of a row as JSON has it; a time is ISO 8601."""
 
+MAX_NUMBER = 3.0e38
+"""Beyond this a number is infinite in the 32 bits that models see."""
+
+Numbers = TypeVar("Numbers", "pl.Series", "pl.Expr")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
     """The least and the greatest value a column may have, in its unit; None where that side is open.
 
-    >>> Bounds(low=0).limits
-    (0, inf)
+    >>> Bounds(low=0).limits, Bounds(low=0).describe()
+    ((0, inf), 'at least 0')
     """
 
     low: float | None = None
@@ -27,6 +35,28 @@ class Bounds:
     def limits(self) -> tuple[float, float]:
         """Both bounds, infinite where a side is open."""
         return -inf if self.low is None else self.low, inf if self.high is None else self.high
+
+    @property
+    def has_bounds(self) -> bool:
+        """Whether any side is bounded."""
+        return (self.low, self.high) != (None, None)
+
+    def find_outside(self, values: Numbers) -> Numbers:
+        """Which of these numbers lie beyond a bound, of which there is one; a missing number does not."""
+        # The limits are no good for it: decimals are not compared with infinity.
+        if self.low is None:
+            outside = values > self.high
+        elif self.high is None:
+            outside = values < self.low
+        else:
+            outside = ~values.is_between(self.low, self.high)
+        return outside.fill_null(value=False)
+
+    def describe(self) -> str:
+        """What a value within the bounds is: "at least 0", "at most 1" or "from 0 to 1"."""
+        if self.low is None:
+            return f"at most {self.high:g}"
+        return f"at least {self.low:g}" if self.high is None else f"from {self.low:g} to {self.high:g}"
 
 
 @dataclass(frozen=True)

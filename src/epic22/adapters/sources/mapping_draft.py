@@ -249,8 +249,7 @@ def _fit_numbers(column: Column, name: str, distinct: pl.Series, min_share: floa
     if reading is None or reading.numbers.null_count():
         return None
     numbers = reading.numbers.cast(pl.Float64)
-    low, high = column.limits
-    fits = numbers.is_between(low, high)
+    fits = numbers.is_between(*column.limits)
     if column.dtype == "int":
         fits &= numbers == numbers.round()
     if fits.sum() < min_share * len(fits):

@@ -27,7 +27,7 @@ from pydantic_core import PydanticCustomError
 
 from epic22.core.artifact.bundle import Schema
 from epic22.core.artifact.panel_bundle import PanelSchema
-from epic22.core.data.column_reading import MAX_NUMBER
+from epic22.core.column import MAX_NUMBER
 from epic22.core.data.column_words import build_name_reader
 from epic22.core.data.compound_numbers import describe_example
 from epic22.core.data.names import compose_accents, strip_text_ends
@@ -189,9 +189,8 @@ def _build_field(column: Column) -> tuple[Any, Any]:
     settings: dict[str, Any] = {"alias": column.name, "description": _describe_column(column)}
     field_type = _select_type(column) | None
     if column.dtype in ("int", "float") and column.role == "input":
-        low, high = (column.low, column.high)
-        bounds = Field(ge=-MAX_NUMBER if low is None else low, le=MAX_NUMBER if high is None else high)
-        field_type = Annotated[Number, bounds] | None
+        low, high = column.limits
+        field_type = Annotated[Number, Field(ge=max(low, -MAX_NUMBER), le=min(high, MAX_NUMBER))] | None
         if column.sentinels:
             # Before the bounds, which a number that stands for missing may lie beyond.
             field_type = Annotated[field_type, BeforeValidator(_build_sentinel_reader(column.sentinels))]

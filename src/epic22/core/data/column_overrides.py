@@ -85,7 +85,7 @@ def _find_role(name: str, roles: Roles) -> str | None:
 
 
 def _refuse_contradictions(one: ColumnOverride) -> None:
-    if (one.low is not None or one.high is not None) and one.dtype not in (None, *NUMBERS):
+    if one.has_bounds and one.dtype not in (None, *NUMBERS):
         raise ColumnError(f"columns.{one.name}: low and high are of numbers, and its dtype is {one.dtype}; leave them out.")
     if one.low is not None and one.high is not None and one.low > one.high:
         raise ColumnError(f"columns.{one.name}: low {one.low:g} is above high {one.high:g}; swap them.")
@@ -148,15 +148,13 @@ def _has_dtype(typed: pl.Series, dtype: Dtype) -> bool:
 
 def _refuse_out_of_bounds(series: pl.Series, one: ColumnOverride) -> None:
     """Raise ColumnError for the first value beyond the bounds, or of a level that is not stated."""
-    if one.low is not None or one.high is not None:
+    if one.has_bounds:
         refuse_bounds_of_names(series.dtype.is_numeric(), one)
-        low, high = one.limits
-        odd, expected = ~series.is_between(low, high), f"{low:g} to {high:g}"
+        odd, expected = one.find_outside(series), one.describe()
     elif one.levels:
-        odd, expected = ~series.is_in(list(one.levels)), f"one of {', '.join(one.levels[:10])}"
+        odd, expected = ~series.is_in(list(one.levels)).fill_null(value=True), f"one of {', '.join(one.levels[:10])}"
     else:
         return
-    odd = odd.fill_null(value=False)
     if odd.any():
         row = odd.arg_true()[0]
         raise ColumnError(
@@ -167,7 +165,7 @@ def _refuse_out_of_bounds(series: pl.Series, one: ColumnOverride) -> None:
 
 def refuse_bounds_of_names(is_number: bool, one: ColumnOverride) -> None:
     """Raise ColumnError for bounds of a column that holds no numbers."""
-    if not is_number and (one.low is not None or one.high is not None):
+    if not is_number and one.has_bounds:
         raise ColumnError(f"columns.{one.name}: low and high are of numbers, and it holds none; leave them out.")
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from epic22.core.column import ColumnReading, Dtype, NumberFormat
+from epic22.core.column import MAX_NUMBER, ColumnReading, Dtype, NumberFormat
 from epic22.core.data.column_remarks import (
     ALL_ROWS,
     MISSING,
@@ -74,9 +74,6 @@ MIN_REPEATS = 1.5
 
 MAX_UNITS = 5
 """More different words behind numbers are no units: addresses have them."""
-
-MAX_NUMBER = 3.0e38
-"""Beyond this a number is infinite in the 32 bits that models see."""
 
 DIGITS = r"^[+-]?(\d+|\d{1,3}(,\d{3})+)$"
 POINT_THOUSANDS = r"^[+-]?[1-9]\d{0,2}(\.\d{3})+$"

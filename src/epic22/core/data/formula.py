@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from epic22.core.column import MAX_NUMBER
 from epic22.core.data.time_format import name_offset
 from epic22.core.errors import ColumnError
 from epic22.core.task import Array, Column, Formula
@@ -27,9 +28,6 @@ from epic22.core.text import find_near_names
 
 MAX_CHARACTERS = 1000
 MICROSECONDS_PER_DAY = 86_400_000_000
-MAX_NUMBER = 3.0e38
-"""Beyond it a value is no float32."""
-
 NAME_AND_UNIT = re.compile(r"(?:`(?P<quoted>[^`]+)`|(?P<bare>[^`\[\]]+?))\s*(?:\[(?P<unit>[^\[\]]+)\])?")
 """What stands before the sign of equality: a name, and its unit in brackets."""
 

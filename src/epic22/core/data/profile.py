@@ -220,6 +220,6 @@ def _override_column(column: Column, counts: ColumnCounts, override: ColumnOverr
         )
     refuse_bounds_of_names(counts.is_number, override)
     low, high = counts.range
-    if (override.low is not None and low < override.low) or (override.high is not None and high > override.high):
+    if low < override.limits[0] or high > override.limits[1]:
         raise ColumnError(f"columns.{override.name}: values from {low:g} to {high:g}, beyond low or high; mend one.")
     return override_column(column, override)

@@ -6,7 +6,6 @@ Text is read as numbers, times, truth values or categories by what all of its va
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from math import inf
 
 import polars as pl
 
@@ -170,7 +169,7 @@ def describe_early_times(name: str, n_rows: int, first: datetime, where: str) ->
 def build_rules(name: str, roles: Roles, override: ColumnOverride | None) -> ReadingRules:
     """What is known of a column before it is read, by its role and what is stated of it."""
     is_amount = name in (*roles.time, roles.offset) or (name == roles.label and roles.kind == "regression")
-    has_bounds = override is not None and (override.low is not None or override.high is not None)
+    has_bounds = override is not None and override.has_bounds
     return ReadingRules(
         missing=roles.missing,
         may_be_names=not is_amount,
@@ -454,12 +453,10 @@ def cast_column(series: pl.Series, column: Column, problems: list[tuple[int, str
 
 def _add_out_of_bounds(typed: pl.Series, series: pl.Series, column: Column, problems: list[tuple[int, str | None, str]]) -> None:
     """Add the values beyond the column's bounds to the problems, as requests and training refuse them."""
-    if (column.low is None and column.high is None) or not typed.dtype.is_numeric():
+    if not column.has_bounds or not typed.dtype.is_numeric():
         return
-    low, high = column.limits
-    odd = ~typed.is_between(low, high).fill_null(value=True)
-    expected = f"at least {low:g}" if high == inf else f"at most {high:g}" if low == -inf else f"from {low:g} to {high:g}"
-    problems.extend((row, column.name, f"{series[row]!r} is not {expected}") for row in odd.arg_true().head(MAX_PROBLEMS))
+    rows = column.find_outside(typed).arg_true().head(MAX_PROBLEMS)
+    problems.extend((row, column.name, f"{series[row]!r} is not {column.describe()}") for row in rows)
 
 
 def _write_as_levels(own: pl.Series, levels: Sequence[str]) -> pl.Series:

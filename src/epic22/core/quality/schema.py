@@ -88,9 +88,7 @@ def _fits_contract(series: pl.Series, column: Column) -> bool:
     present = series.drop_nulls()
     if column.levels:
         return bool(present.is_in(list(column.levels)).all())
-    if present.dtype.is_numeric() and (column.low is not None or column.high is not None):
-        return bool(present.cast(pl.Float64).is_between(*column.limits).all())
-    return True
+    return not (column.has_bounds and present.dtype.is_numeric() and column.find_outside(present).any())
 
 
 def _compute_common_share(series: pl.Series, before: pl.Series) -> float:

@@ -216,10 +216,8 @@ def _iterate_value_violations(column: Column, has_unreadable: bool) -> Iterator[
         )
     if not column.optional:
         yield missing, pl.lit(f"{column.name} is empty")
-    if column.low is not None:
-        yield (value < column.low).fill_null(False), text + f", expected at least {column.low:g}"
-    if column.high is not None:
-        yield (value > column.high).fill_null(False), text + f", expected at most {column.high:g}"
+    if column.has_bounds:
+        yield column.find_outside(value), text + f", expected {column.describe()}"
     if column.levels:
         yield ~value.is_in(list(column.levels)).fill_null(True), text + f", expected one of {', '.join(column.levels)}"
 
