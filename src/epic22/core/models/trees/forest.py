@@ -14,13 +14,12 @@ import numpy as np
 import orjson
 
 from epic22.core.errors import InternalError
-from epic22.core.models.trees.split_arrays import SplitArrays
+from epic22.core.models.trees.split_arrays import BITS, LEAF, SplitArrays, build_quadrature
 from epic22.core.task import Array
 
 if TYPE_CHECKING:
     import xgboost
 
-LEAF, BITS = -1, 32
 MIN_COVER = 1e-12
 BATCH_ROWS = 256
 
@@ -171,8 +170,6 @@ def list_category_sets(tree: Mapping[str, Any]) -> list[tuple[int, Array]]:
 
 def build_forest(trees: Sequence[ExternalTree], output: Array, n_columns: int, base: Array) -> Forest:
     """The forest of these trees, whose outputs are `output` (t,); `base` (k,) is the score before any of them."""
-    from epic22.core.models.trees.forest_kernels import build_quadrature
-
     sizes = np.array([len(tree.left) for tree in trees], np.int64)
     roots = np.cumsum(sizes) - sizes
     start = np.repeat(roots, sizes)

@@ -17,11 +17,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from epic22.core.task import Array
-
-LEAF, BITS = -1, 32
-POINTS_PER_ROUND = 3
-"""How many points of the quadrature are taken together; see `split_arrays`."""
+from epic22.core.models.trees.split_arrays import BITS, LEAF, POINTS_PER_ROUND
 
 BLOCK_ROWS = 64
 """Rows that walk a tree side by side."""
@@ -54,6 +50,36 @@ def is_outside(value, words, begin, size):  # type: ignore[no-untyped-def]  # pr
 
 
 @compile_kernel
+def is_left(value, threshold, default_left):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Whether a number goes left; a missing one, and a missing category too, by the test's default."""
+    return (value < threshold) | ((value != value) & default_left)
+
+
+@compile_kernel
+def goes_left(value, node, threshold, default_left, sets):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Whether a value goes left at a test of either kind; `sets` are begin and size (m,) and words of the categories'."""
+    begin, size, words = sets
+    if size[node] > 0 and value == value:
+        return is_outside(value, words, begin[node], size[node])
+    return is_left(value, threshold[node], default_left[node])
+
+
+@compile_kernel
+def weigh_edges(point, weight, cover, left_cover, follows, goes):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """The share `ratio` of what comes to a test that its left edge passes on, and its `gain`, at one point of the quadrature.
+
+    `cover` and `left_cover` are the test's `share` and `left_share`; `follows` says whether the row follows all earlier tests of
+    the column, `goes` whether it goes left here, each 0 or 1.
+    """
+    absent = (1.0 - point) * cover
+    inverse = 1.0 / (absent + point * follows)
+    off = absent * inverse
+    ratio = left_cover * off + goes * (1.0 - off)
+    gain = weight * follows * cover * (goes - left_cover) * inverse * inverse
+    return ratio, gain
+
+
+@compile_kernel
 def sum_leaves(X, trees, out):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Add each row's leaves to out (n, k); `trees` are ScoreArrays."""
     root, output, children, feature, threshold, default_left, begin, size, words, leaf = trees
@@ -61,10 +87,7 @@ def sum_leaves(X, trees, out):  # type: ignore[no-untyped-def]  # pragma: no cov
         for row in range(X.shape[0]):
             node = root[tree]
             while node >= 0:
-                value = X[row, feature[node]]
-                to_left = (value < threshold[node]) | ((value != value) & default_left[node])
-                if size[node] > 0 and value == value:
-                    to_left = is_outside(value, words, begin[node], size[node])
+                to_left = goes_left(X[row, feature[node]], node, threshold, default_left, (begin, size, words))
                 node = children[node, 0 if to_left else 1]
             out[row, output[tree]] += leaf[-1 - node]
 
@@ -94,8 +117,8 @@ def add_shap(X, trees, arrays, out):  # type: ignore[no-untyped-def]  # pragma: 
         for row in range(X.shape[0]):
             # Which way the row goes at each test, whether it comes there or not.
             for i in range(tests):
-                value = X[row, feature[start + i]]
-                goes[i] = 1.0 if (value < threshold[start + i]) | ((value != value) & default_left[start + i]) else 0.0
+                to_left = is_left(X[row, feature[start + i]], threshold[start + i], default_left[start + i])
+                goes[i] = 1.0 if to_left else 0.0
             for c in range(first_category_test[block], first_category_test[block + 1]):
                 test = start + category_tests[c]
                 value = X[row, feature[test]]
@@ -112,12 +135,8 @@ def add_shap(X, trees, arrays, out):  # type: ignore[no-untyped-def]  # pragma: 
                 for k in range(POINTS_PER_ROUND):
                     point, weight = points[at + k], weights[at + k]
                     for i in range(tests):
-                        absent = (1.0 - point) * share[start + i]
-                        inverse = 1.0 / (absent + point * follows_earlier[i])
-                        off = absent * inverse
-                        ratio[k, i] = left_share[start + i] * off + goes[i] * (1.0 - off)
-                        gain[k, i] = (
-                            weight * follows_earlier[i] * share[start + i] * (goes[i] - left_share[start + i]) * inverse * inverse
+                        ratio[k, i], gain[k, i] = weigh_edges(
+                            point, weight, share[start + i], left_share[start + i], follows_earlier[i], goes[i]
                         )
                 for i in range(tests):
                     here, to_left, to_right = node_place[start + i], left[start + i], right[start + i]
@@ -145,65 +164,34 @@ def add_shap_by_lanes(X, trees, arrays, out):  # type: ignore[no-untyped-def]  #
     Each row's operations are those of `add_shap` in the same order. Every loop over the lanes has few arrays on purpose: a
     compiler that cannot tell whether two overlap compares their places first, and gives up where there are too many.
     """
-    _, _, _, feature, threshold, default_left, begin, size, words, leaf = trees
+    leaf = trees[-1]
     (first, slot, node_place, left, right, earlier, share, left_share, first_root, root_place, first_leaf, leaf_place,
-     first_category_test, category_tests, rounds, points, weights, largest) = arrays  # fmt: skip
+     _, _, rounds, points, weights, largest) = arrays  # fmt: skip
     goes, follows = np.empty((largest, LANES)), np.ones((2 * largest + 1, LANES))
     ratio, gain, total = np.empty((largest, LANES)), np.empty((largest, LANES)), np.empty((largest, LANES))
     path, below = np.empty((largest, LANES)), np.empty((largest, LANES))
-    n_groups = (X.shape[0] + LANES - 1) // LANES
-    tiles = np.empty((n_groups, X.shape[1], LANES), X.dtype)
-    for group in range(n_groups):
-        for lane in range(LANES):
-            # The last group's free lanes repeat the last row, and what they give is left.
-            row = min(group * LANES + lane, X.shape[0] - 1)
-            for column in range(X.shape[1]):
-                tiles[group, column, lane] = X[row, column]
+    tiles = fill_tiles(X)
     for block in range(rounds.shape[0]):
         start, tests = first[block], first[block + 1] - first[block]
         for i in range(first_root[block], first_root[block + 1]):
-            for lane in range(LANES):
-                path[root_place[i], lane] = 1.0
+            path[root_place[i]] = 1.0
         for i in range(first_leaf[block], first_leaf[block + 1]):
-            for lane in range(LANES):
-                below[leaf_place[i], lane] = leaf[i]
-        for group in range(n_groups):
-            for i in range(tests):
-                column, limit, missing_left = feature[start + i], threshold[start + i], default_left[start + i]
-                for lane in range(LANES):
-                    value = tiles[group, column, lane]
-                    goes[i, lane] = 1.0 if (value < limit) | ((value != value) & missing_left) else 0.0
-            for c in range(first_category_test[block], first_category_test[block + 1]):
-                test = start + category_tests[c]
-                for lane in range(LANES):
-                    value = tiles[group, feature[test], lane]
-                    if value == value:
-                        is_left = is_outside(value, words, begin[test], size[test])
-                        goes[category_tests[c], lane] = 1.0 if is_left else 0.0
-            for i in range(tests):
-                before = earlier[start + i]
-                for lane in range(LANES):
-                    came = follows[before, lane]
-                    follows[2 * i + 1, lane] = came * goes[i, lane]
-                    follows[2 * i + 2, lane] = came - came * goes[i, lane]
+            below[leaf_place[i]] = leaf[i]
+        for group in range(tiles.shape[0]):
+            set_turns(tiles[group], block, trees, arrays, goes, follows)
             rule = POINTS_PER_ROUND * rounds[block] * (rounds[block] - 1) // 2
             for at in range(rule, rule + POINTS_PER_ROUND * rounds[block], POINTS_PER_ROUND):
-                for i in range(tests):
-                    for lane in range(LANES):
-                        total[i, lane] = 0.0
+                total[:tests] = 0.0
                 for k in range(at, at + POINTS_PER_ROUND):
                     point, weight = points[k], weights[k]
                     for i in range(tests):
-                        before, here = earlier[start + i], node_place[start + i]
-                        to_left, to_right = left[start + i], right[start + i]
-                        cover, cover_left = share[start + i], left_share[start + i]
-                        absent = (1.0 - point) * cover
+                        before, cover, left_cover = earlier[start + i], share[start + i], left_share[start + i]
+                        here, to_left, to_right = node_place[start + i], left[start + i], right[start + i]
                         for lane in range(LANES):
-                            came, turn = follows[before, lane], goes[i, lane]
-                            inverse = 1.0 / (absent + point * came)
-                            off = absent * inverse
-                            ratio[i, lane] = cover_left * off + turn * (1.0 - off)
-                            gain[i, lane] = weight * came * cover * (turn - cover_left) * inverse * inverse * path[here, lane]
+                            ratio[i, lane], own = weigh_edges(
+                                point, weight, cover, left_cover, follows[before, lane], goes[i, lane]
+                            )
+                            gain[i, lane] = own * path[here, lane]
                         for lane in range(LANES):
                             reaching = path[here, lane]
                             going_left = reaching * ratio[i, lane]
@@ -220,6 +208,49 @@ def add_shap_by_lanes(X, trees, arrays, out):  # type: ignore[no-untyped-def]  #
                 for i in range(tests - 1, -1, -1):
                     for lane in range(n_rows):
                         out[group * LANES + lane, slot[start + i]] += total[i, lane]
+
+
+@compile_kernel
+def fill_tiles(X):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """The rows of X (n, p) in groups of LANES, column by column: (g, p, LANES).
+
+    The last group's free lanes repeat the last row, and what they give is left.
+    """
+    n_groups = (X.shape[0] + LANES - 1) // LANES
+    tiles = np.empty((n_groups, X.shape[1], LANES), X.dtype)
+    for group in range(n_groups):
+        for lane in range(LANES):
+            row = min(group * LANES + lane, X.shape[0] - 1)
+            for column in range(X.shape[1]):
+                tiles[group, column, lane] = X[row, column]
+    return tiles
+
+
+@compile_kernel
+def set_turns(tile, block, trees, arrays, goes, follows):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Set where each lane of a tile (p, LANES) `goes` at a block's tests, and which turns it `follows`, all earlier ones too.
+
+    `trees` are ScoreArrays, `arrays` ShapArrays.
+    """
+    _, _, _, feature, threshold, default_left, begin, size, words, _ = trees
+    first, earlier, first_category_test, category_tests = arrays[0], arrays[5], arrays[12], arrays[13]
+    start, tests = first[block], first[block + 1] - first[block]
+    for i in range(tests):
+        column, limit, missing_left = feature[start + i], threshold[start + i], default_left[start + i]
+        for lane in range(LANES):
+            goes[i, lane] = 1.0 if is_left(tile[column, lane], limit, missing_left) else 0.0
+    for i in category_tests[first_category_test[block] : first_category_test[block + 1]]:
+        test = start + i
+        for lane in range(LANES):
+            value = tile[feature[test], lane]
+            if value == value:
+                goes[i, lane] = 1.0 if is_outside(value, words, begin[test], size[test]) else 0.0
+    for i in range(tests):
+        before = earlier[start + i]
+        for lane in range(LANES):
+            came = follows[before, lane]
+            follows[2 * i + 1, lane] = came * goes[i, lane]
+            follows[2 * i + 2, lane] = came - came * goes[i, lane]
 
 
 @compile_kernel
@@ -259,10 +290,7 @@ def add_interactions(X, nodes, out):  # type: ignore[no-untyped-def]  # pragma: 
                         inverse[i, k] = 1.0 / factor
                         path[i, k] = path[above, k] * factor * (inverse[same, k] if same >= 0 else 1.0)
                 if feature[node] != LEAF:
-                    value = X[row, feature[node]]
-                    to_left = (value < threshold[node]) | ((value != value) & default_left[node])
-                    if size[node] > 0 and value == value:
-                        to_left = is_outside(value, words, begin[node], size[node])
+                    to_left = goes_left(X[row, feature[node]], node, threshold, default_left, (begin, size, words))
                     next_node[i] = left[node] if to_left else right[node]
                     continue
                 # The nearest edge of each column on the way up stands for all of that column's tests.
@@ -288,12 +316,6 @@ def add_interactions(X, nodes, out):  # type: ignore[no-untyped-def]  # pragma: 
                         this, that = feature[parent[first + one]], feature[parent[first + other]]
                         out[row, output[tree], this, that] += half
                         out[row, output[tree], that, this] += half
-
-
-def build_quadrature(n_features: int) -> tuple[Array, Array]:
-    """Points and weights on (0, 1) that integrate the polynomials of a path with `n_features` features exactly: (q,), (q,)."""
-    points, weights = np.polynomial.legendre.leggauss(max(1, (n_features + 1) // 2))
-    return (points + 1) / 2, weights / 2
 
 
 @compile_kernel
@@ -329,15 +351,11 @@ def add_validation_scores(X, y, trees, squared, raw, losses):  # type: ignore[no
                 if words.shape[0] == 0:
                     for i in range(block_rows):
                         k = node[i]
-                        x = X[first + i, feature[k]]
-                        node[i] = left[k] if (x < value[k]) | (np.isnan(x) & default_left[k]) else right[k]
+                        node[i] = left[k] if is_left(X[first + i, feature[k]], value[k], default_left[k]) else right[k]
                 else:
                     for i in range(block_rows):
                         k = node[i]
-                        x = X[first + i, feature[k]]
-                        to_left = (x < value[k]) | (np.isnan(x) & default_left[k])
-                        if size[k] > 0 and x == x:
-                            to_left = is_outside(x, words, begin[k], size[k])
+                        to_left = goes_left(X[first + i, feature[k]], k, value, default_left, (begin, size, words))
                         node[i] = left[k] if to_left else right[k]
             product, total = 1.0, 0.0
             for i in range(block_rows):

@@ -13,10 +13,11 @@ from epic22.core.task import Array
 if TYPE_CHECKING:
     from epic22.core.models.trees.forest import NodeArrays
 
-LEAF = -1
+LEAF, BITS = -1, 32
+"""The feature of a leaf, and how many categories a word of a set has room for."""
+
 POINTS_PER_ROUND = 3
 """Points of a quadrature that are taken together; this many are exact for twice as many columns on a way."""
-
 
 BLOCK_TESTS = 128
 """Tests of several trees that are worked on together: enough for long loops, and all their figures stay in the nearest cache."""
@@ -45,7 +46,7 @@ class ScoreArrays(NamedTuple):
 class ShapArrays(NamedTuple):
     """What SHAP values need of the same tests beside ScoreArrays.
 
-    They take trees block by block, as many as have BLOCK tests, or the next one alone; those of block i begin at `first`
+    They take trees block by block, as many as have BLOCK_TESTS tests, or the next one alone; those of block i begin at `first`
     (b + 1,). Its nodes have numbers of their own: `node_place`, `left` and `right` (s,), `leaf_place` (l,) from `first_leaf` (b
     + 1,), `root_place` (t,) from `first_root` (b + 1,). `category_tests` (c,) are the tests for categories, by number within
     their block, from `first_category_test` (b + 1,). `slot` is where a test's part is added: output × (p + 1) + feature.
@@ -53,8 +54,8 @@ class ShapArrays(NamedTuple):
     there led here, 1 + 2 × its number in the block + (0 left, 1 right), and `share` what all such tests keep of the cover; 0 and
     1 where there is none.
 
-    `rounds` (b,) is how often AT_ONCE points are taken for a block; those of r rounds stand after those of all fewer, AT_ONCE ×
-    r (r − 1) / 2 of them, in `points` and `weights`. `largest` is the number of nodes of the largest block.
+    `rounds` (b,) is how often POINTS_PER_ROUND points are taken for a block; those of r rounds stand after those of all fewer,
+    POINTS_PER_ROUND × r (r − 1) / 2 of them, in `points` and `weights`. `largest` is the number of nodes of the largest block.
     """
 
     first: Array
@@ -151,7 +152,7 @@ def _split_blocks(n_tests: Array, n_rounds: Array) -> Array:
 
 
 def _count_rounds(nodes: "NodeArrays") -> Array:
-    """How often AT_ONCE points are taken for each tree, (t,): as the most columns on one of its ways ask for."""
+    """How often POINTS_PER_ROUND points are taken for each tree, (t,): as the most columns on one of its ways ask for."""
     columns, level = np.zeros(len(nodes.feature), np.int64), nodes.roots
     while len(level := level[nodes.left[level] >= 0]):
         level = np.concatenate([nodes.left[level], nodes.right[level]])
@@ -161,7 +162,12 @@ def _count_rounds(nodes: "NodeArrays") -> Array:
 
 
 def _build_quadrature_rules(max_rounds: int) -> tuple[Array, Array]:
-    """Points and weights on (0, 1) of Gauss and Legendre's rules with 1 … `max_rounds` times AT_ONCE points, one after
-    another."""
-    rules = [np.polynomial.legendre.leggauss(POINTS_PER_ROUND * times) for times in range(1, max_rounds + 1)]
-    return np.concatenate([(points + 1) / 2 for points, _ in rules]), np.concatenate([weights / 2 for _, weights in rules])
+    """Points and weights of the quadratures with 1 … `max_rounds` times POINTS_PER_ROUND points, one after another."""
+    rules = [build_quadrature(2 * POINTS_PER_ROUND * times) for times in range(1, max_rounds + 1)]
+    return np.concatenate([points for points, _ in rules]), np.concatenate([weights for _, weights in rules])
+
+
+def build_quadrature(n_columns: int) -> tuple[Array, Array]:
+    """Points and weights of Gauss and Legendre on (0, 1) that are exact for a way of this many columns: (q,), (q,)."""
+    points, weights = np.polynomial.legendre.leggauss(max(1, (n_columns + 1) // 2))
+    return (points + 1) / 2, weights / 2
