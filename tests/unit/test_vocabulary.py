@@ -124,8 +124,7 @@ def read_code_spans(page: Path) -> set[str]:
 def list_words(tree: ast.Module) -> set[str]:
     """The identifiers of a module, used ones too, and the words of its texts but for docstrings."""
     words = set(list_identifiers(tree))
-    bodies = [node.body for node in ast.walk(tree) if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)]
-    docstrings = {id(body[0].value) for body in bodies if body and isinstance(body[0], ast.Expr)}
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
             words.add(node.attr)
@@ -158,6 +157,20 @@ def test_every_name_that_a_page_says_in_backticks_exists() -> None:
             if name and not FILE_NAME.fullmatch(name[1]) and not known.issuperset(name[1].split("."))
         }
     assert unknown == set()
+
+
+FOREIGN_CONSTANTS = {"AWS_REGION", "EX_TEMPFAIL"}
+"""What docstrings name of other programs."""
+
+
+def test_every_constant_that_a_docstring_names_exists() -> None:
+    trees = parse_modules().values()
+    known = FOREIGN_CONSTANTS.union(*map(list_words, trees))
+    expressions = (node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Expr))
+    texts = [one.value for one in expressions if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+    constants = {name for text in texts for name in re.findall(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b", text)}
+    assert len(constants) > 40
+    assert constants - known == set()
 
 
 def list_command_options(command: Command) -> set[str]:

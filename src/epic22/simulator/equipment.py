@@ -15,7 +15,7 @@ SHAPE = np.array([2.0, 2.2, 2.8, 2.5, 2.2, 2.5, 3.0, 2.5, 2.5])
 HAZARD_FACTOR = 1.35
 """Hazards are raised by this factor, so that failures of the mix are about 1 to 2 in 100 a month."""
 STAGE_CHANCE = np.array([0.2, 0.22, 0.2, 0.12, 0.25, 0.22, 0.1, 0.25, 0.2])
-"""Chance a day of the next stage of decay: three stages take 3 / ADVANCE days on average."""
+"""Chance a day of the next stage of decay: three stages take 3 / STAGE_CHANCE days on average."""
 STAGES = 3
 VISIT_INTERVAL_DAYS = np.array([182, 365, 365, 365, 730, 91, 365, 365, 365])
 USAGE_EFFECT, NEGLECT_EFFECT, UNSERVICED_EFFECT = 0.6, 0.3, 0.7

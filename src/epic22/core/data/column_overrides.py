@@ -31,10 +31,10 @@ NUMBERS = ("int", "float")
 
 
 def infer_with_overrides(raw: RawTable, roles: Roles, overrides: Sequence[ColumnOverride]) -> TypedTable:
-    """The table as `contract.infer` gives it, but for what is stated.
+    """The table as `infer_schema` gives it, but for what is stated.
 
     Raises ColumnError for a column that is absent or has another role already, for values that do not fit what is stated, and for
-    all that `infer` refuses.
+    all that `infer_schema` refuses.
     """
     if not overrides:
         return infer_schema(raw, roles)

@@ -47,8 +47,8 @@ from epic22.core.text import find_near_names
 
 MAX_CATEGORY_LEVELS = 255
 MAX_REPEATED_LEVELS, MIN_MEAN_REPEATS = 10_000, 1.5
-"""More levels than MOST_LEVELS, up to these, are a category where they come REPEATS times each on average: most of them count as
-unseen for trees, but label means and shares can be told of all."""
+"""More levels than MAX_CATEGORY_LEVELS, up to these, are a category where they come MIN_MEAN_REPEATS times each on average: most
+of them count as unseen for trees, but label means and shares can be told of all."""
 
 NUMBERS: tuple[Dtype, ...] = ("int", "float", "money")
 

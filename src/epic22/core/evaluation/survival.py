@@ -41,7 +41,7 @@ def compute_censoring_survival(y: Array, times: Array) -> Array:
 def label_at_horizon(y: Array, horizon: float) -> tuple[Array, Array]:
     """Whether the event came up to the horizon, (n,), and what each row weighs, (n,): 0 where that is not known.
 
-    All weigh 0 where less than LEAST_FOLLOWED of the rows can have been followed so far.
+    All weigh 0 where less than MIN_FOLLOWED_SHARE of the rows can have been followed so far.
     """
     happened = (y[:, 1] == 1) & (y[:, 0] <= horizon)
     is_known = happened | (y[:, 0] >= horizon)

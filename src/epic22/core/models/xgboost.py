@@ -193,7 +193,7 @@ class XGBoostEstimator(XGBoostTrees, ForestMixin):
         return self.choose_threads(X.size)
 
     def choose_threads(self, n_cells: int) -> int:
-        """How many threads suit a matrix of this many cells: one more for each SMALL_CELLS, up to `threads`."""
+        """How many threads suit a matrix of this many cells: one more for each CELLS_PER_THREAD, up to `threads`."""
         return min(self.threads, 1 + n_cells // CELLS_PER_THREAD)
 
     @property

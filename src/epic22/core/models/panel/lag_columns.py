@@ -20,7 +20,7 @@ SEASONAL_COLUMNS: tuple[str, ...] = ("same span a cycle ago", "same place in the
 
 
 def build_origin_columns(growth: LogGrowth) -> Array:
-    """NAMES of each row, (n, p); missing ones are 0."""
+    """ORIGIN_COLUMNS of each row, (n, p); missing ones are 0."""
     z, season = growth.z, growth.season if growth.season > 1 else 12
     changes = growth.changes
     cycle = z[:, -season:]
@@ -36,7 +36,7 @@ def build_origin_columns(growth: LogGrowth) -> Array:
 
 
 def build_horizon_columns(growth: LogGrowth, horizon: int, seasonal: bool) -> Array:
-    """SEASONAL_NAMES of each row and horizon, (n, horizon, 0 or 2); missing ones are 0."""
+    """SEASONAL_COLUMNS of each row and horizon, (n, horizon, 0 or 2); missing ones are 0."""
     if not seasonal:
         return np.zeros((len(growth.z), horizon, 0))
     spans = compute_seasonal_changes(growth.z, growth.season, horizon)
