@@ -3,6 +3,7 @@
 The catalog's features are joined by one made as CONTRIBUTING's recipe says, and by a flat file's task: all take the same path.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -17,12 +18,15 @@ from tests.contract import elevator_outage
 from tests.portfolios import portfolio_assignment, scrambled_portfolio
 
 from epic22.adapters.model_store import ModelStore
+from epic22.core.artifact.panel_bundle import MANIFEST_VIEWS, PanelSchema
 from epic22.core.data.folds import SplitRequest
+from epic22.core.data.period_times import PanelReading
 from epic22.core.data.point_in_time import Table, Tables
 from epic22.core.data.task_data import PanelTaskData, TaskData, refuse_unmet_requirements
 from epic22.core.errors import ColumnError, Epic22Error
-from epic22.core.lineage import DataVersion
+from epic22.core.lineage import DataVersion, canonical_json
 from epic22.core.models.catalog import get_family, name_families
+from epic22.core.serialization import to_json
 from epic22.core.tables.canonical import build_canonical_tables
 from epic22.core.task import Array
 from epic22.features.catalog import FEATURES, Feature
@@ -221,6 +225,14 @@ class TestEveryForecast:
         assert np.isfinite(examples.Y).mean() > 0.95
         assert examples.incumbent is not None
         assert examples.incumbent.shape == examples.Y.shape
+
+    def test_its_forecasts_end_at_zero_where_its_series_do_as_those_of_a_file(self, name: str) -> None:
+        assigned = portfolio_assignment(name)
+        assert isinstance(assigned, PanelTaskData)
+        schema = PanelSchema.of(assigned)
+        stored = json.loads(canonical_json(to_json(schema, MANIFEST_VIEWS)))
+        assert PanelReading.restore(stored["reading"]) == schema.reading
+        assert schema.has_floor
 
 
 def known_then(assigned: PanelTaskData, at: pl.DataFrame) -> Array:

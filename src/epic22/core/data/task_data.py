@@ -207,14 +207,16 @@ def bind_panel_task(
     periods = task.frequency.ordinals(source.frame[source.event_at])
     over = int(task.frequency.ordinals(pl.Series([tables.end - delay], dtype=pl.Datetime("us")))[0]) - 1
     entities = source.frame[source.entity].unique().sort()
-    last = min(int(periods.max()), over)
-    if start is None or start.earliest is None:
-        return PanelTaskData(task, tables, entities, int(periods.min()), last, season, data_version, delay=delay)
-    first = int(task.frequency.ordinals(pl.Series([start.first], dtype=pl.Datetime("us")))[0])
-    whole = replace(source, frame=source.frame.filter(pl.col(source.event_at) >= start.first))
-    notes = start.describe(f"{table}.{source.event_at}")
-    tables = Tables({**tables.tables, table: whole}, tables.end)
-    return PanelTaskData(task, tables, entities, first, last, season, data_version, notes, delay=delay)
+    first, last = int(periods.min()), min(int(periods.max()), over)
+    notes: tuple[str, ...] = ()
+    if start is not None and start.earliest is not None:
+        first = int(task.frequency.ordinals(pl.Series([start.first], dtype=pl.Datetime("us")))[0])
+        whole = replace(source, frame=source.frame.filter(pl.col(source.event_at) >= start.first))
+        notes = start.describe(f"{table}.{source.event_at}")
+        tables = Tables({**tables.tables, table: whole}, tables.end)
+    # Its values are typed, so nothing had to be known to read them.
+    reading = PanelReading()
+    return PanelTaskData(task, tables, entities, first, last, season, data_version, notes, delay=delay, reading=reading)
 
 
 def list_entity_cutoffs(task: Task, tables: Tables, moments: pl.Series) -> pl.DataFrame:
