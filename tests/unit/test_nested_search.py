@@ -107,6 +107,16 @@ def test_within_a_limit_the_families_come_before_a_search_that_judges_itself_and
     assert {candidate.name for candidate in families} == {"constant", "boosting"}
 
 
+@pytest.mark.slow
+def test_within_a_limit_the_columns_of_the_champion_are_planned_before_searches_use_it_up(tmp_path: Path) -> None:
+    tuning = replace(LINEAR, budget=Budget(2, seconds=60), deadline=Deadline(60.0, lambda: 0.0))
+    made = replace(make_pipeline(tmp_path, tuning), engineer=True).plan(Progress())
+    assert made.candidates.planner is not None
+    planned = made.candidates.planner.plans
+    assert len(planned) == len(made.preparation.experiment.plan.folds) + 1
+    assert made.preparation.champion_rows.tobytes() in planned
+
+
 class Clock:
     """A clock that a test sets."""
 

@@ -85,12 +85,15 @@ def prepare_candidates(preparation: Preparation, config: RunConfig, progress: Pr
     if candidates.search is not None and not candidates.search.tuning.nested:
         return _score_by_inner_folds(candidates, candidates.search, preparation, progress)
     if candidates.planner is not None:
-        folds = experiment.plan.folds
+        parts = [fold.train for fold in experiment.plan.folds]
         # Before any model is fitted, so that no family's time holds them.
-        progress.begin(f"columns: {len(folds)} folds", len(folds), "fold")
-        for fold in folds:
-            candidates.planner.plan(fold.train)
+        progress.begin(f"columns: {len(parts)} folds", len(parts), "fold")
+        for rows in parts:
+            candidates.planner.plan(rows)
             progress.step()
+        if config.is_time_limited:
+            # The champion's have their share of the limit; after the searches the limit is used up.
+            candidates.planner.plan(preparation.champion_rows)
     if candidates.search is not None and candidates.search.begins_with_average:
         return _begin_with_average(candidates, candidates.search, experiment, progress), preparation
     return candidates, preparation
