@@ -1,11 +1,12 @@
 """Rows of SQLite and MySQL: a cursor on the server side gives them some at a time, in one read-only transaction."""
 
 import json
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,10 @@ MYSQL_BEGIN = (
     "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
 )
 DRIVERS = {"mysql": "mysql+pymysql", "mariadb": "mariadb+pymysql"}
+BITS, DAYS = frozenset({16}), frozenset({7, 10, 12})
+"""The numbers that MySQL's protocol has for columns of bits, and for those of dates and moments."""
+NO_DAY = "0000-00-00"
+"""What MySQL stores where there is no date, and finds by IS NULL."""
 HALF_SECOND = 0.5 / 86_400
 """In days, as SQLite counts them: its moments are exact to a millisecond."""
 
@@ -61,26 +66,60 @@ class CursorSession:
     def read_batches(self, query: RowQuery, timeout: timedelta, digest: Digest) -> Iterator[pl.DataFrame]:
         """The rows as text, some at a time. Raises SourceError, and ColumnError for values that are bytes or lists."""
         text = build_select(query, self.quote, self._build_condition(query))
-        with self._explain(), self._limit_time(timeout), self._execute(text) as result:
-            for rows in result.partitions(BATCH_ROWS):
+        with self._explain(), self._limit_time(timeout), closing(self._open_cursor()) as cursor:
+            cursor.execute(text)
+            converters = [self._choose_converter(name, kind) for name, kind, *_ in cursor.description]
+            for rows in self._fetch(cursor):
                 columns = zip(*rows, strict=True)
                 series = [
-                    pl.Series(name, [to_text(name, value) for value in values], dtype=pl.String)
-                    for name, values in zip(query.columns, columns, strict=True)
+                    pl.Series(name, [convert(value) for value in values], dtype=pl.String)
+                    for name, convert, values in zip(query.columns, converters, columns, strict=True)
                 ]
                 batch = pl.DataFrame(series)
                 digest.update(batch.write_csv(include_header=False).encode())
                 yield batch
 
+    def _choose_converter(self, name: str, kind: int | None) -> Callable[[Any], str | None]:
+        """What makes text of a column's values, by what the driver says of its type; SQLite's says nothing."""
+        if kind in BITS:
+            return lambda value: value if value is None else str(int.from_bytes(value, "big"))
+        if kind in DAYS:
+            return lambda value: None if isinstance(value, str) and value.startswith(NO_DAY) else to_text(name, value)
+        return partial(to_text, name)
+
+    def _open_cursor(self) -> Any:
+        """The driver's own cursor, whose rows wait on the server's side where there is a server."""
+        if self.connection.dialect.name == "sqlite":
+            return self.connection.connection.cursor()
+        from pymysql.cursors import SSCursor
+
+        return self.connection.connection.cursor(SSCursor)
+
+    def _fetch(self, cursor: Any) -> Iterator[list[Any]]:
+        """The rows from the driver's own cursor, some at a time."""
+        try:
+            while rows := cursor.fetchmany(BATCH_ROWS):
+                yield rows
+        except self._driver_error:
+            # PyMySQL reads what is left of a result before it closes it, and fails with a traceback where the connection is gone.
+            if (rest := getattr(cursor, "_result", None)) is not None:
+                rest.unbuffered_active = False
+            self.connection.invalidate()
+            raise
+
+    @property
+    def _driver_error(self) -> type[Exception]:
+        error: type[Exception] = self.connection.dialect.loaded_dbapi.Error
+        return error
+
     def _execute(self, text: str) -> Any:
         # Without parameters, so that a % in the query stays what it is.
-        options = {"no_parameters": True, "stream_results": True, "max_row_buffer": BATCH_ROWS}
-        return self.connection.exec_driver_sql(text, execution_options=options)
+        return self.connection.exec_driver_sql(text, execution_options={"no_parameters": True})
 
     def _explain(self) -> AbstractContextManager[None]:
         from sqlalchemy.exc import DBAPIError
 
-        return explain_faults(self.address, DBAPIError)
+        return explain_faults(self.address, DBAPIError, self._driver_error)
 
     def _build_condition(self, query: RowQuery) -> str | None:
         if query.watermark is None:
@@ -161,5 +200,18 @@ def to_text(name: str, value: Any) -> str | None:
             return json.dumps(value, ensure_ascii=False)
         case date() | time():
             return value.isoformat()
+        case timedelta():
+            return _format_span(value)
         case _:
             return str(value)
+
+
+def _format_span(span: timedelta) -> str:
+    """A span as MySQL writes its TIME.
+
+    >>> _format_span(timedelta(hours=30, minutes=15)), _format_span(-timedelta(hours=1))
+    ('30:15:00', '-01:00:00')
+    """
+    minutes, seconds = divmod(abs(span), timedelta(minutes=1))
+    rest = f".{seconds.microseconds:06d}" if seconds.microseconds else ""
+    return f"{'-' if span < timedelta() else ''}{minutes // 60:02d}:{minutes % 60:02d}:{seconds.seconds:02d}{rest}"

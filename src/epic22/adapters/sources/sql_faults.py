@@ -1,7 +1,7 @@
 """What goes wrong with a database, in one sentence that never tells its address."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import unquote, urlsplit
 
@@ -10,7 +10,7 @@ from epic22.core.errors import SourceError
 
 FAULTS = (
     ("28", "the server refuses the user or the password; look at the address that --source gives"),
-    ("3D000", "the server has no database of that name; look at the address that --source gives"),
+    ("3D000", "the server has no database of that name for this user; look at the address that --source gives"),
     (
         "57014",
         "the query was stopped at its time-out; give it more by 'timeout:' in the mapping, or ask for less",
@@ -21,6 +21,9 @@ FAULTS = (
     ("25006", "the query would change the database; expected one SELECT"),
 )
 """SQLSTATE, or how it begins, and what that means."""
+MYSQL_STATES: Mapping[int, str] = {1040: "53300", 1044: "3D000", 1049: "3D000", 1053: "57P01", 1969: "57014", 3024: "57014"}
+"""The SQLSTATE of others for numbers of MySQL and MariaDB that have a general one there: no connection left, a database that is
+not there or not the user's, a shutdown, the end of a time limit."""
 UNREACHABLE = (
     (r"refused|no such file or directory", "nothing answers at the address that --source gives; see that its server runs"),
     (r"timeout|timed out", "the server does not answer in time; is the address that --source gives right?"),
@@ -69,13 +72,15 @@ def hide_address(message: str, address: SourceAddress) -> str:
 
 
 @contextmanager
-def explain_faults(address: SourceAddress, kind: type[Exception]) -> Iterator[None]:
-    """Raises SourceError for an error of the driver's class inside."""
+def explain_faults(address: SourceAddress, *kinds: type[Exception]) -> Iterator[None]:
+    """Raises SourceError for an error of the driver's classes inside."""
     try:
         yield
-    except kind as error:
+    except kinds as error:
         cause = getattr(error, "orig", None) or error
-        state = getattr(cause, "sqlstate", None)
+        number = cause.args[0] if cause.args else None
+        state = MYSQL_STATES.get(number, None) if isinstance(number, int) else None
+        state = state or getattr(cause, "sqlstate", None)
         diagnosis = getattr(cause, "diag", None)
         message = getattr(diagnosis, "message_primary", None) or str(cause)
         raise SourceError(f"--source: {describe_fault(state, message, address)}.") from None
