@@ -118,9 +118,10 @@ def compute_reached(values: pl.Series, before: str | None) -> str | None:
         first = present.filter(times.is_null())[0]
         raise ColumnError(f"the watermark {values.name} holds {str(first)!r}; expected times or whole numbers.")
     # A row dated in the future is read again each time: were it the position, rows of today would lie before it.
-    plausible = times.filter(times <= datetime.now(UTC).replace(tzinfo=None) + FUTURE)
-    latest = [*plausible.to_list(), *([] if before is None else [datetime.fromisoformat(before)])]
-    return max(latest).isoformat() if latest else None
+    latest = times.filter(times <= datetime.now(UTC).replace(tzinfo=None) + FUTURE).max()
+    reached = [] if before is None else [datetime.fromisoformat(before)]
+    reached += [latest] if isinstance(latest, datetime) else []
+    return max(reached).isoformat() if reached else None
 
 
 def _is_number(reached: str) -> bool:

@@ -46,19 +46,25 @@ def hash_rows(frame: pl.DataFrame, key: Sequence[str], known_at: str = "known_at
     >>> bool((hash_rows(frame, ["id"]).whole[0] == hash_rows(again, ["id"]).whole[0][::-1]).all())
     True
     """
-    parts = [_hash_part(frame.slice(begin, PART_ROWS), key, known_at) for begin in range(0, max(frame.height, 1), PART_ROWS)]
+    columns = {name: _read_column(frame[name]) for name in frame.columns}
+    ids, last = [columns[name] for name in key], [columns[known_at]]
+    rest = [column for name, column in columns.items() if name not in (*key, known_at)]
+    parts = [_hash_part(rows, ids, rest, last) for rows in _cut_rows(frame.height)]
     return parts[0] if len(parts) == 1 else _join_parts(parts)
 
 
-def _hash_part(frame: pl.DataFrame, key: Sequence[str], known_at: str) -> RowHashes:
-    ids = _sum_column_hashes(frame, key)
-    rest = _sum_column_hashes(frame, [name for name in frame.columns if name not in (*key, known_at)])
-    known_at_sums = _sum_column_hashes(frame, [known_at])
+def _cut_rows(n_rows: int) -> list[slice]:
+    """The rows in parts; one empty part where there is none."""
+    return [slice(begin, min(begin + PART_ROWS, n_rows)) for begin in range(0, max(n_rows, 1), PART_ROWS)]
+
+
+def _hash_part(rows: slice, key: Sequence["_Column"], others: Sequence["_Column"], last: Sequence["_Column"]) -> RowHashes:
+    ids, rest, known_at = (_sum_column_hashes(columns, rows) for columns in (key, others, last))
     return RowHashes(
         (_mix_bits(ids[0]), _mix_bits(ids[1])),
-        (_mix_bits(ids[0] + known_at_sums[0]), _mix_bits(ids[1] + known_at_sums[1])),
+        (_mix_bits(ids[0] + known_at[0]), _mix_bits(ids[1] + known_at[1])),
         (_mix_bits(ids[0] + rest[0]), _mix_bits(ids[1] + rest[1])),
-        (_mix_bits(ids[0] + rest[0] + known_at_sums[0]), _mix_bits(ids[1] + rest[1] + known_at_sums[1])),
+        (_mix_bits(ids[0] + rest[0] + known_at[0]), _mix_bits(ids[1] + rest[1] + known_at[1])),
     )
 
 
@@ -72,7 +78,7 @@ def _join_parts(parts: Sequence[RowHashes]) -> RowHashes:
 
 def hash_keys(frame: pl.DataFrame, key: Sequence[str]) -> Lanes:
     """The hashes of the rows' keys, as `RowHashes.key` has them."""
-    first, second = _sum_column_hashes(frame, key)
+    first, second = _sum_frame_hashes(frame, key)
     return _mix_bits(first), _mix_bits(second)
 
 
@@ -84,7 +90,7 @@ def hash_values(frame: pl.DataFrame, columns: Sequence[str]) -> U64:
     True
     """
     plain = pl.DataFrame([_to_plain_type(frame[name]) for name in columns])
-    return _mix_bits(_sum_column_hashes(plain, columns)[0]) if columns else np.zeros(frame.height, dtype=np.uint64)
+    return _mix_bits(_sum_frame_hashes(plain, columns)[0]) if columns else np.zeros(frame.height, dtype=np.uint64)
 
 
 def _to_plain_type(series: pl.Series) -> pl.Series:
@@ -94,16 +100,23 @@ def _to_plain_type(series: pl.Series) -> pl.Series:
     return series.cast(pl.Datetime("us")) if series.dtype.is_temporal() else series.cast(pl.String)
 
 
-def _sum_column_hashes(frame: pl.DataFrame, columns: Sequence[str]) -> Lanes:
-    """Per row, the sum of its columns' hashes; null adds nothing."""
-    sums = (np.zeros(frame.height, dtype=np.uint64), np.zeros(frame.height, dtype=np.uint64))
-    for name in columns:
-        series = frame[name]
-        present = None if series.null_count() == 0 else series.is_not_null().to_numpy()
-        for lane, hashed in enumerate(_hash_column(series)):
-            name_bytes = hashlib.sha256(f"{lane}:{name}".encode()).digest()[:8]
-            hashes = _mix_bits(hashed ^ np.uint64(int.from_bytes(name_bytes, "little")))
-            sums[lane][:] += hashes if present is None else np.where(present, hashes, np.uint64(0))
+def _sum_frame_hashes(frame: pl.DataFrame, names: Sequence[str]) -> Lanes:
+    """Per row of a frame, the sum of these columns' hashes."""
+    columns = [_read_column(frame[name]) for name in names]
+    parts = [_sum_column_hashes(columns, rows) for rows in _cut_rows(frame.height)]
+    return np.concatenate([a for a, _ in parts]), np.concatenate([b for _, b in parts])
+
+
+def _sum_column_hashes(columns: Sequence["_Column"], rows: slice) -> Lanes:
+    """Per row of a part, the sum of its columns' hashes; null adds nothing."""
+    n_rows = rows.stop - rows.start
+    sums = (np.zeros(n_rows, dtype=np.uint64), np.zeros(n_rows, dtype=np.uint64))
+    for column in columns:
+        for total, seed, hashed in zip(sums, column.seeds, column.values.hash_part(rows), strict=True):
+            hashes = _mix_bits(hashed ^ seed)
+            if column.present is not None:
+                hashes *= column.present[rows]
+            total += hashes
     return sums
 
 
@@ -146,44 +159,71 @@ def _mix_bits(values: U64) -> U64:
     return out
 
 
-def _hash_column(series: pl.Series) -> Lanes:
-    if series.dtype == pl.String:
-        return _hash_text(series)
-    bits = _to_bits(series)
-    return _mix_bits(bits + np.uint64(LANES[0])), _mix_bits(bits + np.uint64(LANES[1]))
+@dataclass(frozen=True)
+class _Numbers:
+    """Values of 64 bits each (n,); any where null."""
+
+    bits: U64
+
+    def hash_part(self, rows: slice) -> Lanes:
+        bits = self.bits[rows]
+        return _mix_bits(bits + np.uint64(LANES[0])), _mix_bits(bits + np.uint64(LANES[1]))
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """Values of text: all bytes in one run, as words of eight that begin at each byte, and where each value begins (n + 1,)."""
+
+    words: U64
+    offsets: NDArray[np.int64]
+
+    def hash_part(self, rows: slice) -> Lanes:
+        """Over the UTF-8 bytes, eight at a time, the length mixed in."""
+        offsets = self.offsets[rows.start : rows.stop + 1]
+        start, length = offsets[:-1], np.diff(offsets)
+        lanes = [_mix_bits(length.view(np.uint64) + np.uint64(seed)) for seed in LANES]
+        longest, shortest = int(length.max(initial=0)), int(length.min(initial=0))
+        longer: NDArray[np.int64] | slice = slice(None)
+        for at in range(0, longest, 8):
+            if shortest <= at:
+                longer = np.flatnonzero(length > at)
+            word = self.words[start[longer] + at]
+            if shortest < at + 8:
+                word &= LOW_BYTES[np.minimum(length[longer] - at, 8)]
+            for lane in lanes:
+                lane[longer] = _mix_bits(lane[longer] ^ word) + np.uint64(LANES[0])
+        return lanes[0], lanes[1]
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of n rows: what its name adds to each lane, which values are there (None: all), and the values."""
+
+    seeds: tuple[np.uint64, np.uint64]
+    present: U64 | None
+    values: _Numbers | _Texts
+
+
+def _read_column(series: pl.Series) -> _Column:
+    """The column in NumPy, read at once: of parts each would pay for Polars' way there."""
+    first, second = (hashlib.sha256(f"{lane}:{series.name}".encode()).digest()[:8] for lane in range(len(LANES)))
+    seeds = np.uint64(int.from_bytes(first, "little")), np.uint64(int.from_bytes(second, "little"))
+    present = series.is_not_null().cast(pl.UInt64).to_numpy() if series.null_count() else None
+    return _Column(seeds, present, _read_texts(series) if series.dtype == pl.String else _Numbers(_to_bits(series)))
 
 
 def _to_bits(series: pl.Series) -> U64:
     """64 bits of each value; any where null."""
-    if isinstance(series.dtype, pl.Decimal):
-        whole: NDArray[Any] = series.to_physical().cast(pl.Int64).fill_null(0).to_numpy()
-    elif series.dtype == pl.Float64:
-        whole = series.fill_null(0.0).to_numpy() + 0.0
+    if series.dtype == pl.Float64:
+        whole: NDArray[Any] = series.fill_null(0.0).to_numpy() + 0.0
     else:
         whole = series.to_physical().cast(pl.Int64).fill_null(0).to_numpy()
     return np.ascontiguousarray(whole).view(np.uint64)
 
 
-def _hash_text(series: pl.Series) -> Lanes:
-    """Over the UTF-8 bytes, eight at a time, the length mixed in."""
+def _read_texts(series: pl.Series) -> _Texts:
     array = series.fill_null("").rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
     _, offsets_buffer, data_buffer = array.buffers()
     offsets = np.frombuffer(offsets_buffer, dtype=np.int64)[array.offset : array.offset + len(array) + 1]
-    start, length = offsets[:-1], np.diff(offsets)
     data = np.concatenate([np.frombuffer(data_buffer or b"", dtype=np.uint8), np.zeros(8, dtype=np.uint8)])
-    words: U64 = np.ndarray(shape=(len(data) - 7,), dtype="<u8", buffer=data, strides=(1,))
-    lanes = [_mix_bits(length.astype(np.uint64) + np.uint64(seed)) for seed in LANES]
-    rows: NDArray[np.int64] | slice = slice(None)
-    for at in range(0, int(length.max(initial=0)), 8):
-        if at and not isinstance(rows, slice):
-            rows = rows[length[rows] > at]
-        elif length.min(initial=0) <= at:
-            rows = np.flatnonzero(length > at)
-        remaining = length[rows] - at
-        word = words[start[rows] + at]
-        short = remaining < 8
-        if short.any():
-            word = np.where(short, word & LOW_BYTES[np.minimum(remaining, 8)], word)
-        for lane in lanes:
-            lane[rows] = _mix_bits(lane[rows] ^ word) + np.uint64(LANES[0])
-    return lanes[0], lanes[1]
+    return _Texts(np.ndarray(shape=(len(data) - 7,), dtype="<u8", buffer=data, strides=(1,)), offsets)
