@@ -160,5 +160,5 @@ def test_rows_from_a_position_on_are_those_whose_values_reach_it_or_cannot_be_co
 def test_other_drivers_values_become_the_text_of_a_file() -> None:
     east = timezone(timedelta(hours=2))
     values = [True, Decimal("1E+3"), datetime(2024, 3, 1, 12, tzinfo=east), datetime(2024, 3, 1).date(), {"a": 1}, timedelta(1)]
-    texts = ["true", "1000", "2024-03-01T10:00:00", "2024-03-01", '{"a": 1}', "1 day, 0:00:00"]
+    texts = ["true", "1000", "2024-03-01T10:00:00", "2024-03-01", '{"a": 1}', "24:00:00"]
     assert [sql_cursor.to_text("x", value) for value in values] == texts
