@@ -10,6 +10,7 @@ from tests.decisions import meet_challenge
 from tests.forecast_runs import forecast_run, usual_run
 from tests.panels import lines
 
+from epic22.bootstrap.python_api import collect_scores
 from epic22.bootstrap.training import TrainingResult
 from epic22.cli.forecast_result import print_forecast
 from epic22.core.artifact.panel_model import SeriesRequest, forecast_series
@@ -32,6 +33,13 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def run() -> SeriesRun:
     return usual_run()[0]
+
+
+def test_of_a_forecast_the_python_call_gives_the_scores_pooled_over_horizons_and_not_those_of_the_last(run: SeriesRun) -> None:
+    scores, skill = collect_scores(run.champion), run.champion.score("skill")
+    assert list(scores) == list(dict.fromkeys(one.metric for one in run.champion.scores))
+    assert (scores["skill"].value, scores["skill"].low) == (skill.value, skill.low)
+    assert scores["skill"].value != run.champion.score("skill", run.plan.horizon).value
 
 
 def test_the_coverage_of_the_whole_lies_between_those_of_its_parts(run: SeriesRun) -> None:

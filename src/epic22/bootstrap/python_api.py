@@ -28,10 +28,11 @@ from epic22.core.column import ColumnOverride
 from epic22.core.data.leakage import Suspicion
 from epic22.core.errors import UserError
 from epic22.core.evaluation.challenge import Challenge
+from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.lineage import ModelVersion
 from epic22.core.prediction import Prediction
 from epic22.core.statistics import Interval
-from epic22.services.training_run import RowRun, SeriesRun
+from epic22.services.training_run import ForecastEvaluation, RowRun, SeriesRun
 from epic22.spec.key import Job
 from epic22.spec.task_yaml import read_spec
 from epic22.spec.training_spec import FIELDS, TrainingSpec, build_spec, list_comparison_options, list_unused
@@ -108,15 +109,22 @@ class Run:
 
     @property
     def scores(self) -> Mapping[str, Mapping[str, Interval]]:
-        """Each family's out-of-fold scores by metric, with 95 % intervals; the best family first."""
-        return {
-            evaluation.family: {s.metric: Interval(s.value, s.low, s.high) for s in evaluation.scores}
-            for evaluation in self.result.run.leaderboard
-        }
+        """Each family's out-of-fold scores by metric, with 95 % intervals; the best family first. Of a forecast they are pooled
+        over its horizons, those of its trend at the horizon at which that is reported."""
+        return {evaluation.family: collect_scores(evaluation) for evaluation in self.result.run.leaderboard}
 
     def predict(self, table: Any = None, reasons: bool = False) -> Any:
         """As `LoadedModel.predict`, by the version that was trained."""
         return self.model.predict(table, reasons)
+
+
+def collect_scores(evaluation: Evaluation | ForecastEvaluation) -> dict[str, Interval]:
+    """A family's scores by metric, one each."""
+    scores: dict[str, Interval] = {}
+    for score in evaluation.scores:
+        # Of a forecast those that are pooled over its horizons come before those of each.
+        scores.setdefault(score.metric, Interval(score.value, score.low, score.high))
+    return scores
 
 
 def train(table: Any = None, *, home: str | Path | None = None, **options: Any) -> Run:
