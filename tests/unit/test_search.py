@@ -236,6 +236,13 @@ def test_a_label_that_rises_at_the_end_of_training_is_followed_forward_in_time_a
         made.examples.y[last].mean() - one.predict(X)[last].mean() for one in (estimator, replace(estimator, level_shift=0.0))
     ]
     assert abs(errors[0]) < abs(errors[1])
+    early, late = found.out_of_fold
+    raw = np.split(found.ensemble_weights.raw, [len(early.fold.test)])
+    unmoved = [part_of(made).data.problem.traits.inverse_link(estimator.value_scale_(one)) for one in raw]
+    assert np.allclose(early.response, unmoved[0]), "nothing told of a level before the first window"
+    assert (late.response > unmoved[1]).all()
+    y = made.examples.y[late.fold.test]
+    assert abs(y.mean() - late.response.mean()) < abs(y.mean() - unmoved[1].mean())
     dealt = replace(made, examples=replace(made.examples, at=np.repeat(made.examples.at[:1], n)))
     assert searched(dealt, 2).level_shift is None
 

@@ -40,8 +40,9 @@ class SearchResult:
     more trials would help.
 
     `out_of_fold` are the inner folds as they judge the ensemble: rows that its models had not seen, in each fold by weights that
-    were chosen on the others, and without the `level_shift` that the ensemble was moved to. Rounds were stopped by those rows,
-    and parameters suggested by what others scored on them: a little too good, which a search judged by other folds is not.
+    were chosen on the others, and moved by the level shift that the folds before told of, as the ensemble is by `level_shift`.
+    Rounds were stopped by those rows, and parameters suggested by what others scored on them: a little too good, which a search
+    judged by other folds is not.
     `is_complete`: the time sufficed to fit every member that was chosen.
     """
 
@@ -96,16 +97,14 @@ def build_search_result(
     choice = _choose_served(selection, first.add(data, repeats), [trial.family for trial in top_trials], fit_models)
     ensemble_weights = replace(choice.weights, raw=choice.weights.raw[: len(first.y)])
     members = list_members(tuple(choice.groups.values()))
-    scale, level_shift = (
-        fit_value_scale(data.problem, ensemble_weights.raw, first.y),
-        _estimate_level_shift(part, ensemble_weights),
-    )
+    scale = fit_value_scale(data.problem, ensemble_weights.raw, first.y)
+    level_shift = _estimate_level_shift(part, ensemble_weights.raw)
     ensemble = Ensemble(data.problem.kind, members, part.threads, scale, 0.0 if level_shift is None else level_shift.shift)
     distillation = None
     if config.max_ms_per_row is not None:
         categorical = data.problem.categorical
         distillation = distill_ensemble(ensemble, data.X, categorical, config.max_ms_per_row, data.seed, part.threads)
-    responses = data.problem.traits.inverse_link(scale(ensemble_weights.raw))
+    responses = data.problem.traits.inverse_link(scale(_shift_as_known(part, ensemble_weights.raw, first.fold)))
     return SearchResult(
         FittedFold(part.preprocessor, ensemble if distillation is None else distillation.estimator),
         trials,
@@ -155,15 +154,31 @@ def _load_scores(runner: TrialRunner, study: Study, trial: Trial, models: dict[i
     return fitted.raw
 
 
-def _estimate_level_shift(part: PreparedPart, ensemble_weights: EnsembleWeights) -> LevelShift | None:
-    """Where means stand at the end of training: of squared errors, forward in time."""
+def _estimate_level_shift(part: PreparedPart, raw: Array) -> LevelShift | None:
+    """Where means stand at the end of training, by held-out scores (n,) of all validation rows."""
+    valid_rows = part.data.valid_rows
+    return _estimate_shift_of(part, valid_rows, raw, len(valid_rows) / len(part.data.y))
+
+
+def _shift_as_known(part: PreparedPart, raw: Array, fold: Array) -> Array:
+    """Held-out scores (n,), those of each fold (n,) moved by the shift that the folds before told of, as far as their labels were
+    known: what is judged is served alike."""
+    valid_rows, shifted = part.data.valid_rows, np.array(raw)
+    for number, one in enumerate(part.data.folds):
+        known = (fold < number) & np.isin(valid_rows, one.train)
+        shift = _estimate_shift_of(part, valid_rows[known], raw[known], float(known.sum()) / len(one.train))
+        shifted[fold == number] += 0.0 if shift is None else shift.shift
+    return shifted
+
+
+def _estimate_shift_of(part: PreparedPart, rows: Array, raw: Array, share: float) -> LevelShift | None:
+    """The level shift by held-out scores (n,) of these positions (n,), the share of what the models learn from: of squared
+    errors, forward in time; else None."""
     data, problem = part.data, part.data.problem
     if part.times is None or not problem.traits.is_regression or problem.loss.name != "squared":
         return None
-    valid_rows = data.valid_rows
-    y = np.log(data.y[valid_rows]) if problem.log else data.y[valid_rows]
-    share = len(valid_rows) / len(data.y)
-    return estimate_level_shift(y - ensemble_weights.raw, part.times[valid_rows], share, problem.smearing)
+    y = np.log(data.y[rows]) if problem.log else data.y[rows]
+    return estimate_level_shift(y - raw, part.times[rows], share, problem.smearing)
 
 
 def _check_exhaustion(data: SearchData, trials: Sequence[Trial]) -> StoppingDecision:
