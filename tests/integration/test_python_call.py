@@ -141,7 +141,7 @@ def test_what_cannot_be_asked_is_told_before_anything_is_trained(tmp_path: Path,
         (pd.DataFrame([[1, 2]], columns=["a", "a"]), "the frame has 2 columns named 'a'"),
         (pd.DataFrame({"a": [1, "x"]}), "column 'a' of the frame holds int, str; expected numbers, texts or times"),
         (pd.DataFrame({"a": [1j]}), "column 'a' of the frame holds complex"),
-        (pd.DataFrame({"a": pd.period_range("2020-01", periods=2, freq="M")}), "column 'a' of the frame holds Period"),
+        (pd.DataFrame({"a": pd.interval_range(0, 2)}), "column 'a' of the frame holds Interval.*astype"),
         (pl.DataFrame({"a": [object()]}, schema={"a": pl.Object}), "column 'a' of the frame holds object"),
         (pl.DataFrame({"a": [[1]]}), "^the frame: column 'a' holds List"),
         (pd.DataFrame({"a": []}), "^the frame has no rows"),
@@ -151,6 +151,24 @@ def test_what_cannot_be_asked_is_told_before_anything_is_trained(tmp_path: Path,
 def test_a_frame_that_is_no_table_is_refused_in_a_sentence(tmp_path: Path, frame: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         epic22.train(frame, label="a", home=tmp_path)
+
+
+def test_sparse_columns_and_periods_of_pandas_are_numbers_and_times() -> None:
+    """A table of dummies was refused, for it held float64 where numbers were expected."""
+    frame = pd.DataFrame({"a": pd.arrays.SparseArray([0.0, 1.5]), "b": pd.period_range("2020-01", periods=2, freq="M")})
+    read = pl.read_parquet(io.BytesIO(write_frame(frame)))
+    assert read["a"].to_list() == [0.0, 1.5]
+    assert read["b"].to_list() == [datetime(2020, 1, 1), datetime(2020, 2, 1)]
+    assert isinstance(frame["a"].dtype, pd.SparseDtype)
+
+
+@pytest.mark.parametrize("call", [epic22.train, epic22.audit])
+def test_a_file_whose_name_is_no_text_is_refused_in_a_sentence(call: Callable[..., object], tmp_path: Path) -> None:
+    path = tmp_path / "na\udcefve.csv"
+    path.write_text("x,y\n" + "1,0\n2,1\n" * 30)
+    for given in (path, str(path)):
+        with pytest.raises(UserError, match="no text in UTF-8; rename the file"):
+            call(given, label="y", home=tmp_path)
 
 
 @pytest.mark.parametrize("call", [partial(epic22.train, pl.DataFrame({"a": [1]}), label="a"), partial(epic22.load, "toy")])

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from epic22.core.data.batches import open_batches
 from epic22.core.data.csv_records import MAX_LINE_BYTES
 from epic22.core.data.files import SEPARATORS, read_table
 from epic22.core.errors import FileError
@@ -69,6 +70,12 @@ def test_a_part_of_a_file_is_never_half_a_table(tmp_path: Path, content: bytes, 
 def test_gzip_is_known_by_its_bytes_and_not_by_its_name(tmp_path: Path) -> None:
     path = put(tmp_path, gzip.compress(b"a,b\n1,2\n"), "plain.csv")
     assert read_table(path).frame["b"].to_list() == ["2"]
+
+
+def test_a_byte_order_mark_before_another_is_no_part_of_the_first_name(tmp_path: Path) -> None:
+    path = put(tmp_path, b'\xef\xbb\xbf\xef\xbb\xbf"a",b\n1,2\n3,4\n')
+    assert read_table(path).frame.columns == ["a", "b"]
+    assert open_batches(path).names == ("a", "b")
 
 
 def test_windows_letters_are_read(tmp_path: Path) -> None:

@@ -342,3 +342,19 @@ def test_a_table_without_an_input_says_of_each_column_why_it_is_none(tmp_path: P
         ColumnError, match=r"no column is left to learn from: one is constant.*copy is withheld.*blank is empty.*--keep"
     ):
         load_task_data(build_spec(csv=path, label="y"))
+
+
+def test_a_file_whose_columns_nothing_parts_is_named_with_what_parts_them(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("x y\n" + "1 0\n2 1\n" * 30)
+    with pytest.raises(ColumnError, match="there is one column alone, 'x y': columns are parted by a comma, a semicolon"):
+        load_task_data(build_spec(csv=path, label="y"))
+
+
+def test_a_date_and_a_clock_in_columns_of_their_own_are_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("x,y,day,clock\n" + "1,0,2024-03-01,13:00\n2,1,2024-03-02,14:00\n" * 30)
+    with pytest.raises(
+        ColumnError, match=r"--time day, clock: day holds whole dates, .* name day alone, or write date and clock"
+    ):
+        load_task_data(build_spec(csv=path, label="y", time=("day", "clock")))

@@ -48,6 +48,14 @@ def test_a_date_that_stands_for_none_is_asked_about(day: date) -> None:
     assert f"--missing {day}" in finding.evidence
 
 
+def test_a_date_that_stands_for_none_is_asked_about_among_the_rows_own_times() -> None:
+    """It made the last stretch of a split by time."""
+    times = pl.Series("x", [*DAYS, *[date(9999, 12, 31)] * 12])
+    label = pl.Series("y", RNG.normal(size=len(times)))
+    (finding,) = audit_magnitudes(pl.DataFrame([times]), [Column("x", "time", role="time")], label, is_regression=True)
+    assert "--missing 9999-12-31" in finding.evidence
+
+
 @pytest.mark.parametrize(
     "values",
     [

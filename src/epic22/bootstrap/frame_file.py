@@ -95,9 +95,9 @@ def _is_read_otherwise(levels: pl.Series, n_present: int) -> bool:
 
 def _write_parquet(frame: Any) -> bytes:
     buffer = io.BytesIO()
-    polars_frame: pl.DataFrame = pl.from_pandas(_write_mixed_offsets(frame)) if is_pandas(frame) else frame
+    polars_frame: pl.DataFrame = pl.from_pandas(_write_plain_types(_write_mixed_offsets(frame))) if is_pandas(frame) else frame
     if any(isinstance(dtype, pl.BaseExtension) for dtype in polars_frame.dtypes):
-        raise TypeError("periods and intervals of pandas have no type of their own in a table")
+        raise TypeError("intervals of pandas have no type of their own in a table")
     polars_frame.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String)).write_parquet(buffer)
     return buffer.getvalue()
 
@@ -112,6 +112,17 @@ def _write_mixed_offsets(frame: Any) -> Any:
     return frame
 
 
+def _write_plain_types(frame: Any) -> Any:
+    """The pandas frame with sparse columns as dense ones, and periods as the times that they begin at."""
+    plain = {name: "to_dense" for name, dtype in frame.dtypes.items() if hasattr(dtype, "fill_value")}
+    plain |= {name: "to_timestamp" for name, dtype in frame.dtypes.items() if type(dtype).__name__ == "PeriodDtype"}
+    frame = frame.copy(deep=False) if plain else frame
+    for name, way in plain.items():
+        column = frame[name]
+        frame[name] = column.sparse.to_dense() if way == "to_dense" else column.dt.to_timestamp()
+    return frame
+
+
 def _describe_misfit(frame: Any) -> str:
     """The first column that cannot be written, with the types of its values."""
     for name in frame.columns:
@@ -120,7 +131,8 @@ def _describe_misfit(frame: Any) -> str:
         except CONVERSION_ERRORS:
             types = sorted({type(value).__name__ for value in frame[name]})
             return (
-                f"column {str(name)!r} of the frame holds {', '.join(types)}; expected numbers, texts or times, all of one type."
+                f"column {str(name)!r} of the frame holds {', '.join(types)}; expected numbers, texts or times, all of one type "
+                "(astype(str) makes texts of them)."
             )
     return "the frame cannot be written as a table; expected columns of numbers, texts or times."
 

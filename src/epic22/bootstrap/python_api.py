@@ -253,6 +253,8 @@ def _read_options(
     """
     options = dict(options)
     settings = _read_settings(home, options.get("memory_cap"))
+    for text in (table, *options.values()):
+        _refuse_undecoded(text)
     if table is not None and options.get("csv") is not None:
         raise UserError(f"csv={options['csv']!r}: the call has a table already; give one of them.")
     stored_frame = store_frame(table, settings.home) if is_frame(table) else None
@@ -263,6 +265,14 @@ def _read_options(
     with reword_errors(stored_frame):
         spec = _build_spec(job, options)
         yield _declare_categories(spec, table) if stored_frame is not None and job == "table" else spec, assemble(settings)
+
+
+def _refuse_undecoded(value: Any) -> None:
+    """Raise UserError for a name that is no text, as that of a file on a disk may be: no record could hold it."""
+    try:
+        str(value).encode() if isinstance(value, str | Path) else b""
+    except UnicodeEncodeError:
+        raise UserError(f"{str(value)!r}: no text in UTF-8; rename the file, or write it in UTF-8.") from None
 
 
 def _declare_categories(spec: TrainingSpec, frame: Any) -> TrainingSpec:
@@ -304,6 +314,7 @@ def _refuse_unused(job: Job, spec: TrainingSpec) -> None:
 @contextmanager
 def _readable_file(table: Any, home: Path) -> Iterator[Path | None]:
     """The table as a file, for as long as it is read. Raises UserError for a frame without rows."""
+    _refuse_undecoded(table)
     if not is_frame(table):
         yield None if table is None else Path(table)
         return

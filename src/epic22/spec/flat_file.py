@@ -123,7 +123,7 @@ def audit_table(
     return (
         *suspicions,
         *(s for s in single if s.column not in named),
-        *audit_magnitudes(frame, used, label, traits.is_regression),
+        *audit_magnitudes(frame, [*used, *(c for c in columns if c.role == "time")], label, traits.is_regression),
     )
 
 

@@ -17,6 +17,7 @@ import polars as pl
 
 from epic22.core.data.csv_records import CHUNK_ROWS, MAX_LINE_BYTES, SNIFFED_LINES, CsvRecords
 from epic22.core.data.files import (
+    BYTE_ORDER_MARK,
     GZIP,
     HEAD_BYTES,
     PARQUET,
@@ -217,11 +218,11 @@ class CsvBatches:
     def _iterate_lines(self) -> Iterator[str]:
         """The lines with their ends. Raises FileError for one that is too long to be any."""
         path, number = self.paths[0], 0
-        encoding = "utf-8-sig" if self.encoding == "utf-8" else self.encoding
         try:
-            with _open_unzipped(path) as stream, io.TextIOWrapper(stream, encoding, newline="") as text:
+            with _open_unzipped(path) as stream, io.TextIOWrapper(stream, self.encoding, newline="") as text:
                 while line := text.readline(MAX_LINE_BYTES + 1):
                     number += 1
+                    line = line.lstrip(BYTE_ORDER_MARK) if number == 1 else line
                     if 4 * len(line) > MAX_LINE_BYTES and len(line.encode()) > MAX_LINE_BYTES:
                         raise build_long_line_error(path, number)
                     yield line

@@ -76,7 +76,7 @@ MAX_UNITS = 5
 """More different words behind numbers are no units: addresses have them."""
 
 DIGITS = r"^[+-]?(\d+|\d{1,3}(,\d{3})+)$"
-POINT_THOUSANDS = r"^[+-]?[1-9]\d{0,2}(\.\d{3})+$"
+TRUTH_VALUES = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
 JOINED = r"^\d{4,}\D+\d{4,}$"
 """Two numbers in one cell: parcels, orders, accounts. No damage of one number looks like it."""
 
@@ -428,9 +428,9 @@ def parse_text(own: pl.Series, dtype: Dtype, reading: ColumnReading) -> pl.Serie
 
     Times with the year first, as ISO 8601 has them, fit every column of times, and the dates of training do with any clock.
     """
-    if dtype == "int" and reading.number == NumberFormat():
+    if dtype == "int":
         # Training had whole numbers alone: 1.234 is a thousand or a part of two, and nothing says which.
-        own = own.set(own.str.contains(POINT_THOUSANDS), None)
+        own = own.set(is_open_group(own, replace(reading.number, thousands=reading.number.decimal)), None)
     if reading.number.notation is not None and dtype in ("int", "float", "money"):
         return COMPOUNDS[reading.number.notation].parse(normalize_signs(own))
     if dtype in ("float", "money") and not reading.number.grouped:
@@ -441,7 +441,8 @@ def parse_text(own: pl.Series, dtype: Dtype, reading: ColumnReading) -> pl.Serie
         known = (form for time in reading.times for form in list_clocks(time))
         return parse_times_in(own, tuple(dict.fromkeys((*reading.times, *known, *ISO_FORMATS, *ZONED_FORMATS))))
     if dtype == "bool":
-        return own.str.to_lowercase().replace_strict({"true": True, "false": False}, default=None, return_dtype=pl.Boolean)
+        # As of a file with types, 1 is true and 0 is not.
+        return own.str.to_lowercase().replace_strict(TRUTH_VALUES, default=None, return_dtype=pl.Boolean)
     return own
 
 

@@ -39,6 +39,8 @@ BYTE_ORDER_MARKS = (
 )
 """How a text begins that is not in UTF-8, the longer mark first."""
 
+BYTE_ORDER_MARK = "\ufeff"
+
 PATTERN = re.compile(r"\*|\^.*\$", re.DOTALL)
 """Names that Polars takes for a pattern of names."""
 GZIP, PARQUET = b"\x1f\x8b", b"PAR1"
@@ -156,7 +158,8 @@ def _decode(path: Path, content: bytes) -> tuple[str, str]:
     """The text and its encoding: by its byte order mark, else UTF-8, else Windows-1252 where that is plausible."""
     encoding = find_encoding(path, lambda: (content[at : at + HEAD_BYTES] for at in range(0, len(content), HEAD_BYTES)))
     try:
-        return content.decode("utf-8-sig" if encoding == "utf-8" else encoding), encoding
+        # Programs that add a byte order mark to one that is there write two.
+        return content.decode(encoding).lstrip(BYTE_ORDER_MARK), encoding
     except UnicodeDecodeError:
         raise FileError(f"{path} begins like {encoding.upper()} but is not; save it as UTF-8.") from None
 

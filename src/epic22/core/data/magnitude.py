@@ -56,10 +56,12 @@ MIN_DISTANCE_RATIO = 5.0
 def audit_magnitudes(
     frame: pl.DataFrame, columns: Sequence[Column], label: pl.Series, is_regression: bool
 ) -> tuple[Suspicion, ...]:
-    """Codes for missing among the inputs' numbers and times, values that float32 merges, and labels that are codes or far out."""
+    """Codes for missing among the numbers and times of inputs, and the rows' own; values that float32 merges; labels that are
+    codes or far out."""
     findings: list[Suspicion | None] = []
     for column in columns:
-        if column.role != "input" or column.dtype not in ("int", "float", "time") or frame.height < MIN_ROWS:
+        is_read = column.role == "input" or (column.role == "time" and column.dtype == "time" and column.name in frame.columns)
+        if not is_read or column.dtype not in ("int", "float", "time") or frame.height < MIN_ROWS:
             continue
         values = _list_numbers(frame[column.name])
         n_distinct = frame[column.name].drop_nulls().n_unique() if frame[column.name].dtype.is_integer() else None

@@ -217,7 +217,7 @@ def _build_pattern(form: NumberFormat) -> str:
     return (
         rf"(?i)^(?P<open>{left})?\s*(?P<sign>[+-])?\s*(?P<before>{affix})?\s*(?P<inner>[+-])?\s*"
         rf"(?P<body>{_build_body(form.decimal, form.thousands)})(?P<exponent>{EXPONENT})\s*(?:(?P<scale>{scale})\.?)?\s*"
-        rf"(?P<behind>{affix})?\s*"
+        rf"(?:(?P<behind>{affix})\.?)?\s*"
         rf"(?P<trailing>-)?\s*(?P<close>{right})?$"
     )
 
@@ -294,7 +294,8 @@ def _affix_key(affix: str) -> str:
     plain = affix.lower().replace(" ", "").replace(".", "")
     if "/" in plain.strip("/") and plain not in UNIT_KEYS:
         return "/".join(_affix_key(part) for part in plain.split("/"))
-    return UNIT_KEYS.get(plain, plain.rstrip("s") or plain)
+    # An ms is no plural of m.
+    return UNIT_KEYS.get(plain, plain.rstrip("s") if len(plain) > 2 else plain) or plain
 
 
 def _list_spellings(affixes: Sequence[str]) -> set[str]:
@@ -312,12 +313,12 @@ def _list_spellings(affixes: Sequence[str]) -> set[str]:
 
 
 def _list_ways(unit: str) -> Sequence[str]:
-    """The ways to write one currency or unit, this one first."""
-    key = _affix_key(unit)
-    return [
-        unit,
-        *(way for ways in UNIT_SPELLINGS if UNIT_KEYS[ways.split()[0].lower()] == key for way in ways.split() if way != unit),
-    ]
+    """The ways to write one currency or unit, this one first: 1 star for stars, kr for kr."""
+    key, bare = _affix_key(unit), unit.rstrip(".")
+    known = (way for ways in UNIT_SPELLINGS if UNIT_KEYS[ways.split()[0].lower()] == key for way in ways.split())
+    is_word = len(bare) > 2 and bare.isalpha() and bare.lower() not in UNIT_KEYS
+    number = [bare[:-1] if bare.endswith("s") else f"{bare}s"] if is_word else []
+    return list(dict.fromkeys((unit, *known, *([bare] if bare else []), *number)))
 
 
 def _are_credit_marks(suffix: pl.Series) -> bool:

@@ -133,6 +133,12 @@ def _join_date_parts(frame: pl.DataFrame, names: tuple[str, ...], notes: list[st
     """The date spread over year, month and day (or year and month): months as numbers or names."""
     if len(names) > 3:
         raise ColumnError(f"--time was given {len(names)} columns; a spread date has year, month, day.")
+    dated = next((name for name in names if frame[name].dtype.is_temporal()), None)
+    if dated is not None:
+        raise ColumnError(
+            f"--time {', '.join(names)}: {dated} holds whole dates, and the parts of one are year, month and day; name {dated} "
+            "alone, or write date and clock into one column."
+        )
     parts = [frame[name].cast(pl.String) for name in names]
     if len(parts) == 2:
         parts.append(pl.repeat("1", frame.height, eager=True))

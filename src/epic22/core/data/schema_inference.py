@@ -287,6 +287,8 @@ def select_values(raw: RawTable, name: str, dtype: Dtype) -> pl.Series:
 
 def suggest_names(name: str, names: Sequence[str]) -> str:
     """The end of a message about a name that is not there: those it may have meant, else those there are."""
+    if len(names) == 1:
+        return f"; there is one column alone, {names[0]!r}: columns are parted by a comma, a semicolon, a tab or a |."
     near = find_near_names(name, names, 3, cutoff=0.4)
     return f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else f"; there are {', '.join(names[:20])}."
 
@@ -490,7 +492,9 @@ def _describe_expected(column: Column, value: str) -> str:
             whole if column.dtype == "int" else "" if reading.number.grouped or "," not in value else UNGROUPED
         )
     affix = f" with {' or '.join(reading.number.affixes)}" if reading.number.affixes else ""
-    return f"a finite number written as in training, with {reading.number.decimal!r} as the decimal mark{affix}"
+    decimal = reading.number.decimal
+    whole = f", whole in training, with no {decimal!r} before three digits" if column.dtype == "int" else ""
+    return f"a finite number written as in training, with {decimal!r} as the decimal mark{affix}{whole}"
 
 
 def _cast(own: pl.Series, dtype: Dtype) -> pl.Series:

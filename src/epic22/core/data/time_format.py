@@ -220,6 +220,8 @@ REWRITES = (
     (r"(\pL{3,})\.?, ([0-9]{4})\b", "$1 $2"),
     (r"(?i)^([0-9]{1,2})(?:st|nd|rd|th)? of (\pL)", "$1 $2"),
     (r"\b1\.?(?:er|º|°|ro) ", "1 "),
+    (r"(?i)([0-9]{4}) ?(?:г|р|r)\.?$", "$1"),
+    (r"^([0-9]{4})\. (\pL{3,}\.?) ([0-9]{1,2})\.?$", "$1 $2 $3"),
     (r"(?i)^(?:KW|CW|W|Wk|Week|Woche) ?([0-9]{1,2})[ ,/-]{1,2}([0-9]{4})$", "$2-W$1"),
     (r"(?i)^([0-9]{4})(?:[ /-]{0,2}(?:KW|CW)|/ ?W) ?([0-9]{1,2})$", "$1-W$2"),
     (r"^([0-9]{4})W([0-9]{2})([1-7])$", "$1-W$2-$3"),
@@ -300,7 +302,7 @@ def _write_fiscal_years_as_days(text: pl.Series, form: str) -> pl.Series:
     return ("1-1-" + parts["1"].set(~follows, None)).alias(text.name)
 
 
-MONTH_NAMES = {
+WESTERN_MONTHS = {
     "January": "januar jänner jän janvier janv enero ene gennaio gen janeiro januari",
     "February": "februar février fevrier févr fevr fév fev febrero febbraio fevereiro februari",
     "March": "märz maerz mär mrz mars marzo março marco maart mrt marts",
@@ -315,6 +317,27 @@ MONTH_NAMES = {
     "December": "dezember dez décembre decembre déc diciembre dic dicembre dezembro desember",
 }
 """Months in German, French, Spanish, Italian, Portuguese, Dutch and the languages of Scandinavia."""
+
+EASTERN_MONTHS = {
+    "January": "styczeń stycznia sty leden ledna led январь января янв січень січня січ ocak oca január januára ianuarie",
+    "February": "luty lutego lut únor února úno февраль февраля фев февр лютий лютого лют şubat şub február februára februarie",
+    "March": "marzec marca březen března bře март марта мар березень березня бер mart március marec martie",
+    "April": "kwiecień kwietnia kwi duben dubna dub апрель апреля апр квітень квітня квіт nisan nis április apríl apríla aprilie",
+    "May": "maja květen května kvě май мая травень травня трав mayıs május máj mája",
+    "June": "czerwiec czerwca cze červen června čvn июнь июня июн червень червня черв haziran haz június jún júna iunie",
+    "July": "lipiec lipca lip červenec července čvc июль июля июл липень липня лип temmuz tem július júl júla iulie",
+    "August": "sierpień sierpnia sie srpen srpna srp август августа авг серпень серпня серп ağustos ağu augusztus augusta",
+    "September": "wrzesień września wrz září zář сентябрь сентября сен "
+    "сент вересень вересня вер eylül eyl szeptember septembra septembrie",
+    "October": "październik października paź říjen října říj октябрь октября "
+    "окт жовтень жовтня жовт ekim eki október októbra octombrie",
+    "November": "listopad listopada listopadu lis ноябрь ноября ноя нояб листопад листопада лист kasım kas novembra noiembrie",
+    "December": "grudzień grudnia gru prosinec prosince pro декабрь декабря "
+    "дек грудень грудня груд aralık ara decembra decembrie",
+}
+"""Months in Polish, Czech, Russian, Ukrainian, Turkish, Hungarian, Slovak and Romanian; those of Croatian have other months."""
+
+MONTH_NAMES = {name: f"{words} {EASTERN_MONTHS[name]}" for name, words in WESTERN_MONTHS.items()}
 
 MONTH_PATTERNS = {name: f"(?i)\\b(?:{words.replace(' ', '|')})\\b\\.?" for name, words in MONTH_NAMES.items()}
 ANY_MONTH = f"(?i)\\b(?:{'|'.join(' '.join(MONTH_NAMES.values()).split())})\\b"
