@@ -5,12 +5,15 @@ import pytest
 
 from epic22.core.errors import UserError
 from epic22.core.evaluation.fairness import (
+    AdverseImpact,
     FairnessVerdict,
+    GroupShare,
     Override,
     compute_adverse_impact,
     decide_promotion,
     judge_fairness,
 )
+from epic22.core.statistics import Interval
 from epic22.core.task import Array
 
 
@@ -48,6 +51,14 @@ def test_equal_treatment_of_few_is_inconclusive() -> None:
     assert found.worst.ratio is not None
     assert found.worst.ratio.value == 1
     assert found.status == "inconclusive"
+
+
+def test_a_bound_below_that_of_the_worst_group_is_told_with_its_group_in_a_sentence() -> None:
+    worst = GroupShare("b", 900, 1800, 0.8, Interval(0.9, 0.86, 0.94), "")
+    widest = GroupShare("c", 40, 80, 0.81, Interval(0.91, 0.7, 1.1), "")
+    impact = AdverseImpact("origin", "a", (worst, widest), worst)
+    said = "origin: b has 0.90 (0.86 … 0.94) against a; of all groups c has 0.91 (0.70 … 1.10), the lowest bound"
+    assert str(impact) == said
 
 
 @pytest.mark.slow

@@ -6,18 +6,22 @@ Broken once on purpose: without the prefix of ids, two pictures of one page shar
 import io
 import re
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
 from epic22.core.statistics import Interval
+from epic22.reports.figures import style
 from epic22.reports.figures.style import (
     CSS_VARIABLES,
     MAIN,
     MUTED,
     OTHER,
+    SMALL_LETTERS,
     WARM,
+    WIDTH,
     ReportFigure,
     add_legend,
     create_axes,
@@ -33,6 +37,7 @@ from epic22.reports.figures.style import (
     render_svg,
     render_svgs,
     set_height,
+    use_logarithmic_scale,
 )
 
 pytestmark = pytest.mark.slow
@@ -85,7 +90,7 @@ def test_a_png_is_the_same_bytes_each_time_and_of_the_stated_size() -> None:
     assert content == render_png(picture())
     assert content.startswith(b"\x89PNG")
     width, height = struct.unpack(">II", content[16:24])
-    assert (width, height) == (594, 374)  # 5.4 × 3.4 inches of 110 dots.
+    assert (width, height) == (550, 374)  # 5 × 3.4 inches of 110 dots.
 
 
 def test_a_picture_has_the_layout_that_matplotlib_gives_it_and_the_same_in_every_file() -> None:
@@ -166,6 +171,22 @@ def test_a_sign_that_the_font_lacks_is_kept_in_the_page_and_warns_nobody(recwarn
     assert "🏠 家賃" in render_svg(figure, "rents")
     assert render_png(figure)
     assert not recwarn.list
+
+
+def test_no_letter_of_a_picture_is_below_ten_pixels_on_a_telephone_400_wide() -> None:
+    assert SMALL_LETTERS * 400 / (72 * WIDTH) >= 10
+    assert "margin: 0 -1rem" in (Path(style.__file__).parents[1] / "html" / "style.html").read_text(encoding="utf-8")
+
+
+def test_a_logarithmic_axis_has_plain_numbers() -> None:
+    figure, axes = create_axes()
+    axes.plot([0.16, 0.85], [1, 2])
+    use_logarithmic_scale(axes.xaxis)
+    figure.canvas.draw()
+    ticks = [label.get_text() for label in axes.get_xticklabels()]
+    assert {"0.2", "0.5"} <= set(ticks)
+    assert not any("$" in tick for tick in ticks)
+    assert not any(label.get_text() for label in axes.get_xticklabels(minor=True))
 
 
 def test_values_beside_a_long_interval_keep_their_shape() -> None:

@@ -40,7 +40,7 @@ from epic22.core.errors import BundleError, StorageError, UserError
 from epic22.core.lineage import STAGES, Dataset, LineageGraph, ModelVersion, Node, PredictionRecord, Provenance, Trace
 from epic22.core.prediction import Prediction, PredictionScore
 from epic22.core.serialization import to_json
-from epic22.reports.figures.lineage import MAX_IN_COLUMN, draw_lineage
+from epic22.reports.figures.lineage import LEAST_WIDTH, MAX_IN_COLUMN, WIDTH, draw_lineage
 from epic22.reports.json import VIEWS
 from epic22.services.lineage import trace_lineage
 from epic22.services.lineage_events import emit_lineage
@@ -575,6 +575,15 @@ def test_every_name_gives_a_picture_that_is_xml(sources: list[str]) -> None:
     minidom.parseString(draw_lineage(graph_of(*sources)).encode())
 
 
+def test_a_picture_is_seen_whole_in_a_window_of_1280_and_no_letter_of_it_is_below_nine_pixels() -> None:
+    picture = draw_lineage(graph_of("a.csv"))
+    frame = minidom.parseString(picture).documentElement
+    assert frame is not None
+    assert f"max-width:100%;min-width:{LEAST_WIDTH}px" in picture
+    smallest = min(float(size) for size in re.findall(r"font-size:([\d.]+)px", picture))
+    assert smallest * 1280 / int(frame.getAttribute("width")) >= 9
+
+
 @pytest.mark.parametrize("n", [1, 13, 14, 15, 40])
 def test_a_picture_of_many_sources_folds_them_and_keeps_every_box_apart(n: int) -> None:
     document = minidom.parseString(draw_lineage(graph_of(*(f"file {i}.csv" for i in range(n)))))
@@ -582,7 +591,7 @@ def test_a_picture_of_many_sources_folds_them_and_keeps_every_box_apart(n: int) 
     assert len(set(boxes)) == len(boxes) == 2 * min(n, MAX_IN_COLUMN) + 4
     frame = document.documentElement
     assert frame is not None
-    assert max(x for x, _ in boxes) + 230 <= int(frame.getAttribute("width"))
+    assert max(x for x, _ in boxes) + WIDTH <= int(frame.getAttribute("width"))
     assert max(y for _, y in boxes) + 44 <= int(frame.getAttribute("height"))
     words = [t.firstChild.nodeValue for t in document.getElementsByTagName("text") if t.firstChild is not None]
     assert (f"and {n - MAX_IN_COLUMN + 1} more" in words) == (n > MAX_IN_COLUMN)

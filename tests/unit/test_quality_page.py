@@ -44,6 +44,13 @@ def test_the_page_shows_what_was_found_and_loads_nothing() -> None:
     assert name_outcome(quality).startswith("Data version 2: ")
 
 
+def test_the_page_of_a_first_version_speaks_of_no_comparison_and_limits_are_in_words() -> None:
+    text = render_quality(VersionQuality(**{**vars(two_versions()), "tests": ()}))
+    assert "Nothing was compared with a version before" in text
+    assert "comparisons were made" not in text
+    assert "<td>20 % of the parent&#39;s rows</td>" in text
+
+
 def test_the_same_quality_gives_the_same_page() -> None:
     assert render_quality(two_versions()) == render_quality(two_versions())
 

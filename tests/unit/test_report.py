@@ -139,6 +139,33 @@ def test_the_report_of_a_challenger_says_who_goes_on_serving_and_how_it_would_co
     assert page.index("goes on serving") < page.index("Leaderboard")
 
 
+def test_the_report_of_a_version_that_does_not_serve_calls_no_family_the_champion_that_answers(
+    runs: dict[Kind, RowRun], pages: dict[Kind, str]
+) -> None:
+    decision = meet_challenge(PROMOTED, Challenge("3", False, "it cannot be compared with version 3"))
+    page = render_report(replace(runs["binary"], promotion=decision), NO_PICTURES)
+    assert '<span class="tag champion">chosen</span>' in page
+    assert "On this page the champion is the model that this training chose." in page
+    assert ">champion</span>" not in page
+    assert '<span class="tag champion">champion</span>' in pages["binary"]
+
+
+def test_a_page_whose_words_are_explained_at_its_end_says_so_at_its_top(pages: dict[Kind, str]) -> None:
+    page = pages["binary"]
+    assert page.index('<a href="#words">') < page.index("<h1>") < page.index('id="words"')
+
+
+def test_families_whose_lines_have_one_colour_differ_by_the_style_of_the_line(runs: dict[Kind, RowRun]) -> None:
+    run = runs["binary"]
+    assert len([e for e in run.leaderboard if e is not run.champion and e.family != "constant"]) >= 1
+    twin = replace(next(e for e in run.leaderboard if e is not run.champion and e.family != "constant"), family="incumbent")
+    figures = draw_figures(replace(run, leaderboard=(*run.leaderboard, twin)))
+    for name in ("fold_scores", "precision_recall"):
+        named = [line for line in figures[name].axes[0].lines if not str(line.get_label()).startswith("_")]
+        looks = [(line.get_color(), line.get_linestyle()) for line in named]
+        assert len(set(looks)) == len(looks) == len(run.leaderboard) + 1
+
+
 def test_a_month_that_fell_short_is_told_above_its_chart_and_table(runs: dict[Kind, RowRun]) -> None:
     run = runs["regression"]
     coverage = run.intervals.coverage

@@ -18,7 +18,7 @@ from epic22.api.task_document import PREDICTIONS_PATH, PROBLEM_RESPONSES, REF, b
 TASK_ERRORS = ("404", "503")
 DESCRIPTION = """Predictions with intervals and reasons that sum to the score.
 
-A row names every input column. `null` is a missing value, which models treat natively. An absent column, an unknown
+A row names every required column. `null` is a missing value, which models treat natively. An absent required column, an unknown
 name, a name given twice, a text for a number, NaN and infinite numbers are refused with 422. A category that training
 never saw is treated as missing, and said in `warnings`. Times are ISO 8601, UTC where no zone is given.
 

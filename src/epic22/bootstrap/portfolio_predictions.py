@@ -31,8 +31,8 @@ class PortfolioPredictions:
     """What is stored of a request: where, under which id, in which version of the table, and whether it was there before.
 
     `entities` is of how many, `listed` how many of them are on the list of decisions, `saving` what acting on these is expected
-    to save; None where the model has no costs. `value_name` says what values are; `rows` are the stored ones,
-    an entity after another.
+    to save; None where the model has no costs. `value_name` says what values are, `is_probability` whether they
+    are probabilities; `rows` are the stored ones, an entity after another.
     """
 
     task: str
@@ -49,6 +49,7 @@ class PortfolioPredictions:
     listed: int
     saving: float | None
     value_name: str
+    is_probability: bool
     rows: pl.DataFrame
 
 
@@ -91,6 +92,7 @@ def predict_portfolio(
         # Exact, so that the order in which a library adds makes no other sum than that of `decide`.
         saving=math.fsum(listed["saving"].drop_nulls()) if rows["saving"].count() else None,
         value_name=bound.model.describe_value(),
+        is_probability=bound.model.answers_probability,
         rows=rows,
     )
 

@@ -40,11 +40,13 @@ DEFAULT_CAPACITY = 10
 
 @dataclass(frozen=True)
 class FilePredictions:
-    """The answers to a file's rows or a panel's series, the version that gave them, and what their values are, in words."""
+    """The answers to a file's rows or a panel's series, the version that gave them, and what their values are, in words;
+    `is_probability`: the values are probabilities."""
 
     model: ModelVersion
     predictions: tuple[Prediction, ...]
     value_name: str
+    is_probability: bool
 
 
 def predict_file(
@@ -75,7 +77,7 @@ def predict_file(
         work.inputs.append(build_model_dataset(model.version))
         work.outputs.append(build_prediction_dataset(task, predictions))
         components.prediction_log.log_predictions(model.version, predictions, row_from)
-    return FilePredictions(model.version, predictions, model.describe_value())
+    return FilePredictions(model.version, predictions, model.describe_value(), model.answers_probability)
 
 
 ALL_SERIES = "predicting all series"

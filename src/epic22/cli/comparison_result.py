@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from epic22.cli.terminal import format_interval, print_line, print_table
-from epic22.core.text import format_figure
+from epic22.core.text import format_figure, format_quantity
 
 if TYPE_CHECKING:
     from epic22.bootstrap import AblationResult, ComparisonResult
@@ -59,7 +59,9 @@ def print_ablation_result(result: "AblationResult") -> None:
 def _print_setting(notes: Sequence[str], plan: "FoldPlan") -> None:
     for note in notes:
         print_line(f"· {note}", "dim")
-    print_line(f"Folds: {plan.strategy}, {plan.n_folds} × {plan.repeats}, gap {plan.embargo:g} days – {plan.why}.")
+    print_line(
+        f"Folds: {plan.strategy}, {plan.n_folds} × {plan.repeats}, gap {format_quantity(plan.embargo, 'days')} – {plan.why}."
+    )
 
 
 def _print_warnings(plan: "FoldPlan") -> None:

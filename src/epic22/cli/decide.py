@@ -6,7 +6,7 @@ import typer
 
 from epic22 import bootstrap
 from epic22.cli.options import Json
-from epic22.cli.terminal import print_json, print_line, print_table, show_progress
+from epic22.cli.terminal import format_answer, print_json, print_line, print_table, show_progress
 from epic22.config import Settings
 from epic22.core.text import format_figure, parse_timestamp
 
@@ -52,7 +52,8 @@ def print_decisions(decisions: "DecisionList") -> None:
 
 def _format_row(case: "ListedCase") -> list[str]:
     value = case.ranked_value
-    text = value.value if isinstance(value.value, str) else format_figure(value.value)
+    # What is ranked by money is a probability.
+    text = format_answer(value.value, case.saving is not None)
     if value.interval is not None:
         text = f"{text} ({value.interval.ends})"
     if value.risk_band is not None:

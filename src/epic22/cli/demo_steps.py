@@ -26,7 +26,7 @@ from epic22.bootstrap import (
 )
 from epic22.cli.decide import print_decisions
 from epic22.cli.demo_gate import demonstrate_gate
-from epic22.cli.terminal import print_line, print_table, show_progress
+from epic22.cli.terminal import format_answer, print_line, print_table, show_progress
 from epic22.config import Settings
 from epic22.core.text import describe_difference, format_figure
 from epic22.features.catalog import FEATURES
@@ -163,9 +163,7 @@ def print_answer(answer: Predictions) -> None:
     """Print the first prediction, its reasons and their sum."""
     prediction = answer.predictions[0]
     value = prediction.values[0]
-    print_line(
-        f"{prediction.entity}: {value.target} = {value.value if isinstance(value.value, str) else format_figure(value.value)}"
-    )
+    print_line(f"{prediction.entity}: {value.target} with a probability of {format_answer(value.value, is_probability=True)}")
     rows = [[reason.text, f"{reason.contribution:+.4f}"] for reason in prediction.reasons]
     total = sum(reason.contribution for reason in prediction.reasons)
     print_table("Reasons", ["because", prediction.score.unit], [*rows, ["together = the score", f"{total:+.4f}"]])

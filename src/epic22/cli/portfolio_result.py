@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from epic22.cli.terminal import print_line, print_table
+from epic22.cli.terminal import format_answer, print_line, print_table
 from epic22.core.text import format_figure
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def print_portfolio(predicted: "PortfolioPredictions") -> None:
         print_table(
             "Where acting comes first",
             ["", "entity", "value", what, "because"],
-            [_format_row(row) for row in top.to_dicts()],
+            [_format_row(row, predicted.is_probability) for row in top.to_dicts()],
         )
     if predicted.saving is not None:
         print_line(f"Acting on this list is expected to save {format_figure(predicted.saving)} against acting on nobody.", "bold")
@@ -48,8 +48,8 @@ def print_portfolio(predicted: "PortfolioPredictions") -> None:
     print_line(f"Request {predicted.request} {state} version {predicted.table_version} of the Delta table {predicted.table}.")
 
 
-def _format_row(row: dict[str, Any]) -> list[str]:
-    text = format_figure(row["value"])
+def _format_row(row: dict[str, Any], is_probability: bool) -> list[str]:
+    text = format_answer(row["value"], is_probability)
     if row["low"] is not None:
         text = f"{text} ({format_figure(row['low'])} … {format_figure(row['high'])})"
     if row["band"] is not None:

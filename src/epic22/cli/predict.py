@@ -9,7 +9,7 @@ import typer
 from epic22 import bootstrap
 from epic22.cli.options import Json
 from epic22.cli.portfolio_result import print_portfolio, show_portfolio
-from epic22.cli.terminal import print_json, print_line, print_table, show_progress
+from epic22.cli.terminal import format_answer, print_json, print_line, print_table, show_progress
 from epic22.config import Settings
 from epic22.core.errors import UserError
 from epic22.core.prediction import PREDICTION_VIEWS, Prediction
@@ -113,7 +113,7 @@ def _print_predictions(task: str, predicted: "FilePredictions") -> None:
     print_table(
         "Predictions",
         ["entity", "target", "horizon", "value", *(["may be"] if sets else ["low", "high"]), "because"],
-        [_format_row(p, i) for p in predictions[:MAX_SHOWN] for i in _select_values(p)],
+        [_format_row(p, i, predicted.is_probability) for p in predictions[:MAX_SHOWN] for i in _select_values(p)],
     )
     for horizon, note in sorted({(v.horizon or 0.0, v.interval_note) for p in predictions for v in p.values if v.interval_note}):
         print_line(f"No 80 % is stated of the interval {horizon:g} ahead: {note}.")
@@ -130,9 +130,9 @@ def _select_values(prediction: Prediction) -> list[int]:
     return sorted({0, len(prediction.values) - 1, *decisive})
 
 
-def _format_row(prediction: Prediction, index: int) -> list[str]:
+def _format_row(prediction: Prediction, index: int, is_probability: bool) -> list[str]:
     value = prediction.values[index]
-    text = value.value if isinstance(value.value, str) else format_figure(value.value)
+    text = format_answer(value.value, is_probability)
     because = prediction.describe_reasons(2) if index == len(prediction.values) - 1 else ""
     horizon = "" if value.horizon is None else f"{value.horizon:g}"
     bounds = (None, None) if value.interval is None else (value.interval.low, value.interval.high)

@@ -9,6 +9,7 @@ from epic22 import bootstrap
 from epic22.cli.options import Json
 from epic22.cli.terminal import print_json, print_line, print_table, show_progress
 from epic22.config import Settings
+from epic22.core.text import format_percent
 
 if TYPE_CHECKING:
     from epic22.services.quality import VersionQuality
@@ -58,5 +59,6 @@ def _print_quality(assessed: "VersionQuality") -> None:
         print_line(f"{name}: nothing moved more than its tables move by themselves, and the audit finds nothing new.")
     for reason in assessed.untested:
         print_line(f"· not tested: {reason}", "dim")
-    alpha = assessed.rules.alpha
-    print_line(f"{len(assessed.tests)} tests, corrected together: a sound version is accused in at most {alpha:.0%} of cases.")
+    if assessed.tests:
+        alpha = format_percent(assessed.rules.alpha)
+        print_line(f"{len(assessed.tests)} tests, corrected together: a sound version is accused in at most {alpha} of cases.")

@@ -21,7 +21,7 @@ from epic22.core.controls import escape_controls, mask_controls
 from epic22.core.progress import PROGRESS_SETTING, Noted, Progress, ProgressEvent, WorkStarted
 from epic22.core.serialization import NO_VIEWS, Views, to_json
 from epic22.core.statistics import Interval
-from epic22.core.text import format_figure
+from epic22.core.text import format_figure, format_percent
 
 MAX_NAME_WIDTH, MIN_CELL_WIDTH = 24, 10
 """Names in a table's first column are kept in one line up to so many letters, where the other columns keep so much each."""
@@ -100,6 +100,17 @@ def print_table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]
 def print_line(text: str, style: str = "") -> None:
     """Print a line of plain text, never markup."""
     TerminalConsole().print(mask_text(text, style), soft_wrap=True)
+
+
+def format_answer(value: float | str, is_probability: bool) -> str:
+    """The value of an answer: a class by its name, a probability in per cent, else the number.
+
+    >>> format_answer("rising", False), format_answer(0.1815, True), format_answer(1450.0, False)
+    ('rising', '18 %', '1,450')
+    """
+    if isinstance(value, str):
+        return value
+    return format_percent(value) if is_probability else format_figure(value)
 
 
 def format_interval(interval: Interval | None) -> str:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from epic22.cli.terminal import format_interval, print_line, print_table
 from epic22.core.evaluation.gate_finding import count_outcomes
-from epic22.core.text import describe_difference, format_figure
+from epic22.core.text import describe_difference, format_figure, format_quantity
 
 if TYPE_CHECKING:
     from epic22.bootstrap import TrainingResult
@@ -21,7 +21,8 @@ def print_training(result: "TrainingResult[RowRun]") -> None:
         print_line(f"· {note}", "dim")
     _print_audit(result)
     print_line(
-        f"Folds: {run.plan.strategy}, {run.plan.n_folds} × {run.plan.repeats}, gap {run.plan.embargo:g} days – {run.plan.why}."
+        f"Folds: {run.plan.strategy}, {run.plan.n_folds} × {run.plan.repeats}, gap {format_quantity(run.plan.embargo, 'days')} – "
+        f"{run.plan.why}."
     )
     headers = ["metric", *(e.family for e in run.leaderboard)]
     rows = [[s.metric, *(format_interval(e.score(s.metric)) for e in run.leaderboard)] for s in run.champion.scores]

@@ -99,6 +99,11 @@ class Model(ABC):
         """What no answer of any row lies below; None where nothing is."""
         return None
 
+    @property
+    def answers_probability(self) -> bool:
+        """Whether the value of an answer is the probability of an event."""
+        return False
+
     @abstractmethod
     def get_network(self, member: str | None = None) -> PortableNetwork:
         """The network that it answers by, or that of a member of its combination. Raises UserError for a model without one."""

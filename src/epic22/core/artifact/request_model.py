@@ -221,9 +221,14 @@ def _select_type(column: Column) -> Any:
 
 
 def _describe_column(column: Column) -> str:
+    """What a column is, for those who send it.
+
+    >>> _describe_column(Column("vacancy", "float", "fraction", about="vacancy in the market"))
+    'vacancy in the market; as a fraction: 0.05 for 5 %; null = missing.'
+    """
     phrases = [column.about or column.name]
     if column.unit:
-        phrases.append(f"in {column.unit}")
+        phrases.append("as a fraction: 0.05 for 5 %" if column.unit == "fraction" else f"in {column.unit}")
     if column.optional and column.name.startswith(name_offset("")):
         phrases.append(f"absent: as {column.name.removeprefix(name_offset(''))} states")
     if column.dtype == "time":

@@ -89,14 +89,20 @@ class RowModel(Model):
             return ModelDescription(schema.kind, schema.classes, coverage)
         return ModelDescription(schema.kind, schema.classes, coverage, schema.loss, schema.log)
 
+    @property
+    def answers_probability(self) -> bool:
+        """So of two classes, and of the time to an event."""
+        traits = self.bundle.schema.traits
+        return not traits.has_score_per_class and not traits.is_regression
+
     def describe_value(self) -> str:
         """The target with its unit; of classes the likeliest, or of two the probability of the one that is named."""
         schema = self.bundle.schema
         if schema.traits.has_score_per_class:
             return f"likeliest {schema.target}"
-        if schema.traits.is_regression:
-            return schema.target if schema.unit is None else f"{schema.target}, {schema.unit}"
-        return f"probability of {name_answer(schema, describe_outcome(schema))}"
+        if self.answers_probability:
+            return f"probability of {name_answer(schema, describe_outcome(schema))}"
+        return schema.target if schema.unit is None else f"{schema.target}, {schema.unit}"
 
     def request_model(self) -> RequestModel:
         """Rows with a field a column."""

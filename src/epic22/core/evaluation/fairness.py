@@ -77,7 +77,7 @@ class AdverseImpact:
         if self.worst is None or lowest is None:
             return f"{self.column}: fewer than two groups have enough persons to be compared"
         text = f"{self.column}: {_format_group(self.worst)} against {self.reference}"
-        return text if lowest is self.worst else f"{text}; the furthest bound is that of {_format_group(lowest)}"
+        return text if lowest is self.worst else f"{text}; of all groups {_format_group(lowest)}, the lowest bound"
 
 
 def _or_zero(value: float) -> float:

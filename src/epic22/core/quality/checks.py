@@ -6,12 +6,14 @@ from typing import Literal, get_args
 
 from epic22.core.quality.finding import Finding, FindingKind
 from epic22.core.quality.movement_tests import ALPHA, MovementTest
+from epic22.core.text import format_figure, format_percent, format_quantity
 
 Level = Literal["refuse", "quarantine", "warn", "note", "off"]
 """What a finding does. refuse: an ingest stores nothing. quarantine: the rows are set apart. warn: it is said. note: it is said
 where all is told, and is no alarm. off: it is not looked for."""
 
 LEVELS: tuple[Level, ...] = get_args(Level)
+CHANGE_OF_SHARE = "change of the share"
 ALARMS: tuple[Level, ...] = ("refuse", "quarantine", "warn")
 
 
@@ -31,6 +33,20 @@ class Check:
     is_tested: bool = False
     names_rows: bool = False
 
+    def describe_limit(self) -> str:
+        """The least size that it tells, in words.
+
+        >>> find_check = QualityRules().find_check
+        >>> [find_check(kind).describe_limit() for kind in ("rows gone", "missing share moved", "stale table", "unit change")]
+        ["20 % of the parent's rows", '5 percentage points', '2 times the longest pause in a year', 'any']
+        """
+        if self.limit is None:
+            return "any"
+        if self.unit == CHANGE_OF_SHARE:
+            return format_quantity(100 * self.limit, "percentage points")
+        shared = self.unit.removeprefix("share of ")
+        return f"{format_figure(self.limit)} {self.unit}" if shared == self.unit else f"{format_percent(self.limit)} of {shared}"
+
 
 CHECKS: tuple[Check, ...] = (
     Check(
@@ -42,7 +58,7 @@ CHECKS: tuple[Check, ...] = (
     Check("emptied_columns", "refuse", "columns that came filled and come empty", ("column emptied",), is_tested=True),
     Check("rows_gone", "refuse", "rows of the parent that are gone", ("rows gone",), 0.2, "share of the parent's rows"),
     Check("key_reuse", "quarantine", "ids that name another thing than before", ("key reused",), names_rows=True),
-    Check("missing_cells", "warn", "missing cells", ("missing share moved",), 0.05, "change of the share", is_tested=True),
+    Check("missing_cells", "warn", "missing cells", ("missing share moved",), 0.05, CHANGE_OF_SHARE, is_tested=True),
     Check("distributions", "warn", "numbers, times and levels distributed otherwise", ("distribution moved",), 0.2, "PSI", True),
     Check("new_levels", "warn", "categories that no row had before", ("new level",), 0.01, "share of the new rows", True),
     Check("lost_levels", "warn", "categories that come no longer", ("lost level",), 0.01, "share of the rows before", True),

@@ -22,6 +22,7 @@ from epic22.reports.figures.style import (
     format_name,
     label_rows,
     set_height,
+    use_logarithmic_scale,
 )
 from epic22.services.ablation import Ablation
 from epic22.services.comparison import is_baseline
@@ -58,6 +59,7 @@ def draw_differences(axes: "Axes", differences: Sequence[NamedDifference], label
     label_rows(axes, [one.name for one in differences])
     axes.set_ylim(-0.6, max(len(differences), 1) - 0.4)
     axes.axvline(0, color=MUTED, linewidth=1, linestyle="--")
+    axes.locator_params(axis="x", nbins=5)
     axes.set_xlabel(label)
 
 
@@ -116,7 +118,7 @@ def draw_time_against_score(comparison: FamilyComparison, axes: "Axes") -> None:
             color=INK,
             fontsize=9,
         )
-    axes.set_xscale("log")
+    use_logarithmic_scale(axes.xaxis)
     axes.margins(x=0.25, y=0.2)
     _draw_constant(axes, comparison.get(CONSTANT).evaluation.score(metric.name).value)
     axes.set_xlabel("seconds to train a fold, logarithmic")

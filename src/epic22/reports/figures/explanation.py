@@ -14,6 +14,7 @@ from epic22.reports.figures.style import (
     MAIN,
     MUTED,
     OTHER,
+    SMALL_LETTERS,
     WARM,
     ReportFigure,
     draw_figures,
@@ -131,7 +132,13 @@ def _draw_missing(axes: "Axes", dependence_bin: DependenceBin, place: np.ndarray
     axes.plot([at, at], [dependence_bin.contribution.low, dependence_bin.contribution.high], color=WARM, linewidth=2)
     axes.plot(at, dependence_bin.contribution.value, "D", color=WARM, markersize=6)
     axes.annotate(
-        "missing", (at, dependence_bin.contribution.value), (8, 0), textcoords="offset points", color=INK, fontsize=8, va="center"
+        "missing",
+        (at, dependence_bin.contribution.value),
+        (8, 0),
+        textcoords="offset points",
+        color=INK,
+        fontsize=SMALL_LETTERS,
+        va="center",
     )
     axes.margins(x=0.12)
     values = [y for line in axes.lines[:-3] for y in np.asarray(line.get_ydata(), dtype=float)]

@@ -10,6 +10,7 @@ from epic22.reports.figures.style import (
     MAIN,
     MUTED,
     OTHER,
+    STYLES,
     WARM,
     ReportFigure,
     add_legend,
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SHOWN_PERIODS = 60
-STYLES = ("-", "--", "-.", ":")
 
 
 def draw_fan(run: SeriesRun, axes: "Axes", place: float) -> None:
@@ -147,7 +147,7 @@ FORECAST_FIGURES: tuple[ReportFigure[SeriesRun], ...] = (
     ReportFigure(
         "coverage_by_horizon",
         "Coverage by horizon",
-        "Dashed: the nominal coverage.",
+        "Dashed: the stated 80 %.",
         draw_coverage_by_horizon,
         height=3.0,
     ),

@@ -13,6 +13,7 @@ from epic22.reports.figures.style import (
     MAIN,
     MUTED,
     OTHER,
+    SMALL_LETTERS,
     WARM,
     ReportFigure,
     add_legend,
@@ -49,7 +50,7 @@ def plot_rows_by_version(quality: VersionQuality, axes: "Axes") -> None:
 
 def _label_point(axes: "Axes", text: str, point: tuple[float, float]) -> None:
     """A text to the right of a point."""
-    axes.annotate(text, point, xytext=(6, 0), textcoords="offset points", color=INK, fontsize=8, va="center")
+    axes.annotate(text, point, xytext=(6, 0), textcoords="offset points", color=INK, fontsize=SMALL_LETTERS, va="center")
 
 
 def list_missing(quality: VersionQuality) -> list[tuple[str, float | None, float]]:
@@ -75,7 +76,7 @@ def plot_missing_cells(quality: VersionQuality, axes: "Axes") -> None:
     label_rows(axes, [name for name, *_ in shares])
     axes.set_xlim(-0.02, 1.02)
     axes.set_xlabel("share of missing cells")
-    add_legend(axes, fontsize=8)
+    add_legend(axes, fontsize=SMALL_LETTERS)
 
 
 def plot_freshness(quality: VersionQuality, axes: "Axes") -> None:
@@ -88,6 +89,7 @@ def plot_freshness(quality: VersionQuality, axes: "Axes") -> None:
         axes.barh(place, days, color=WARM if table.name in stale else MAIN, height=0.6)
         _label_point(axes, format_figure(days, 2), (days, place))
     label_rows(axes, [table.name for table in tables])
+    axes.locator_params(axis="x", integer=True)
     axes.set_xlabel("days before the version's end")
     axes.margins(x=0.12)
 
@@ -119,7 +121,7 @@ def plot_distribution(histogram: Histogram, quality: VersionQuality, axes: "Axes
     axes.barh(places - 0.2, histogram.now, height=0.36, color=MAIN, label="now")
     axes.set_yticks(places, [format_name(label) for label in histogram.labels])
     axes.set_xlabel("share of the values", color=MUTED)
-    add_legend(axes, fontsize=8, above=True)
+    add_legend(axes, fontsize=SMALL_LETTERS, above=True)
 
 
 FIGURES: tuple[ReportFigure[VersionQuality], ...] = (

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from epic22.reports.figures.style import MAIN, OTHER, WARM, ReportFigure, add_legend
+from epic22.reports.figures.style import MAIN, OTHER, SMALL_LETTERS, WARM, ReportFigure, add_legend, use_logarithmic_scale
 from epic22.simulator.calendar import Array
 from epic22.simulator.equipment import HAZARD_FACTOR, SHAPE
 from epic22.simulator.estate import KINDS, SCALE_YEARS
@@ -62,11 +62,11 @@ def plot_failures_by_kind(portfolio: Portfolio, axes: "Axes") -> None:
         place,
         "D",
         color=WARM,
-        label="Weibull alone",
+        label="expected by age alone",
     )
     axes.set_yticks(place, KINDS)
-    axes.set_xlabel("failures per piece and year")
-    add_legend(axes, fontsize=8)
+    axes.set_xlabel("failures a year of one piece of equipment")
+    add_legend(axes, fontsize=SMALL_LETTERS)
 
 
 def plot_failures_by_age(portfolio: Portfolio, axes: "Axes") -> None:
@@ -82,10 +82,10 @@ def plot_failures_by_age(portfolio: Portfolio, axes: "Axes") -> None:
     has_exposure = years > 0
     middle = ((edges[1:] + edges[:-1]) / 2)[has_exposure]
     axes.bar(middle, rate[has_exposure] / years[has_exposure], width=0.15, color=MAIN, label="failed")
-    axes.plot(middle, hazard[has_exposure] / years[has_exposure], "D-", color=WARM, label="Weibull alone")
-    axes.set_xlabel("age / scale of the kind")
-    axes.set_ylabel("failures per piece and year")
-    add_legend(axes, fontsize=8)
+    axes.plot(middle, hazard[has_exposure] / years[has_exposure], "D-", color=WARM, label="expected by age alone")
+    axes.set_xlabel("age as a share of the kind's usual life")
+    axes.set_ylabel("failures a year of one piece")
+    add_legend(axes, fontsize=SMALL_LETTERS)
 
 
 def plot_seasons(portfolio: Portfolio, axes: "Axes") -> None:
@@ -99,8 +99,8 @@ def plot_seasons(portfolio: Portfolio, axes: "Axes") -> None:
     spent = months.sort("month")["amount"].to_numpy()
     axes.plot(range(len(spent)), spent / spent.mean(), "o-", color=WARM, label="utilities")
     axes.set_xticks(range(12), MONTHS)
-    axes.set_ylabel("share of the year's mean")
-    add_legend(axes, fontsize=8)
+    axes.set_ylabel("times the mean month")
+    add_legend(axes, fontsize=SMALL_LETTERS)
 
 
 def plot_rents(portfolio: Portfolio, axes: "Axes") -> None:
@@ -129,7 +129,7 @@ def plot_vacancy(portfolio: Portfolio, axes: "Axes") -> None:
     let = [_count_let_units(leases, day) / units for day in days.to_list()]
     axes.plot(_to_decimal_years(days), 100 * (1 - np.array(let)), color=MAIN, label="portfolio")
     axes.set_ylabel("vacant, %")
-    add_legend(axes, fontsize=8)
+    add_legend(axes, fontsize=SMALL_LETTERS)
 
 
 def _count_let_units(leases: pl.DataFrame, day: datetime) -> int:
@@ -151,11 +151,13 @@ def plot_days_late(portfolio: Portfolio, axes: "Axes") -> None:
     for place, (risk, colour) in enumerate((("low", MAIN), ("medium", OTHER), ("high", WARM))):
         own = rows.filter(pl.col("screening_risk") == risk)
         counts = np.append(np.histogram(own["late"].drop_nulls().to_numpy(), edges)[0], own["late"].null_count())
-        axes.bar(np.arange(6) + 0.27 * (place - 1), 100 * counts / max(own.height, 1), 0.25, color=colour, label=risk)
+        shares = 100 * counts / max(own.height, 1)
+        axes.bar(np.arange(6) + 0.27 * (place - 1), shares, 0.25, color=colour, label=f"{risk} risk")
     axes.set_xticks(range(6), names)
-    axes.set_yscale("log")
-    axes.set_ylabel("rents, % (log)")
-    add_legend(axes, fontsize=8)
+    use_logarithmic_scale(axes.yaxis)
+    axes.set_xlabel("days from the due date to the payment")
+    axes.set_ylabel("share of rents, % (logarithmic)")
+    add_legend(axes, fontsize=SMALL_LETTERS)
 
 
 def plot_lease_ends(portfolio: Portfolio, axes: "Axes") -> None:
@@ -166,9 +168,10 @@ def plot_lease_ends(portfolio: Portfolio, axes: "Axes") -> None:
         ends = leases.filter(pl.col("end_reason") == reason).select(month)
         counts = np.histogram(ends.to_series().to_numpy(), np.arange(0, 20) - 0.5)[0]
         axes.bar(np.arange(19) + 0.28 * (place - 1), counts, 0.27, color=colour, label=reason.replace("_", " "))
-    axes.set_xlabel("month of the lease in which it ended")
+    axes.set_xticks(range(0, 19, 3))
+    axes.set_xlabel("months from the start of the lease to its end")
     axes.set_ylabel("leases")
-    add_legend(axes, fontsize=8)
+    add_legend(axes, fontsize=SMALL_LETTERS)
 
 
 def plot_moves_by_month(portfolio: Portfolio, axes: "Axes") -> None:
@@ -190,6 +193,7 @@ def plot_arrears(portfolio: Portfolio, axes: "Axes") -> None:
     days = pl.datetime_range(portfolio.end - timedelta(days=1000), portfolio.end, "1mo", eager=True)
     shares = [_compute_arrears_share(rows, ends, day) for day in days.to_list()]
     axes.plot(_to_decimal_years(days), 100 * np.array(shares), color=MAIN)
+    axes.locator_params(axis="x", integer=True)
     axes.set_ylabel("arrears, % of a month's rent")
     axes.set_ylim(0, None)
 
@@ -217,27 +221,42 @@ def plot_precursors(portfolio: Portfolio, axes: "Axes") -> None:
         mean = own.group_by(pl.col("before") // 3 * 3).agg(pl.col("z").mean()).sort("before")
         axes.plot(-mean["before"].to_numpy(), mean["z"].to_numpy(), "o-", color=colour, label=signal)
     axes.set_xlabel("days before the failure")
-    axes.set_ylabel("mean reading, own spreads")
-    add_legend(axes, fontsize=8)
+    axes.set_ylabel("mean reading, standard deviations")
+    add_legend(axes, fontsize=SMALL_LETTERS)
 
 
 FIGURES: tuple[ReportFigure[Portfolio], ...] = (
     ReportFigure(
         "kinds",
         "Failures by kind",
-        "Bars: failures of priority high or critical. Diamonds: the Weibull hazard at the same ages, before wear, season and "
-        "neglected visits raise it.",
+        "Bars: repairs of priority high or critical. Diamonds: what the simulator expects of equipment of that age, before wear, "
+        "season and neglected visits raise it.",
         plot_failures_by_kind,
         height=3.8,
     ),
-    ReportFigure("ages", "Failures by age", "Older pieces fail more, as the Weibull hazard has it.", plot_failures_by_age),
-    ReportFigure("precursors", "Before a failure", "Sensors drift for days before a failure, noisily.", plot_precursors),
+    ReportFigure("ages", "Failures by age", "Older equipment fails more often.", plot_failures_by_age),
     ReportFigure(
-        "seasons", "Seasons", "Cooling fails in summer and winter, pipes in winter; heating is paid in winter.", plot_seasons
+        "precursors",
+        "Before a failure",
+        "Readings drift for days before a failure, noisily. In standard deviations of the sensor's own readings.",
+        plot_precursors,
     ),
-    ReportFigure("rents", "Rents by zip code", "One line a zip code; lines of one metro move together.", plot_rents),
-    ReportFigure("vacancy", "Vacancy", "The market's, and the portfolio's own.", plot_vacancy),
-    ReportFigure("payments", "Days late", "Colours: screening risk, which shows reliability only in part.", plot_days_late),
+    ReportFigure(
+        "seasons",
+        "Seasons",
+        "Heating and cooling fail in winter and summer, pipes in winter; heating is paid in winter.",
+        plot_seasons,
+    ),
+    ReportFigure(
+        "rents", "Rents by zip code", "One line a zip code. Lines of one colour are of one region and move together.", plot_rents
+    ),
+    ReportFigure("vacancy", "Vacancy", "Homes that stand empty: in the market, and in the portfolio itself.", plot_vacancy),
+    ReportFigure(
+        "payments",
+        "Days late",
+        "Colours: the risk that screening gave the tenant, which shows reliability only in part.",
+        plot_days_late,
+    ),
     ReportFigure("leases", "How leases end", "Notice is given mostly in the last months of a lease.", plot_lease_ends),
     ReportFigure("moves", "Moves by month", "People move in summer.", plot_moves_by_month),
     ReportFigure("arrears", "Arrears", "Rent more than 30 days past due, of running leases.", plot_arrears),

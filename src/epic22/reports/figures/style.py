@@ -13,9 +13,14 @@ from epic22.core.statistics import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 INK, MUTED, MAIN, OTHER, WARM = "#1b1f24", "#6b7280", "#2563eb", "#94a3b8", "#d97706"
+SMALL_LETTERS = 9
+"""Of legends with many entries and of marks within a picture, in points."""
+STYLES = ("-", "--", "-.", ":")
+"""Kinds of lines, which tell those of one colour apart."""
 CSS_VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", MAIN: "var(--main)", OTHER: "var(--other)", WARM: "var(--warm)"}
 """Colours of the pictures and the page's variables they become, so that they read in light and dark."""
 
@@ -42,7 +47,11 @@ class ReportFigure(Generic[Source]):
         return figure
 
 
-def create_axes(height: float = 3.4, width: float = 5.4) -> tuple["Figure", "Axes"]:
+WIDTH = 5.0
+"""Of a picture, in inches: on a telephone's 400 points its letters are still to be read."""
+
+
+def create_axes(height: float = 3.4, width: float = WIDTH) -> tuple["Figure", "Axes"]:
     """An empty picture in the page's colours; sizes in inches."""
     from matplotlib.figure import Figure
 
@@ -158,6 +167,16 @@ def add_legend(axes: "Axes", fontsize: float | None = None, above: bool = False)
     """A legend without a frame, in a line above the picture where nothing in it is to be crossed."""
     place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 3} if above else {}
     axes.legend(frameon=False, labelcolor=INK, fontsize=fontsize, **place)
+
+
+def use_logarithmic_scale(axis: "Axis") -> None:
+    """A logarithmic axis with plain numbers beside it (0.2, 5, 100): no powers of ten, no marks between."""
+    from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
+
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FormatStrFormatter("%g"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def fit_to_values(axes: "Axes", values: Iterable[float]) -> None:

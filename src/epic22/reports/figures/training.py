@@ -15,6 +15,8 @@ from epic22.reports.figures.style import (
     MAIN,
     MUTED,
     OTHER,
+    SMALL_LETTERS,
+    STYLES,
     WARM,
     ReportFigure,
     add_legend,
@@ -46,6 +48,12 @@ def _colour(run: RowRun, evaluation: Evaluation) -> str:
     if evaluation.family == "constant":
         return WARM
     return MAIN if evaluation is run.champion else OTHER
+
+
+def _line_style(run: RowRun, evaluation: Evaluation) -> str:
+    """A style of its own for each family whose line is grey: families of one colour are told apart by it."""
+    others = [one.family for one in run.leaderboard if _colour(run, one) == OTHER]
+    return STYLES[others.index(evaluation.family) % len(STYLES)] if evaluation.family in others else STYLES[0]
 
 
 def draw_leaderboard(run: RowRun, axes: "Axes") -> None:
@@ -82,7 +90,7 @@ def draw_folds(run: RowRun, axes: "Axes") -> None:
                 )
     axes.set_yticks([-i for i in range(len(first))], [f"fold {i + 1}" for i in range(len(first))])
     if timed:
-        ticks = np.linspace(position.min(), position.max(), 5)
+        ticks = np.linspace(position.min(), position.max(), 4)
         axes.set_xticks(ticks, [str(np.datetime64(int(t), "us"))[:10] for t in ticks])
     else:
         axes.set_xlabel("row of the table")
@@ -151,7 +159,7 @@ def draw_horizon_calibration(run: RowRun, axes: "Axes") -> None:
         observed = [row.observed.value for row in reliability.table]
         top = max(top, *predicted, *observed)
         axes.plot(predicted, observed, "o-", color=MAIN if decides else OTHER, linewidth=1.5 if decides else 1, markersize=4)
-        axes.annotate(f" {reliability.horizon:g} d", (predicted[-1], observed[-1]), color=INK, fontsize=8)
+        axes.annotate(f" {reliability.horizon:g} d", (predicted[-1], observed[-1]), color=INK, fontsize=SMALL_LETTERS)
     axes.plot([0, top], [0, top], color=MUTED, linewidth=1, linestyle="--")
     axes.set_xlabel("predicted probability up to the horizon")
     axes.set_ylabel("observed incidence")
@@ -167,13 +175,18 @@ def draw_precision_recall(run: RowRun, axes: "Axes") -> None:
         shown = np.unique(np.linspace(0, len(ends) - 1, 300).astype(int))
         recall, precision = hits / max(y.sum(), 1), hits / (ends + 1)
         axes.plot(
-            recall[shown], precision[shown], color=_colour(run, evaluation), label=format_name(evaluation.family), linewidth=2
+            recall[shown],
+            precision[shown],
+            linestyle=_line_style(run, evaluation),
+            color=_colour(run, evaluation),
+            label=format_name(evaluation.family),
+            linewidth=2,
         )
     draw_reference(axes, _pool_responses(run.champion, run)[0].mean())
     axes.set_xlabel("recall")
     axes.set_ylabel("precision")
-    axes.set_ylim(0, 1.05)
-    add_legend(axes)
+    axes.set_ylim(0, min(1.05, axes.get_ylim()[1]))
+    add_legend(axes, above=True)
 
 
 def draw_residuals(run: RowRun, axes: "Axes") -> None:
@@ -216,7 +229,8 @@ def draw_fold_scores(run: RowRun, axes: "Axes") -> None:
         axes.plot(
             range(1, len(values) + 1),
             values,
-            "o-",
+            marker="o",
+            linestyle=_line_style(run, evaluation),
             color=_colour(run, evaluation),
             label=format_name(evaluation.family),
             linewidth=1,
@@ -224,7 +238,7 @@ def draw_fold_scores(run: RowRun, axes: "Axes") -> None:
     axes.set_xlabel("fold")
     axes.set_ylabel(metric)
     axes.set_xticks(range(1, len(run.plan.folds) + 1, max(1, len(run.plan.folds) // 10)))
-    add_legend(axes)
+    add_legend(axes, above=True)
 
 
 def draw_coverage_by_group(run: RowRun, axes: "Axes") -> None:

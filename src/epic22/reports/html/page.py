@@ -7,7 +7,7 @@ from pathlib import Path
 from markupsafe import Markup, escape
 
 from epic22.core.statistics import Interval
-from epic22.core.text import describe_difference, format_figure, format_percent
+from epic22.core.text import describe_difference, format_figure, format_percent, format_quantity
 from epic22.reports.html.words import find_words
 
 
@@ -24,6 +24,7 @@ def render_page(template: str, **values: object) -> str:
     )
     environment.filters["figure"] = format_figure
     environment.filters["percentage"] = format_percent
+    environment.filters["quantity"] = format_quantity
     environment.filters["difference"] = describe_difference
     environment.filters["interval"] = _mark_interval
     environment.filters["breakable"] = lambda name: escape(name).replace("_", Markup("_<wbr>"))
