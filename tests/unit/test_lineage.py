@@ -575,13 +575,13 @@ def test_every_name_gives_a_picture_that_is_xml(sources: list[str]) -> None:
     minidom.parseString(draw_lineage(graph_of(*sources)).encode())
 
 
-def test_a_picture_is_seen_whole_in_a_window_of_1280_and_no_letter_of_it_is_below_nine_pixels() -> None:
+def test_a_picture_is_seen_whole_in_a_window_of_1280_and_no_letter_of_it_is_below_eight_and_a_half_pixels() -> None:
     picture = draw_lineage(graph_of("a.csv"))
     frame = minidom.parseString(picture).documentElement
     assert frame is not None
     assert f"max-width:100%;min-width:{LEAST_WIDTH}px" in picture
     smallest = min(float(size) for size in re.findall(r"font-size:([\d.]+)px", picture))
-    assert smallest * 1280 / int(frame.getAttribute("width")) >= 9
+    assert smallest * 1280 / int(frame.getAttribute("width")) >= 8.5
 
 
 @pytest.mark.parametrize("n", [1, 13, 14, 15, 40])

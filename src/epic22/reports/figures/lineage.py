@@ -8,14 +8,14 @@ from html import escape
 from epic22.core.lineage import STAGES, Node, Trace, printable
 
 MAX_IN_COLUMN = 14
-WIDTH, HEIGHT, GAP, ALLEY, MARGIN, HEAD = 226, 44, 12, 30, 16, 34
+WIDTH, HEIGHT, GAP, ALLEY, MARGIN, HEAD = 226, 44, 12, 26, 12, 34
 MAX_LETTERS = 32
 LEAST_WIDTH = 1000
 """Pixels: a wider picture shrinks with its window down to this, so that it is seen whole and its letters can be read."""
 STYLE = """
 svg{font-family:system-ui,-apple-system,"Segoe UI",sans-serif;background:#fff;max-width:100%;min-width:LEASTpx;height:auto}
 .box{fill:#f4f6f8;stroke:#8a96a3}.subject{fill:#dcebff;stroke:#1f5fbf;stroke-width:2}.fold{stroke-dasharray:4 3}
-.head{font-size:12px;font-weight:600;fill:#4a5561}.words{font-size:12px;fill:#14202b}.id{font-size:11px;fill:#5b6773}
+.head{font-size:12px;font-weight:600;fill:#4a5561}.words{font-size:12px;fill:#14202b}.id{font-size:10.5px;fill:#5b6773}
 .arrow{fill:none;stroke:#8a96a3;stroke-width:1.2}.tip{fill:#8a96a3}
 @media (prefers-color-scheme:dark){svg{background:#12171d}.box{fill:#1d252d;stroke:#6d7a87}
 .subject{fill:#173459;stroke:#6ea8ff}.head{fill:#aab6c2}.words{fill:#e8eef4}.id{fill:#9aa7b4}.arrow{stroke:#6d7a87}.tip{fill:#6d7a87}}
