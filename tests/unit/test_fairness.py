@@ -1,5 +1,7 @@
 """The adverse impact ratio, and what promotion does with it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -15,6 +17,7 @@ from epic22.core.evaluation.fairness import (
 )
 from epic22.core.statistics import Interval
 from epic22.core.task import Array
+from epic22.services.portfolio import describe_promotion
 
 
 def outcomes(shares: dict[str, float], persons: int, rows: int = 3, seed: int = 0) -> tuple[Array, Array, Array]:
@@ -160,6 +163,14 @@ def test_what_is_not_certain_is_called_provisional_by_the_gate_too() -> None:
         assert (decision.promote, decision.status) == (True, "provisional")
         assert "not certain" in decision.why
         assert decide_promotion(fairness, first_model=False, certain=True).status == "proven"
+
+
+def test_a_promotion_beside_its_fairness_does_not_repeat_it() -> None:
+    decision = decide_promotion(verdict({"a": 0.9, "b": 0.9}, 1500), first_model=False)
+    assert decision.why.startswith("fairness passed: ")
+    assert describe_promotion(decision) == "proven"
+    judged = replace(decision, why=f"{decision.why}; 8 gates: 7 passed, 1 not applicable")
+    assert describe_promotion(judged) == "proven, 8 gates: 7 passed, 1 not applicable"
 
 
 @pytest.mark.parametrize("certain", [True, False])

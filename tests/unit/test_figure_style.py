@@ -181,7 +181,7 @@ def test_no_letter_of_a_picture_is_below_ten_pixels_on_a_telephone_400_wide() ->
 def test_a_logarithmic_axis_has_plain_numbers() -> None:
     figure, axes = create_axes()
     axes.plot([0.16, 0.85], [1, 2])
-    use_logarithmic_scale(axes.xaxis)
+    use_logarithmic_scale(axes, "x")
     figure.canvas.draw()
     ticks = [label.get_text() for label in axes.get_xticklabels()]
     assert {"0.2", "0.5"} <= set(ticks)

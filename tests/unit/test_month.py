@@ -67,7 +67,7 @@ def test_the_page_has_every_day_and_training_and_escapes_names(tmp_path: Path) -
     )
     month = Month("predictive_maintenance", 2, days, trainings)
     assert describe_outcome(month) == (
-        "The lists of 3 days are expected to save 300, 50% of the best possible; those of the rule of today 180"
+        "The lists of 3 days are expected to save 300, 50 % of the best possible; those of the rule of today to save 180"
     )
     text = write_month_report(tmp_path / "month.html", month, "seed 0").read_text()
     assert text.count("<svg") == 2

@@ -1,5 +1,6 @@
 """`epic22 data`: the versions of the tables."""
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +11,7 @@ from epic22.cli.options import Json
 from epic22.cli.quality import quality
 from epic22.cli.terminal import print_json, print_line, print_table
 from epic22.config import Settings
+from epic22.core.text import format_time
 
 if TYPE_CHECKING:
     from epic22.adapters.lake import Lake
@@ -74,7 +76,7 @@ def show(
     selected = lake.resolve_version(version)
     if of is not None:
         frame = lake.scan(of, selected.number).head(rows).collect()
-        _print_rows(of, frame.columns, [[_format_cell(value) for value in row] for row in frame.iter_rows()], json)
+        _print_rows(of, frame.columns, [[_format_cell(value, json) for value in row] for row in frame.iter_rows()], json)
         return
     if json:
         print_json(selected, bootstrap.VIEWS)
@@ -130,7 +132,10 @@ def quarantine(version: Number = None, rows: Shown = 50, json: Json = False) -> 
     print_table(f"Quarantine: {frame.height:,} rows", ["file", "line", "reason", "row"], shown)
 
 
-def _format_cell(value: object) -> str:
+def _format_cell(value: object, json: bool) -> str:
+    """A cell as text; for people a midnight is a day."""
+    if isinstance(value, datetime) and not json:
+        return format_time(value)
     return "" if value is None else str(value)
 
 

@@ -101,7 +101,7 @@ def print_results(results: list[FeatureResult]) -> None:
         best = "" if r.shortfall is None else f"; {describe_difference(r.shortfall)} than the best possible"
         print_line(f"{r.name}: {describe_difference(r.gain)} than the rule{best}.")
         if r.accuracy is not None:
-            accuracies = ", ".join(f"{name} {share:.2%}" for name, share in r.accuracy.items())
+            accuracies = ", ".join(f"{name} {100 * share:.2f} %" for name, share in r.accuracy.items())
             print_line(f"{r.name}: accuracy {accuracies}: it rewards doing nothing.", "dim")
         if r.saving is not None:
             more = (

@@ -86,7 +86,10 @@ def import_(
     if json:
         print_json(counts)
         return
-    print_line(f"{counts.imported:,} trainings imported, {counts.present:,} were there already.")
+    noun = "training" if counts.imported == 1 else "trainings"
+    print_line(
+        f"{counts.imported:,} {noun} imported, {counts.present:,} {'was' if counts.present == 1 else 'were'} there already."
+    )
 
 
 def _list_figures(run: "StoredRun") -> Sequence[tuple[str, float]]:

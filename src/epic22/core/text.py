@@ -9,7 +9,9 @@ from typing import Any, Protocol
 from epic22.core.column import Column
 from epic22.core.errors import UserError
 
-PLURAL_UNITS = ("days", "weeks", "months", "years", "hours", "minutes")
+WORDED_UNITS = {"sd": "standard deviations"}
+"""Units that stand short in a column's declaration, as people read them."""
+PLURAL_UNITS = ("days", "weeks", "months", "years", "hours", "minutes", "standard deviations")
 """Units that have a singular: 1 day, 1 month of rent."""
 
 MISSING = "missing"
@@ -54,6 +56,8 @@ def format_quantity(value: float, unit: str | None = None, cents: bool = False) 
 
     >>> format_quantity(1.0, "days"), format_quantity(2.5, "months of rent"), format_quantity(1250, "EUR", cents=True)
     ('1 day', '2.5 months of rent', '1,250 EUR')
+    >>> format_quantity(2.862, "sd"), format_quantity(1, "sd"), format_quantity(1, "months of rent")
+    ('2.862 standard deviations', '1 standard deviation', '1 month of rent')
     >>> format_quantity(1987.0), format_quantity(9999.7)
     ('1987', '10,000')
     """
@@ -67,8 +71,9 @@ def format_quantity(value: float, unit: str | None = None, cents: bool = False) 
         number = f"{value:,.0f}" if "e+" in number else number
     if not unit:
         return number
-    first = unit.split(" ")[0]
-    return f"{number} {first[:-1] + unit[len(first) :] if number == '1' and first in PLURAL_UNITS else unit}"
+    unit = WORDED_UNITS.get(unit, unit)
+    plural = next((one for one in PLURAL_UNITS if f"{unit} ".startswith(f"{one} ")), None) if number == "1" else None
+    return f"{number} {unit if plural is None else plural[:-1] + unit[len(plural) :]}"
 
 
 def format_percent(share: float) -> str:

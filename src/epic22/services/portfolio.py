@@ -6,7 +6,7 @@ from functools import singledispatch
 
 from epic22.core.errors import InternalError
 from epic22.core.evaluation.baselines import INCUMBENT
-from epic22.core.evaluation.fairness import PromotionDecision
+from epic22.core.evaluation.fairness import PromotionDecision, describe_fairness
 from epic22.core.lineage import ModelVersion
 from epic22.core.statistics import Interval
 from epic22.services.training_run import BASELINE, ForecastEvaluation, RowRun, SeriesRun, TrainingRun
@@ -58,7 +58,7 @@ def describe_promotion(decision: PromotionDecision) -> str:
     >>> describe_promotion(PromotionDecision(True, "proven", "no group is treated worse"))
     'proven, no group is treated worse'
     """
-    seen = "" if decision.fairness is None else decision.fairness.why
+    seen = "" if decision.fairness is None else describe_fairness(decision.fairness)
     reason = decision.why.removeprefix(seen).strip("; ")
     return f"{decision.status}, {reason}" if reason else decision.status
 

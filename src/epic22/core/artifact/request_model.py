@@ -35,6 +35,7 @@ from epic22.core.data.period_times import NOON
 from epic22.core.data.sentinels import is_sentinel
 from epic22.core.data.time_format import FIRST_YEAR, name_offset
 from epic22.core.task import CellValue, Column
+from epic22.core.text import WORDED_UNITS
 from epic22.core.time_series import DAY
 
 MAX_ROWS = 1000
@@ -228,7 +229,9 @@ def _describe_column(column: Column) -> str:
     """
     phrases = [column.about or column.name]
     if column.unit:
-        phrases.append("as a fraction: 0.05 for 5 %" if column.unit == "fraction" else f"in {column.unit}")
+        phrases.append(
+            "as a fraction: 0.05 for 5 %" if column.unit == "fraction" else f"in {WORDED_UNITS.get(column.unit, column.unit)}"
+        )
     if column.optional and column.name.startswith(name_offset("")):
         phrases.append(f"absent: as {column.name.removeprefix(name_offset(''))} states")
     if column.dtype == "time":

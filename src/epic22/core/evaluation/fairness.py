@@ -213,6 +213,11 @@ class PromotionDecision:
         return replace(met, why="; ".join(filter(None, words)))
 
 
+def describe_fairness(fairness: FairnessVerdict) -> str:
+    """The verdict in words, as a decision begins with it."""
+    return f"fairness {fairness.status}: {fairness.why}"
+
+
 def describe_missing_fairness(protected: Sequence[str]) -> str:
     """Why there is no fairness verdict, in words: no class is stored, or the columns declared `protected` were not measured.
 
@@ -245,9 +250,7 @@ def decide_promotion(
     has.
     """
     finding = (
-        f"fairness was not measured: {describe_missing_fairness(protected)}"
-        if fairness is None
-        else f"fairness {fairness.status}: {fairness.why}"
+        f"fairness was not measured: {describe_missing_fairness(protected)}" if fairness is None else describe_fairness(fairness)
     )
     if fairness is None or fairness.status == "passed":
         is_proven = certain and (fairness is not None or not protected)

@@ -118,7 +118,7 @@ def draw_time_against_score(comparison: FamilyComparison, axes: "Axes") -> None:
             color=INK,
             fontsize=9,
         )
-    use_logarithmic_scale(axes.xaxis)
+    use_logarithmic_scale(axes, "x")
     axes.margins(x=0.25, y=0.2)
     _draw_constant(axes, comparison.get(CONSTANT).evaluation.score(metric.name).value)
     axes.set_xlabel("seconds to train a fold, logarithmic")

@@ -154,7 +154,7 @@ def plot_days_late(portfolio: Portfolio, axes: "Axes") -> None:
         shares = 100 * counts / max(own.height, 1)
         axes.bar(np.arange(6) + 0.27 * (place - 1), shares, 0.25, color=colour, label=f"{risk} risk")
     axes.set_xticks(range(6), names)
-    use_logarithmic_scale(axes.yaxis)
+    use_logarithmic_scale(axes, "y")
     axes.set_xlabel("days from the due date to the payment")
     axes.set_ylabel("share of rents, % (logarithmic)")
     add_legend(axes, fontsize=SMALL_LETTERS)

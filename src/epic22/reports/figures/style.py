@@ -5,7 +5,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import numpy as np
 
@@ -13,7 +13,6 @@ from epic22.core.statistics import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 INK, MUTED, MAIN, OTHER, WARM = "#1b1f24", "#6b7280", "#2563eb", "#94a3b8", "#d97706"
@@ -169,11 +168,12 @@ def add_legend(axes: "Axes", fontsize: float | None = None, above: bool = False)
     axes.legend(frameon=False, labelcolor=INK, fontsize=fontsize, **place)
 
 
-def use_logarithmic_scale(axis: "Axis") -> None:
+def use_logarithmic_scale(axes: "Axes", name: Literal["x", "y"]) -> None:
     """A logarithmic axis with plain numbers beside it (0.2, 5, 100): no powers of ten, no marks between."""
     from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
-    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    axes.set(**{f"{name}scale": "log"})
+    axis = {"x": axes.xaxis, "y": axes.yaxis}[name]
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axis.set_major_formatter(FormatStrFormatter("%g"))
     axis.set_minor_formatter(NullFormatter())

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from epic22.core.text import format_percent
 from epic22.reports.figures.month import FIGURES
 from epic22.reports.figures.style import draw_figures, render_svgs
 from epic22.reports.html.page import render_page, write_atomically
@@ -24,8 +25,12 @@ def write_month_report(path: Path, month: Month, title: str) -> Path:
 def describe_outcome(month: Month) -> str:
     """The month in one sentence."""
     money = month.money
-    share = money.model / money.best if money.best > 0 else 0.0
+    share = format_percent(max(0.0, money.model / money.best if money.best > 0 else 0.0))
     return (
-        f"The lists of {len(month.days)} days are expected to save {money.model:,.0f}, {share:.0%} of the best possible; "
-        f"those of the rule of today {money.rule:,.0f}"
+        f"The lists of {len(month.days)} days are expected to {_describe_saving(money.model)}, {share} of the best possible; "
+        f"those of the rule of today to {_describe_saving(money.rule)}"
     )
+
+
+def _describe_saving(money: float) -> str:
+    return f"{'save' if money >= 0 else 'lose'} {abs(money):,.0f}"

@@ -39,7 +39,7 @@ def write_portfolio_report(path: Path, page: PortfolioPage) -> Path:
         answer=answer_claim(page.results),
         about={result.name: result.about for result in page.results},
         shown_horizon=SHOWN_HORIZON,
-        percent=lambda share: f"{share:.2%}",
+        percent=_format_share,
     )
     return write_atomically(path, text)
 
@@ -69,13 +69,18 @@ def answer_claim(results: Sequence[FeatureResult]) -> str:
     if maintenance is None or maintenance.accuracy is None:
         return "Maintenance was not trained here, so there is no figure to answer with."
     own = maintenance.accuracy
-    best = f", the best possible {own['best possible']:.2%}" if "best possible" in own else ""
+    best = f", the best possible {_format_share(own['best possible'])}" if "best possible" in own else ""
     at_best = "." if maintenance.oracle is None else f" of at best {format_figure(maintenance.oracle)}."
     reached = "More than 93 % is reached by doing nothing, so the figure says nothing about a model; what does"
     subject = reached if own["constant"] > PLANNED_ACCURACY else "What decides instead"
     return (
-        f"Measured: doing nothing {own['constant']:.2%}, the rule of today {own['incumbent']:.2%}, the champion "
-        f"{own['champion']:.2%}{best}. {subject} is {maintenance.metric}: "
+        f"Measured: doing nothing {_format_share(own['constant'])}, the rule of today {_format_share(own['incumbent'])}, "
+        f"the champion {_format_share(own['champion'])}{best}. {subject} is {maintenance.metric}: "
         f"{format_figure(maintenance.constant)}, {format_figure(maintenance.incumbent)} and "
         f"{format_figure(maintenance.champion)}{at_best}"
     )
+
+
+def _format_share(share: float) -> str:
+    """An accuracy to the hundredth of a per cent, in which models of rare events differ."""
+    return f"{100 * share:.2f} %"
