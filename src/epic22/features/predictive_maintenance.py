@@ -1,7 +1,7 @@
 """Predictive maintenance: which equipment will fail within 30 days, or within another horizon?
 
-A row is a piece of equipment at a weekly cutoff. It fails when a corrective work order of priority high or critical, which nobody
-cancels, is opened in (cutoff, cutoff + horizon]. The maintenance crew acts on this week's list of visits.
+A row is a piece of equipment at a weekly cutoff. It fails when a corrective work order of priority high or critical is opened in
+(cutoff, cutoff + horizon], whatever becomes of the order. The maintenance crew acts on this week's list of visits.
 """
 
 from dataclasses import replace
@@ -45,10 +45,9 @@ SENSORS: tuple[tuple[str, str], ...] = (
 CATEGORY_OF_KIND = {kind: kind for kind in EQUIPMENT_KINDS} | {"elevator": "other"}
 """The work-order category in which the incumbent looks for a kind of equipment."""
 
-IS_DROPPED = (pl.col("status") == "cancelled").fill_null(value=False)
 URGENT = pl.col("priority").is_in(["high", "critical"])
-FAILURE = (pl.col("kind") == "corrective") & URGENT & ~IS_DROPPED
-"""One that was cancelled is none, as far as it is known then: nothing was repaired."""
+FAILURE = (pl.col("kind") == "corrective") & URGENT
+"""One that is cancelled afterwards counts: it was opened, and whoever plans visits met it; why it was cancelled no table says."""
 
 CORRECTIVE = pl.col("kind") == "corrective"
 PREVENTIVE = pl.col("kind") == "preventive"
