@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from tests.boilers import simulate_boilers
 from tests.shell import type_command
+from tests.sleeping_process import stop_between_writes
 from tests.waiting import wait_until
 
 from epic22.adapters.metadata.jobs import JobTable
@@ -130,9 +131,7 @@ def kill_process(company: Company, worker: "subprocess.Popen[bytes]", attempt: A
 def put_to_sleep(company: Company, worker: "subprocess.Popen[bytes]", attempt: AttemptRecord) -> None:
     """Put worker and process to sleep until another worker has begun, and wake the worker in its middle."""
     assert attempt.process is not None
-    for process in (worker.pid, attempt.process):
-        with suppress(ProcessLookupError):
-            os.kill(process, signal.SIGSTOP)
+    stop_between_writes([worker.pid, attempt.process], company.home)
     company.start_worker()
     wait_until(lambda: len(company.jobs.list_attempts(1)) > 1 or not company.jobs.get(1).is_open, PATIENCE)
     os.kill(worker.pid, signal.SIGCONT)

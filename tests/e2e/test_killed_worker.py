@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine
 from tests.postgres import new_database
+from tests.sleeping_process import stop_between_writes
 from tests.tcp_postgres import TcpPostgres
 from tests.tiny_worker import FAILING, start_worker, submit_tiny
 from tests.waiting import wait_until
@@ -110,7 +111,7 @@ def test_a_worker_that_slept_through_a_take_over_changes_nothing_and_works_on(
     submit_tiny(environment, "2")
     sleeper = start("w1")
     wait_until(lambda: bool(read_record(tmp_path, "begin")), PATIENCE)
-    os.kill(sleeper.pid, signal.SIGSTOP)
+    stop_between_writes([sleeper.pid], tmp_path / "home")
     other = start("w2")
     wait_until(lambda: len(read_record(tmp_path, "begin")) == 2, PATIENCE)
     os.kill(sleeper.pid, signal.SIGCONT)
