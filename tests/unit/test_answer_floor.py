@@ -81,14 +81,17 @@ def test_a_learning_curve_is_of_the_values_that_are_served() -> None:
     assert first.value == pytest.approx(np.mean(fold_scores))
 
 
-def test_a_permuted_column_loses_what_the_served_values_lose() -> None:
+@pytest.mark.parametrize("family", ["linear", "boosting"])
+def test_a_permuted_column_and_a_pair_lose_what_the_served_values_lose(family: str) -> None:
     """Where every value is below the floor nothing is lost, whatever the model says: what is served does not change."""
     experiment = prices()
-    board = evaluate(experiment, make_candidate(experiment, get_family("linear")), keep_models=True)
+    board = evaluate(experiment, make_candidate(experiment, get_family(family)), keep_models=True)
     high = replace(experiment, task=experiment.task.replace_target(replace(experiment.task.target, floor=1e6)))
     told = explain(high, board)
     assert told is not None
     assert [one.loss.value for one in told.columns if one.loss is not None] == pytest.approx([0.0] * len(told.columns))
+    assert len(told.interactions) > 0 or family == "linear"
+    assert [one.gain.value for one in told.interactions] == pytest.approx([0.0] * len(told.interactions))
 
 
 def test_a_floor_lies_under_an_average_and_not_under_its_members() -> None:

@@ -113,7 +113,7 @@ def explain(experiment: Experiment, evaluation: Evaluation, unit: str = "log-odd
         samples.columns,
         [np.concatenate([sample.get_values(j) for sample in samples.folds]) for j in range(len(samples.columns))],
     )
-    kind, metric, shares = task.target.kind, task.target.metric, folds.mean(axis=0) / folds.mean(axis=0).sum()
+    metric, shares = task.target.metric, folds.mean(axis=0) / folds.mean(axis=0).sum()
     permuted_columns = [j for j in order[:MAX_PERMUTED] if shares[j] >= MIN_SHARE]
     losses = compute_permutation_importance(
         samples, [*((j,) for j in permuted_columns), *(members for members, _ in groups)], task.target, seed
@@ -125,7 +125,7 @@ def explain(experiment: Experiment, evaluation: Evaluation, unit: str = "log-odd
     table = _ImportanceTable(samples, folds, variances, task.target.classes if task.target.traits.has_score_per_class else ())
     loss_by_column = dict(zip(permuted_columns, losses, strict=False))
     columns = tuple(table.describe_column(j, loss_by_column.get(j)) for j in order)
-    pairs = find_interactions(samples, order, kind)
+    pairs = find_interactions(samples, order, task.target)
     shapes = tuple(compute_dependence(samples, j, *table.find_class(j)) for j in order[:MAX_DEPENDENCES] if folds[:, j].any())
     return Explanation(
         family=evaluation.family,

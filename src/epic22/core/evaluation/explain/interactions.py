@@ -23,8 +23,8 @@ from epic22.core.evaluation.intervals import (
 )
 from epic22.core.evaluation.metrics import log_loss_terms
 from epic22.core.models.base import compute_response
-from epic22.core.targets import KINDS
-from epic22.core.task import Array, Kind
+from epic22.core.targets import KINDS, lift_to_floor
+from epic22.core.task import Array, Kind, Target
 
 MAX_ROWS_PER_FOLD, BATCH_ROWS = 300, 50
 MAX_ROWS_FOR_H = 40
@@ -56,7 +56,7 @@ class Interaction:
         return self.gain.low > 0
 
 
-def find_interactions(samples: ShapSamples, order: Sequence[int], kind: Kind) -> tuple[Interaction, ...]:
+def find_interactions(samples: ShapSamples, order: Sequence[int], target: Target) -> tuple[Interaction, ...]:
     """The strongest pairs among the first columns of `order` (by falling importance), strongest first."""
     exact = all(hasattr(sample.fitted.estimator, "shap_interaction_values") for sample in samples.folds)
     top_columns = list(order[: MAX_COLUMNS if exact else MAX_COLUMNS_FOR_H])
@@ -71,7 +71,7 @@ def find_interactions(samples: ShapSamples, order: Sequence[int], kind: Kind) ->
     ]
     return tuple(
         _make_interaction(
-            names[i], [(s, p, i) for s, p in zip(subsamples, joint, strict=True)], total, kind, samples.training_overlap
+            names[i], [(s, p, i) for s, p in zip(subsamples, joint, strict=True)], total, target, samples.training_overlap
         )
         for i in places
     )
@@ -130,14 +130,14 @@ def _make_interaction(
     names: tuple[str, str],
     folds: Sequence[tuple[ShapSample, _JointParts, int]],
     total: float,
-    kind: Kind,
+    target: Target,
     training_overlap: float,
 ) -> Interaction:
     sizes = [np.abs(pairs.values[:, :, place]).mean(axis=1, keepdims=True) for _, pairs, place in folds]
     strength = estimate_mean(
         np.array([size.mean() for size in sizes]), _compute_variance(sizes, folds), training_overlap, lower_bound=0.0
     )
-    losses = [_compute_loss_without(sample, pairs.values[:, :, place], kind) for sample, pairs, place in folds]
+    losses = [_compute_loss_without(sample, pairs.values[:, :, place], target) for sample, pairs, place in folds]
     known, gain = [loss for loss in losses if loss is not None], UNDEFINED_ESTIMATE
     if len(known) == len(losses):
         gain = estimate_mean_loss(np.array([loss.mean() for loss in known]), _compute_variance(known, folds), training_overlap)
@@ -149,14 +149,17 @@ def _compute_variance(values: Sequence[Array], folds: Sequence[tuple[ShapSample,
     return compute_sampling_variances(values, [sample.cluster for sample, _, _ in folds])[0]
 
 
-def _compute_loss_without(sample: ShapSample, joint: Array, kind: Kind) -> Array | None:
-    """What each row's loss gains without the joint part, by the mean loss, (m, 1); None for other kinds of target."""
-    estimator = sample.fitted.estimator
+def _compute_loss_without(sample: ShapSample, joint: Array, target: Target) -> Array | None:
+    """What each row's loss gains without the joint part, by the mean loss, (m, 1); None for other kinds of target. Losses are of
+    the answers that are served."""
+    estimator, kind = sample.fitted.estimator, target.kind
     raw = estimator.decision_function(sample.X)
     if KINDS[kind].is_time_to_event:
         return None
-    with_it = _compute_losses(sample.y, compute_response(estimator, raw, kind), kind)
-    without = _compute_losses(sample.y, compute_response(estimator, raw - (joint if raw.ndim == 2 else joint[:, 0]), kind), kind)
+    with_it, without = (
+        _compute_losses(sample.y, lift_to_floor(compute_response(estimator, one, kind), target.floor), kind)
+        for one in (raw, raw - (joint if raw.ndim == 2 else joint[:, 0]))
+    )
     return np.asarray((without - with_it)[:, None] / max(float(with_it.mean()), 1e-300))
 
 
