@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.stats
 from page import write_section
 from stamp import DATA, ROOT, machine, source_stamp
 
@@ -26,9 +27,10 @@ from epic22.config import Settings
 from epic22.core.data.folds import FoldPlan, SplitRequest
 from epic22.core.data.schema_inference import Roles
 from epic22.core.data.split import plan_folds
-from epic22.core.evaluation.intervals import compute_corrected_half_width
 from epic22.core.selection.budget import Budget
 from epic22.core.serialization import to_json
+from epic22.core.statistics import CONFIDENCE
+from epic22.core.task import Array
 from epic22.reports.json import VIEWS
 from epic22.services.pipelines.rows import RowPipeline
 from epic22.services.train import train
@@ -123,6 +125,16 @@ def gain(better: dict[str, Any], worse: dict[str, Any], plan: FoldPlan) -> tuple
     folds = np.subtract(better["by_fold"][better["champion"]], worse["by_fold"][worse["champion"]])
     mean, half = float(folds.mean()), compute_corrected_half_width(folds, plan)
     return mean, mean - half, mean + half
+
+
+def compute_corrected_half_width(folds: Array, plan: FoldPlan) -> float:
+    """Half the 95 % interval of a mean over repeated folds, by the corrected resampled t (Nadeau and Bengio 2003).
+
+    The variance of a mean over J folds is (1/J + n_test/n_train) s², for the training parts overlap.
+    """
+    ratio = np.mean([len(fold.test) / len(fold.train) for fold in plan.folds])
+    error = np.sqrt((1 / len(folds) + ratio) * folds.var(ddof=1))
+    return float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, len(folds) - 1) * error)
 
 
 def outcomes(trials: int) -> dict[str, Any]:

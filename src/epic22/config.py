@@ -31,8 +31,9 @@ class Settings:
     the files that belong to it are, models and tables: a folder on a disk that all its machines share, or s3://bucket/folder; a
     folder below `home` otherwise. `onnx_provider` (EPIC22_ONNX_PROVIDER: cpu, coreml or auto; default cpu) is what computes
     networks that serve, where it answers as the processor does. `redis_url` (EPIC22_REDIS_URL) is a Redis server that several
-    processes share for what is embedded otherwise; it may hold a password, so it is never shown. `attempt` (EPIC22_ATTEMPT) is
-    set by a worker for the process that carries a job out.
+    processes share for what is embedded otherwise; it may hold a password, so it is never shown. `event_keys`
+    (EPIC22_EVENT_KEYS) are those that may send events to the API, as `authorised` are given. `attempt` (EPIC22_ATTEMPT) is set by
+    a worker for the process that carries a job out.
     """
 
     home: Path

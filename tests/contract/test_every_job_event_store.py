@@ -1,6 +1,5 @@
 """Events of jobs in each database: in their order, of the newest attempt alone, bounded, and written while a job runs."""
 
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -91,10 +90,11 @@ class AwayEvents:
     """A store that does not answer at first."""
 
     def __init__(self) -> None:
-        self.is_away, self.stored = True, list[ProgressEvent]()
+        self.is_away, self.refused, self.stored = True, 0, list[ProgressEvent]()
 
     def append(self, attempt: AttemptId, events: Sequence[tuple[datetime, ProgressEvent]]) -> bool:
         if self.is_away:
+            self.refused += 1
             raise StorageError("no connection.")
         self.stored += [event for _, event in events]
         return True
@@ -110,7 +110,7 @@ def test_events_wait_while_the_store_is_away() -> None:
     events = AwayEvents()
     with JobEventWriter(events, seconds=0.01).open_progress(AttemptId(1, 3), 2) as progress:
         progress.note("first")
-        time.sleep(0.05)
+        wait_until(lambda: events.refused > 0)
         events.is_away = False
         progress.note("second")
     assert events.stored == [AttemptStarted(2), Noted("first"), Noted("second")]
@@ -121,6 +121,7 @@ class OddEvents(AwayEvents):
 
     def append(self, attempt: AttemptId, events: Sequence[tuple[datetime, ProgressEvent]]) -> bool:
         if Noted("odd") in [event for _, event in events]:
+            self.refused += 1
             raise RecursionError("of the database's driver\nwith rows below")
         return super().append(attempt, events)
 
@@ -130,9 +131,9 @@ def test_an_event_that_nobody_foresaw_costs_neither_the_later_ones_nor_the_attem
     events.is_away = False
     with JobEventWriter(events, seconds=0.01).open_progress(AttemptId(1, 3), 2) as progress:
         progress.note("odd")
-        time.sleep(0.1)
+        wait_until(lambda: events.refused > 0)
         progress.note("second")
-        time.sleep(0.1)
+        wait_until(lambda: Noted("second") in events.stored)
     assert events.stored[-1] == Noted("second")
     log = capsys.readouterr().err
     assert "RecursionError: of the database's driver" in log

@@ -3,7 +3,6 @@
 import numpy as np
 
 from epic22.core.evaluation.bootstrap import (
-    BLOCKS,
     CLUSTERS,
     FOLDS,
     SAVINGS,
@@ -21,7 +20,7 @@ def test_each_replicate_draws_as_many_clusters_as_there_are_and_chunks_change_no
 
 
 def test_uses_of_the_bootstrap_with_one_seed_draw_different_clusters() -> None:
-    assert len({CLUSTERS, BLOCKS, SAVINGS, FOLDS}) == 4
+    assert len({CLUSTERS, SAVINGS, FOLDS}) == 3
     own, other = (next(draw_cluster_counts(40, 20, 1, 40, stream)) for stream in (CLUSTERS, SAVINGS))
     assert (own != other).any()
 

@@ -5,14 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from tests.panels import known, lines
 
 from epic22.core.data.panel_examples import PanelExamples
 from epic22.core.errors import SplitError
 from epic22.core.evaluation.backtest import OriginPlan, plan_origins
-from epic22.core.evaluation.bootstrap import draw_block_counts
 from epic22.core.evaluation.forecast_metrics import (
     FORECAST_METRICS,
     ForecastMetric,
@@ -87,12 +84,6 @@ def test_a_missing_target_is_not_scored() -> None:
         assert compute_forecast_score(metric, rows, q) == pytest.approx(compute_forecast_score(metric, other, q)), metric.name
     none = replace(rows, Y=np.full((20, H), np.nan))
     assert all(math.isnan(compute_forecast_score(metric, none, q)) for metric in FORECAST_METRICS)
-
-
-@given(st.integers(2, 40), st.integers(1, 30))
-def test_every_draw_holds_as_many_origins_as_there_are(origins: int, length: int) -> None:
-    draws = draw_block_counts(origins, length, seed=1)
-    assert (draws.sum(axis=1) == origins).all()
 
 
 def test_long_blocks_make_intervals_wider_where_origins_are_alike() -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
@@ -279,10 +278,7 @@ def test_a_queue_writes_by_itself_and_at_the_end(tmp_path: Path) -> None:
     files = FilePredictionLog(tmp_path)
     queue = BufferedPredictionLog(files, flush_seconds=0.05)
     queue.log_predictions(MODEL, [prediction("1" * 64)])
-    end = time.monotonic() + 10
-    while not files.find_receipts("1") and time.monotonic() < end:
-        time.sleep(0.02)
-    assert len(files.find_receipts("1")) == 1
+    wait_until(lambda: len(files.find_receipts("1")) == 1)
     queue.log_predictions(MODEL, [prediction("2" * 64)])
     queue.close()
     queue.close()

@@ -287,7 +287,8 @@ def test_long_digits_among_numbers_with_decimals_are_damage() -> None:
 
 
 def test_a_dropped_column_may_be_damaged() -> None:
-    infer_schema(raw(y=["0", "1"], x=["1", "inf"]), Roles("y", drop=("x",)))
+    table = infer_schema(raw(y=["0", "1"], x=["1", "inf"]), Roles("y", drop=("x",)))
+    assert {column.name: column.role for column in table.columns} == {"y": "label", "x": "never"}
 
 
 COLUMNS = (

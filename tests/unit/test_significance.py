@@ -14,7 +14,6 @@ from epic22.core.data.folds import FoldPlan, SplitRequest
 from epic22.core.data.split import plan_folds
 from epic22.core.errors import InternalError
 from epic22.core.evaluation.crossval import Evaluation, compute_scores
-from epic22.core.evaluation.intervals import compute_corrected_error
 from epic22.core.evaluation.metrics import AVERAGE_PRECISION, METRICS, ROC_AUC, ROOT_MEAN_SQUARED_ERROR
 from epic22.core.evaluation.power import TWO_SIDED, SampleSize, compute_data_factor, compute_power, count_sample
 from epic22.core.evaluation.predictions import FoldPredictions
@@ -98,14 +97,6 @@ def test_clusters_widen_the_interval_when_rows_of_a_cluster_err_together() -> No
     by_row = replace(plan, clusters=None)
     alone = evaluation("c", response, made.examples, by_row, "regression").score("root_mean_squared_error")
     assert clustered.high - clustered.low > 2 * (alone.high - alone.low)
-
-
-def test_the_correction_widens_the_naive_error_by_the_overlap_of_training_parts() -> None:
-    made = toy("binary", 200)
-    plan = plan_folds(made.examples, "binary", SplitRequest())
-    folds = np.random.default_rng(0).normal(size=25)
-    naive = folds.std(ddof=1) / 5
-    assert compute_corrected_error(folds, plan) == pytest.approx(naive * np.sqrt(1 + 25 * 0.25))
 
 
 def test_pairing_sees_what_two_separate_intervals_cannot() -> None:

@@ -204,7 +204,7 @@ def test_days_within_a_month_are_drawn_apart_from_what_happens() -> None:
 @pytest.fixture(scope="module")
 def tables() -> Mapping[str, pl.DataFrame]:
     world = small_world()
-    return build_tenancy_tables(world.estate, world.tenants, world.published, world.span, np.random.default_rng(4))
+    return build_tenancy_tables(world.estate, world.tenants, world.published, np.random.default_rng(4))
 
 
 def test_leases_that_ended_before_the_window_are_not_published_with_anything_of_theirs(

@@ -19,7 +19,7 @@ from epic22.cli.masked_output import mask_output
 from epic22.core.errors import PASSING_FAULTS, StorageError, UserError, describe_storage_fault
 from epic22.core.job import ATTEMPT_SETTING, MAY_PASS_EXIT_CODE
 
-EXIT_OK, EXIT_INTERNAL_ERROR, EXIT_USER_ERROR, EXIT_INTERRUPTED = 0, 1, 2, 130
+EXIT_INTERNAL_ERROR, EXIT_USER_ERROR, EXIT_INTERRUPTED = 1, 2, 130
 
 VERBS = {
     "sample": "Simulate a property company: all canonical tables, true probabilities beside them, a page of pictures.",

@@ -72,7 +72,7 @@ def build_estate(size: PortfolioSize, span: Span, rng: np.random.Generator) -> E
     area = TYPICAL_AREA[bedrooms] * rng.lognormal(0, 0.15, len(place))
     floor = rng.integers(0, np.maximum(2, units // 6)[place])
     quality = charm[place] + 0.45 * np.log(area / TYPICAL_AREA[bedrooms]) + 0.008 * floor + rng.normal(0, 0.03, len(place))
-    slot_property, slot_unit, slot_kind = _sample_slots(units, place, rng)
+    slot_property, slot_unit, slot_kind = _sample_slots(units, rng)
     slots = len(slot_kind)
     age = rng.uniform(0, 1.1, slots) * SCALE_YEARS[slot_kind]
     newest = (built[slot_property] - 1970) * 365.25 + 30
@@ -98,7 +98,7 @@ def build_estate(size: PortfolioSize, span: Span, rng: np.random.Generator) -> E
     )
 
 
-def _sample_slots(units: Array, place: Array, rng: np.random.Generator) -> tuple[Array, Array, Array]:
+def _sample_slots(units: Array, rng: np.random.Generator) -> tuple[Array, Array, Array]:
     """Property, unit (-1: shared) and kind of every slot."""
     n = len(units)
     counts = {

@@ -133,7 +133,7 @@ def simulate(
     on_part("tenants, month by month")
     tenants = simulate_tenancies(estate, market, span, rngs[5], rngs[6])
     publication = select_published(tenants, span)
-    tables |= build_tenancy_tables(estate, tenants, publication, span, rngs[7])
+    tables |= build_tenancy_tables(estate, tenants, publication, rngs[7])
     tables["messages"] = build_messages_table(estate, tenants, machines, publication, span, rngs[8])
     on_part("work orders and ledger")
     orders = simulate_work_orders(estate, machines, tenants, span, rngs[9])

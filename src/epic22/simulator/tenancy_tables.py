@@ -49,15 +49,15 @@ def select_published(history: TenancyHistory, span: Span) -> Publication:
 
 
 def build_tenancy_tables(
-    estate: Estate, history: TenancyHistory, publication: Publication, span: Span, rng: np.random.Generator
+    estate: Estate, history: TenancyHistory, publication: Publication, rng: np.random.Generator
 ) -> dict[str, pl.DataFrame]:
     """The tables tenants, protected, leases, charges and payments."""
     tenants, income = _build_tenants(history, publication, rng)
     return {
         "tenants": tenants,
         "protected": _build_protected(history, publication, income, rng),
-        "leases": _build_leases(estate, history, publication, span),
-        "charges": _build_charges(history, publication, rng),
+        "leases": _build_leases(estate, history, publication),
+        "charges": _build_charges(history, publication),
         "payments": _build_payments(history, publication, rng),
     }
 
@@ -104,7 +104,7 @@ def _build_protected(history: TenancyHistory, publication: Publication, income: 
     return frame.join(tenant_ids, on="tenant_id", how="semi", maintain_order="left")
 
 
-def _build_leases(estate: Estate, history: TenancyHistory, publication: Publication, span: Span) -> pl.DataFrame:
+def _build_leases(estate: Estate, history: TenancyHistory, publication: Publication) -> pl.DataFrame:
     at = np.flatnonzero(publication.leases)
     lease = history.lease
     reason = lease.reason[at]
@@ -133,7 +133,7 @@ def _compute_deposits(history: TenancyHistory) -> Array:
     return np.asarray(history.person.rent[history.lease.tenant] * 100)
 
 
-def _build_charges(history: TenancyHistory, publication: Publication, rng: np.random.Generator) -> pl.DataFrame:
+def _build_charges(history: TenancyHistory, publication: Publication) -> pl.DataFrame:
     at = np.flatnonzero(publication.charges)
     charge = history.charge
     deposit = charge.kind[at] == CHARGE_KINDS.index("deposit")

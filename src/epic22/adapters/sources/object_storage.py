@@ -4,21 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from epic22.adapters.file_store import SCHEMES, BucketFiles
+from epic22.adapters.file_store import BucketFiles
 from epic22.adapters.scratch import scratch_folder
 from epic22.adapters.sources.file_reader import SUFFIXES
 from epic22.core.errors import FileError, UserError
 
 SETTING = "FOLDER"
-
-
-def is_object_address(text: str) -> bool:
-    """Whether a text is the address of object storage.
-
-    >>> is_object_address("s3://bucket/exports"), is_object_address("exports")
-    (True, False)
-    """
-    return text.partition("://")[0] in SCHEMES and "://" in text
 
 
 @contextmanager

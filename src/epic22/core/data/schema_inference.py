@@ -351,12 +351,6 @@ def parse_numbers(text: pl.Series) -> pl.Series:
     return whole if whole.null_count() == text.null_count() else text.cast(pl.Float64, strict=False).fill_nan(None)
 
 
-def read_numbers(series: pl.Series) -> pl.Series:
-    """The values as numbers; null where they are missing or none."""
-    own = strip_blanks(series) if series.dtype == pl.String else series
-    return parse_numbers(own) if own.dtype == pl.String else own.cast(pl.Float64, strict=False)
-
-
 def is_missing(series: pl.Series) -> pl.Series:
     """Which values are missing: null, empty, or a word for it."""
     return (strip_blanks(series) if series.dtype == pl.String else series).is_null()

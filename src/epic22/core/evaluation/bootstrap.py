@@ -25,7 +25,7 @@ from epic22.core.task import Array, Metric, RowMetadata
 N_REPLICATES = 500
 """Replicates; the ends of a 95 % interval then stand on some twelve each side."""
 
-CLUSTERS, BLOCKS, SAVINGS, FOLDS, GROUP_SHARES = 22, 33, 44, 55, 55
+CLUSTERS, SAVINGS, FOLDS, GROUP_SHARES = 22, 44, 55, 55
 """The stream of random numbers of each use, beside the seed."""
 
 MAX_ENTRIES = 2_000_000
@@ -350,15 +350,6 @@ def bootstrap_totals(sums: Array, n_replicates: int, seed: int, stream: int) -> 
     """Totals (n_replicates, k) of sums by cluster (c, k) when clusters are drawn with replacement."""
     blocks = draw_cluster_counts(len(sums), n_replicates, seed, len(sums), stream)
     return np.stack([counts @ sums for block in blocks for counts in block])
-
-
-def draw_block_counts(origins: int, length: int, seed: int) -> Array:
-    """How often each origin is drawn in each of N_REPLICATES circular block bootstraps, (N_REPLICATES, origins)."""
-    length = min(max(length, 1), origins)
-    rng = np.random.default_rng([seed, BLOCKS])
-    starts = rng.integers(0, origins, (N_REPLICATES, -(-origins // length)))
-    sampled_origins = (starts[:, :, None] + np.arange(length)[None, None, :]).reshape(N_REPLICATES, -1)[:, :origins] % origins
-    return np.stack([np.bincount(draw, minlength=origins) for draw in sampled_origins]).astype(np.float64)
 
 
 def resample_folds(fold_replicates: Array, seed: int) -> Array:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy
 
-from epic22.core.data.folds import Fold, FoldPlan
+from epic22.core.data.folds import Fold
 from epic22.core.statistics import CONFIDENCE, Interval
 from epic22.core.task import Array
 
@@ -125,20 +125,3 @@ def _compute_variance(influence: Array, clusters: int) -> Array:
     return np.asarray(
         (influence**2).sum(axis=0) * clusters / (clusters - 1) if clusters > 1 else np.full(influence.shape[1], math.nan)
     )
-
-
-def compute_corrected_error(folds: Array, plan: FoldPlan) -> float:
-    """Standard error of a mean over repeated folds, corrected for their overlap."""
-    ratio = np.mean([len(fold.test) / len(fold.train) for fold in plan.folds])
-    return float(np.sqrt((1 / len(folds) + ratio) * folds.var(ddof=1)))
-
-
-def compute_corrected_half_width(folds: Array, plan: FoldPlan) -> float:
-    """Half the 95 % interval of a mean over repeated folds, by the corrected resampled t (Nadeau and Bengio 2003).
-
-    The variance of a mean over J folds is (1/J + n_test/n_train) s², for the training parts overlap.
-    """
-    present = folds[~np.isnan(folds)]
-    if len(present) < 2:
-        return math.nan
-    return float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, len(present) - 1) * compute_corrected_error(present, plan))

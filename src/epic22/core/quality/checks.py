@@ -1,6 +1,6 @@
 """The checks of a data version: what each finds, how grave that is, from which size on it is said. One table, visible here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
@@ -87,8 +87,6 @@ CHECKS: tuple[Check, ...] = (
     Check("known_at_load", "note", "tables known at the moment of loading", ("known at load",)),
 )
 """All checks with their defaults. A new one is one line here and the function that finds it."""
-
-CHECK_BY_KIND: Mapping[FindingKind, Check] = {kind: check for check in CHECKS for kind in check.kinds}
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,9 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from epic22.core.machine import Utilisation
 from epic22.core.text import format_figure
-
-DeviceName = Literal["cpu", "cuda", "mps"]
-"""A processor, a graphics processor of NVIDIA (CUDA) or of Apple (Metal)."""
 
 DEVICE_TITLES: Mapping[str, str] = {"cpu": "the processor", "cuda": "CUDA", "mps": "Metal"}
 
