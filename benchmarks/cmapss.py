@@ -91,7 +91,7 @@ def predicted(train_table: pl.DataFrame, test_table: pl.DataFrame, threads: int)
         paths = [Path(aside) / f"{name}.parquet" for name in ("train", "test")]
         for path, table in zip(paths, (train_table, test_table), strict=True):
             table.write_parquet(path)
-        roles = Roles(LABEL, group=UNIT, kind="regression")
+        roles = Roles(LABEL, group=UNIT, is_value=True)
         keep = tuple(name for name in train_table.columns if name not in (LABEL, UNIT))
         assignment = load_task_data(build_spec(csv=paths[0], **asdict(roles), task="cmapss", keep=keep, test=paths[1]))
     examples = assignment.examples()

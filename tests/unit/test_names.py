@@ -78,7 +78,7 @@ def test_numbers_as_software_writes_them_stay_numbers(numbers: list[str]) -> Non
 def test_a_label_written_in_codes_is_classes_unless_it_is_said_to_be_a_value() -> None:
     raw = table(y=["01", "1", "02"], x=["1", "2", "3", "4"])
     assert infer_schema(raw, Roles("y")).frame["y"].unique().sort().to_list() == ["01", "02", "1"]
-    assert infer_schema(raw, Roles("y", kind="regression")).frame["y"].dtype.is_integer()
+    assert infer_schema(raw, Roles("y", is_value=True)).frame["y"].dtype.is_integer()
 
 
 def test_none_is_a_class_of_a_label_of_words_and_missing_in_one_of_numbers() -> None:

@@ -44,7 +44,7 @@ from epic22.core.task import Column, EvaluationPolicy, Formula, Kind, Metric, Ta
 from epic22.spec.classes import MAX_CLASSES, format_class, leave_out_rare_classes, refuse_variants
 from epic22.spec.row_notes import RowNotes
 from epic22.spec.task_name import build_task_name
-from epic22.spec.task_request import build_loss, build_roles, refuse_contradictions
+from epic22.spec.task_request import build_loss, build_roles, is_stated_value, refuse_contradictions
 from epic22.spec.training_spec import TrainingSpec
 
 ROWS, LABELS = "rows", "labels"
@@ -227,7 +227,7 @@ def infer_kind(
     numeric = label.dtype.is_numeric()
     # A gap makes floats of whole numbers, in pandas and in what it writes.
     is_integer = label.dtype.is_integer() or (numeric and bool((values == values.round()).all()))
-    is_regression = spec.roles.kind == "regression" or (spec.roles.kind is None and spec.target.is_of_values)
+    is_regression = is_stated_value(spec)
     if is_regression and not numeric:
         raise ColumnError(f"label {name!r} holds text; regression needs numbers.")
     if is_regression or (

@@ -10,6 +10,7 @@ from epic22.core.data.schema_inference import Roles
 from epic22.core.errors import ColumnError, UserError
 from epic22.core.models.catalog import get_family
 from epic22.core.models.loss import SQUARED, Loss
+from epic22.core.targets import KINDS
 from epic22.core.text import parse_timestamp
 from epic22.spec.training_spec import FIELDS, TrainingSpec
 
@@ -69,8 +70,13 @@ def build_roles(spec: TrainingSpec) -> Roles:
     """The roles as a table is read by them. Raises UserError where no label is named."""
     roles = spec.roles
     row_id = roles.id[0] if roles.id else None
-    kind = "regression" if roles.kind is None and spec.target.is_of_values else roles.kind
-    return Roles(spec.label, roles.time, roles.group, row_id, roles.drop, roles.positive, roles.offset, kind, spec.data.missing)
+    is_value, missing = is_stated_value(spec), spec.data.missing
+    return Roles(spec.label, roles.time, roles.group, row_id, roles.drop, roles.positive, roles.offset, is_value, missing)
+
+
+def is_stated_value(spec: TrainingSpec) -> bool:
+    """Whether the label is said to be a value, however few different ones there are."""
+    return spec.stated_kind is not None and KINDS[spec.stated_kind].is_regression
 
 
 def build_loss(spec: TrainingSpec) -> Loss:

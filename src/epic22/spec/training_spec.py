@@ -7,7 +7,7 @@ From its fields are made: the options of `train` and `audit` (`cli.options`), th
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import ValidationError, field_validator
 
@@ -150,6 +150,11 @@ class TrainingSpec(Section):
     def label(self) -> str:
         """The column to predict. Raises UserError where none is named."""
         return self.require_table()[1]
+
+    @property
+    def stated_kind(self) -> Literal["binary", "multiclass", "regression"] | None:
+        """What the label is said to be, a value also by its loss or its logarithm; None where its own values decide."""
+        return "regression" if self.roles.kind is None and self.target.is_of_values else self.roles.kind
 
     @property
     def error_costs(self) -> dict[str, float]:

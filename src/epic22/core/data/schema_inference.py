@@ -71,8 +71,8 @@ NO_OVERRIDES: Mapping[str, ColumnOverride] = {}
 class Roles:
     """What the user says of the columns. Several `time` names are one date spread over columns: year, month, day.
 
-    The `offset` is what a count or a sum grows with (`Target.offset`); it stands among the inputs. `kind`: what the label is
-    said to be; the digits of a value are a number however they are written. `missing` are words that mean missing in every
+    The `offset` is what a count or a sum grows with (`Target.offset`); it stands among the inputs. `is_value`: the label is
+    said to be a value, so that its digits are a number however they are written. `missing` are words that mean missing in every
     column.
     """
 
@@ -83,7 +83,7 @@ class Roles:
     drop: tuple[str, ...] = ()
     positive: str | None = None
     offset: str | None = None
-    kind: str | None = None
+    is_value: bool = False
     missing: tuple[str, ...] = ()
 
 
@@ -168,7 +168,7 @@ def describe_early_times(name: str, n_rows: int, first: datetime, where: str) ->
 
 def build_rules(name: str, roles: Roles, override: ColumnOverride | None) -> ReadingRules:
     """What is known of a column before it is read, by its role and what is stated of it."""
-    is_amount = name in (*roles.time, roles.offset) or (name == roles.label and roles.kind == "regression")
+    is_amount = name in (*roles.time, roles.offset) or (name == roles.label and roles.is_value)
     has_bounds = override is not None and override.has_bounds
     return ReadingRules(
         missing=roles.missing,
