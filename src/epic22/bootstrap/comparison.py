@@ -21,6 +21,7 @@ from epic22.core.lineage import canonical_json, sha256
 from epic22.core.models.catalog import get_family
 from epic22.core.progress import Progress, follow_inner_work
 from epic22.features.catalog import get_feature
+from epic22.reports.html.comparison import write_ablation_report, write_comparison_report
 from epic22.services.ablation import Ablation, ablate
 from epic22.services.family_comparison import FamilyComparison, compare_families
 from epic22.spec.flat_file import load_task_data
@@ -107,8 +108,6 @@ def _compare(
     progress: Progress,
     spec: TrainingSpec = TrainingSpec(),
 ) -> ComparisonResult:
-    from epic22.reports.html.comparison import write_comparison_report
-
     def open_backend() -> AbstractContextManager[FitProcess]:
         return open_fit_process(home / SCRATCH)
 
@@ -130,8 +129,6 @@ def _ablate(
     progress: Progress,
     spec: TrainingSpec = TrainingSpec(),
 ) -> AblationResult:
-    from epic22.reports.html.comparison import write_ablation_report
-
     home, threads = components.settings.home, components.settings.threads
     with locate_errors(spec), translate_storage_faults(home), follow_inner_work(progress):
         refuse_unwritable_home(home, folders=(REPORTS,))

@@ -1,11 +1,14 @@
 """Events: where they wait, and their way into data versions."""
 
+import socket
 import sys
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from epic22.adapters.home import translate_storage_faults
+from epic22.adapters.redis.server import SETTING, RedisServer
+from epic22.adapters.streams.lines import LineStream
+from epic22.adapters.streams.redis_stream import GROUP, IDLE_SECONDS, STREAM, RedisEventQueue, RedisStream
 from epic22.adapters.streams.spool import EventSpool
 from epic22.bootstrap.components import Components, current_user
 from epic22.config import Settings, check_redis_url
@@ -14,10 +17,6 @@ from epic22.core.ports import EventQueue, EventStream
 from epic22.core.tables.canonical import get_canonical_table
 from epic22.services.consume import BatchPolicy, Report, consume_events
 from epic22.services.events import DEFAULT_HORIZON, EventRequest
-
-if TYPE_CHECKING:
-    from epic22.adapters.redis.server import RedisServer
-    from epic22.adapters.streams.redis_stream import RedisEventQueue
 
 STANDARD_INPUT = "-"
 SPOOL = "events.sqlite"
@@ -64,17 +63,13 @@ def open_spool(settings: Settings) -> EventSpool:
     return EventSpool(settings.home / SPOOL)
 
 
-def open_redis_queue(url: str) -> "RedisEventQueue":
+def open_redis_queue(url: str) -> RedisEventQueue:
     """The stream in which events wait."""
-    from epic22.adapters.streams.redis_stream import RedisEventQueue
-
     return RedisEventQueue(open_redis_server(url))
 
 
-def open_redis_server(url: str) -> "RedisServer":
+def open_redis_server(url: str) -> RedisServer:
     """The server of the setting, for work that cannot go on without it."""
-    from epic22.adapters.redis.server import SETTING, RedisServer
-
     return RedisServer(url, SETTING, StorageError)
 
 
@@ -82,8 +77,6 @@ def _open_stream(settings: Settings, options: StreamOptions, policy: BatchPolicy
     if options.table is not None:
         get_canonical_table(options.table)
     if options.source == STANDARD_INPUT:
-        from epic22.adapters.streams.lines import LineStream
-
         return LineStream(sys.stdin.fileno(), options.table)
     if options.table is not None:
         raise UserError("--table is for lines on standard input; an event in Redis or from the API names its table itself.")
@@ -93,11 +86,6 @@ def _open_stream(settings: Settings, options: StreamOptions, policy: BatchPolicy
 
 
 def _open_redis_stream(settings: Settings, options: StreamOptions, policy: BatchPolicy) -> EventStream:
-    import socket
-
-    from epic22.adapters.redis.server import RedisServer
-    from epic22.adapters.streams.redis_stream import GROUP, IDLE_SECONDS, STREAM, RedisStream
-
     if options.source is None:
         assert settings.redis_url is not None
         server, is_own = open_redis_server(settings.redis_url), options.stream is None
