@@ -646,6 +646,16 @@ def test_whole_numbers_that_are_no_months_are_days_in_batches_too(tmp_path: Path
     assert "at holds whole numbers, taken for days; --horizon and --gap count in them." in batched.notes
 
 
+def test_values_beyond_stated_bounds_are_refused_with_the_bounds_that_there_are(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("x,y\n" + "".join(f"{i}.5,{i % 2}\n" for i in range(20)))
+    override = ColumnOverride("x", high=5)
+    with pytest.raises(ColumnError, match=r"values go from 0\.5 to 19\.5, expected at most 5: mend the rows"):
+        profile_batches(open_batches(path, 7), Roles("y"), {"x": override})
+    profile = profile_batches(open_batches(path, 7), Roles("y"), {"x": replace(override, low=0, high=20)})
+    assert [(c.low, c.high) for c in profile.columns] == [(0, 20), (None, None)]
+
+
 def test_ids_beyond_the_numbers_of_floats_stay_apart_in_batches(tmp_path: Path) -> None:
     ids = [9_007_199_254_740_992 + n for n in range(180)]
     frame = pl.DataFrame({"who": ids, "x": [n * 7 % 11 for n in range(180)], "y": ["no", "yes", "no"] * 60})

@@ -202,7 +202,7 @@ class BucketFiles:
             obstore.put(self._store, name, content)
 
     def move_in(self, path: Path, name: str) -> tuple[int, int]:
-        """Put a file, then remove it here."""
+        """Put a file, then remove it here; gives its size and, in milliseconds since 1970, when that was."""
         import obstore
 
         size = path.stat().st_size

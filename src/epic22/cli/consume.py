@@ -70,7 +70,7 @@ def _print_progress(progress: "BatchStored | Waiting") -> None:
 
 
 def _print_json(progress: "BatchStored | Waiting") -> None:
-    """A line a batch."""
+    """Print a batch as a line of JSON; while there is none, as for people."""
     if isinstance(progress, bootstrap.Waiting):
         _print_progress(progress)
         return

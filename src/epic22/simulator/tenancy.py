@@ -294,7 +294,7 @@ def _collect_rents(t: Tenancy, rng: np.random.Generator) -> MonthEvents:
 def _turn_units_over(
     t: Tenancy, signed: Array, renewed: Array, empties: Array, new_rent: Array, rng: np.random.Generator
 ) -> None:
-    """The state's units at the next month's first day: who is there, under which lease."""
+    """Set the state's units to the next month's first day: who is there, under which lease."""
     luck = _draw_uniform(t, rng)
     t.jobless = np.where(t.jobless > 0, luck >= HIRE_CHANCE, luck < job_loss_chance(t.reliability)).astype(np.float32)
     t.let = (t.let & ~empties) | signed

@@ -210,7 +210,7 @@ class _Recorder:
             self.cleared_charges.append((charges, np.full(len(charges), day)))
 
     def add_complaints(self, t: Tenancy, month: int, aggrieved: Array, grievance: Array) -> None:
-        """What dissatisfied tenants write."""
+        """Note what dissatisfied tenants write in a month."""
         reminds = (grievance > 0) & ~aggrieved & (self.rng.random(len(grievance)) < 0.4) & (self.lease_of >= 0)
         for which, reminder in ((aggrieved, 0), (reminds, 1)):
             units = np.flatnonzero(which & (self.lease_of >= 0))

@@ -44,7 +44,7 @@ from epic22.core.task import Column, EvaluationPolicy, Formula, Kind, Metric, Ta
 from epic22.spec.classes import MAX_CLASSES, format_class, leave_out_rare_classes, refuse_variants
 from epic22.spec.row_notes import RowNotes
 from epic22.spec.task_name import build_task_name
-from epic22.spec.task_request import build_loss, build_roles, is_stated_value, refuse_contradictions
+from epic22.spec.task_request import build_loss, build_roles, refuse_contradictions, requests_value
 from epic22.spec.training_spec import TrainingSpec
 
 ROWS, LABELS = "rows", "labels"
@@ -88,7 +88,7 @@ def load_task_data(spec: TrainingSpec) -> TaskData:
     columns = mark_steps(columns, spec.roles.sequence)
     usable_formulas = drop_formulas(formulas, table.columns, withheld)
     refuse_no_inputs(spec, columns, suspicions, table.notes)
-    cutoffs, cutoff_notes = _build_cutoffs(whole, columns, build_roles(spec))
+    cutoffs, cutoff_notes = _build_cutoffs(whole, build_roles(spec))
     task = replace(build_task(spec, columns, kind, classes), formulas=usable_formulas)
     _refuse_unknown_stake(whole.frame, spec)
     return TaskData(
@@ -227,7 +227,7 @@ def infer_kind(
     numeric = label.dtype.is_numeric()
     # A gap makes floats of whole numbers, in pandas and in what it writes.
     is_integer = label.dtype.is_integer() or (numeric and bool((values == values.round()).all()))
-    is_regression = is_stated_value(spec)
+    is_regression = requests_value(spec)
     if is_regression and not numeric:
         raise ColumnError(f"label {name!r} holds text; regression needs numbers.")
     if is_regression or (
@@ -413,7 +413,7 @@ def _read_test_times(rows: pl.DataFrame, numbers: pl.Series, columns: Sequence[C
     return read_row_times(frame, spec.roles.time, [], numbers, reading)
 
 
-def _build_cutoffs(table: TypedTable, columns: tuple[Column, ...], roles: Roles) -> tuple[pl.DataFrame, tuple[str, ...]]:
+def _build_cutoffs(table: TypedTable, roles: Roles) -> tuple[pl.DataFrame, tuple[str, ...]]:
     """Frame [entity, cutoff, group?] in the file's order, entity and cutoff together unique."""
     times = table.times if table.times is not None else pl.repeat(TIMELESS, table.frame.height, eager=True)
     number = pl.int_range(1, table.frame.height + 1, eager=True).cast(pl.String)

@@ -49,7 +49,7 @@ from epic22.spec.flat_file import (
     refuse_unknown_keeps,
     select_clusters,
 )
-from epic22.spec.task_request import build_loss, build_roles, is_stated_value
+from epic22.spec.task_request import build_loss, build_roles, requests_value
 from epic22.spec.training_spec import TrainingSpec
 
 
@@ -165,7 +165,7 @@ def _read_label(table_profile: Profile, batches: Batches, spec: TrainingSpec) ->
     values = table_profile.list_label_values()
     if values is not None:
         return values
-    if not label.is_number or not (spec.stated_kind is None or is_stated_value(spec)):
+    if not label.is_number or not (spec.requested_kind is None or requests_value(spec)):
         raise ColumnError(
             f"label {spec.label!r} has more than {MAX_COUNTED_VALUES:,} different values; up to {MAX_CLASSES} classes, or "
             "numbers (such as the days from one time to another), can be predicted."

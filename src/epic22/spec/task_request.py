@@ -70,13 +70,13 @@ def build_roles(spec: TrainingSpec) -> Roles:
     """The roles as a table is read by them. Raises UserError where no label is named."""
     roles = spec.roles
     row_id = roles.id[0] if roles.id else None
-    is_value, missing = is_stated_value(spec), spec.data.missing
+    is_value, missing = requests_value(spec), spec.data.missing
     return Roles(spec.label, roles.time, roles.group, row_id, roles.drop, roles.positive, roles.offset, is_value, missing)
 
 
-def is_stated_value(spec: TrainingSpec) -> bool:
+def requests_value(spec: TrainingSpec) -> bool:
     """Whether the label is said to be a value, however few different ones there are."""
-    return spec.stated_kind is not None and KINDS[spec.stated_kind].is_regression
+    return spec.requested_kind is not None and KINDS[spec.requested_kind].is_regression
 
 
 def build_loss(spec: TrainingSpec) -> Loss:

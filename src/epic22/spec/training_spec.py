@@ -152,7 +152,7 @@ class TrainingSpec(Section):
         return self.require_table()[1]
 
     @property
-    def stated_kind(self) -> Literal["binary", "multiclass", "regression"] | None:
+    def requested_kind(self) -> Literal["binary", "multiclass", "regression"] | None:
         """What the label is said to be, a value also by its loss or its logarithm; None where its own values decide."""
         return "regression" if self.roles.kind is None and self.target.is_of_values else self.roles.kind
 

@@ -221,5 +221,8 @@ def _override_column(column: Column, counts: ColumnCounts, override: ColumnOverr
     refuse_bounds_of_names(counts.is_number, override)
     low, high = counts.range
     if low < override.limits[0] or high > override.limits[1]:
-        raise ColumnError(f"columns.{override.name}: values from {low:g} to {high:g}, beyond low or high; mend one.")
+        raise ColumnError(
+            f"columns.{override.name}: its values go from {low:g} to {high:g}, expected {override.describe()}: mend the rows, or "
+            "what is stated."
+        )
     return override_column(column, override)

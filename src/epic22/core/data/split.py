@@ -468,7 +468,8 @@ def _refuse_missing_classes(plan: FoldPlan, examples: Examples, kind: Kind, requ
 
 
 def _refuse_missing_events(plan: FoldPlan, examples: Examples) -> None:
-    """A hazard needs events: in each training part two that were known when the test part began, and one in each test part."""
+    """Raise SplitError where a hazard has too few events: it needs two in each training part that were known when the test part
+    began, and one in each test part."""
     for number, fold in enumerate(plan.folds, start=1):
         training = examples.take(fold.train).censor_at(find_test_start(examples, fold), plan.embargo)
         n_training, n_test = int(training.Y[:, 1].sum()), int(examples.Y[fold.test, 1].sum())

@@ -154,7 +154,7 @@ class _Level:
         return abs(self.bias) > LAGGING * self.error
 
     def learn(self, place: int, x: float) -> None:
-        """A place that was never seen has no forecast to learn from."""
+        """Learn from a value; a place of the season that was never seen has no forecast to learn from."""
         if self.profile is None or self.profile.counts[place]:
             self._update_level(x - self.forecast(place))
         if self.profile:

@@ -181,7 +181,7 @@ class AveragedTrees(ForestMixin):
         return scores
 
     def _learn_link(self, X: Array, y: Array) -> None:
-        """The slope and the shift that make the loss of these rows least; of squared errors the slope alone."""
+        """Learn the slope and the shift that make the loss of these rows least; of squared errors the slope alone."""
         from scipy.optimize import minimize
 
         average = self.forest_.decision_function(np.ascontiguousarray(X, np.float32), self._choose_threads(X))

@@ -19,11 +19,11 @@ class RecurrentEncoder(nn.Module):
         cell = {"lstm": nn.LSTM, "gru": nn.GRU}[layers.cell]
         self.cell = cell(n_channels, layers.width, layers.depth, batch_first=True, dropout=between)
         if layers.cell == "lstm":
-            self._remember_at_first()
+            self._open_forget_gates()
 
     @torch.no_grad()
-    def _remember_at_first(self) -> None:
-        """A forget gate that begins open (Jozefowicz, Zaremba, Sutskever 2015)."""
+    def _open_forget_gates(self) -> None:
+        """Have the forget gates begin open (Jozefowicz, Zaremba, Sutskever 2015)."""
         w = self.layers.width
         for depth in range(self.layers.depth):
             getattr(self.cell, f"bias_ih_l{depth}")[w : 2 * w] = 1.0

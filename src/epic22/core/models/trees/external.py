@@ -135,7 +135,7 @@ class ExternalTrees(ForestMixin):
         return {}
 
     def _restore_extra_state(self, state: Mapping[str, Any]) -> None:
-        """What `_extra_state` gave."""
+        """Take in what `_extra_state` gave."""
 
     @classmethod
     def restore(cls, files: Mapping[str, bytes]) -> Self:

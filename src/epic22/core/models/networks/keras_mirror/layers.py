@@ -225,7 +225,7 @@ class PatchPositionLayer(keras.layers.Layer):
     """Each patch's vector beside where it stands: (n, t, w) to (n, t, w)."""
 
     def build(self, input_shape: Any) -> None:
-        """A vector a place."""
+        """Add a weight: a vector for each place."""
         self.position = self.add_weight(tuple(input_shape[1:]), keras.initializers.RandomNormal(0, 0.02), name="position")
 
     def call(self, h: Any) -> Any:
