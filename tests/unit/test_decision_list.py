@@ -20,7 +20,7 @@ from epic22.core.lineage import ModelVersion
 from epic22.core.prediction import PredictedValue, Prediction, PredictionScore
 from epic22.core.task import Column, Task
 from epic22.services.assess import build_cost_matrix
-from epic22.services.decide import SHOWN_HORIZON, EligibleCases, decision_value, rank_by_change, rank_by_saving
+from epic22.services.decide import SHOWN_HORIZON, EligibleCases, rank_by_change, rank_by_saving, select_decision_value
 from epic22.services.portfolio_predictions import RULES, RankedValues
 
 NOW = datetime(2024, 7, 1)
@@ -104,8 +104,8 @@ def test_every_place_pays_and_none_left_out_pays_more(probabilities: list[float]
 
 def test_of_several_horizons_the_one_told_in_money_is_acted_on() -> None:
     many = answer(0.1, 0.2, 0.3, losses=(None, 200.0, None))
-    assert decision_value(many).value == 0.2
-    assert decision_value(answer(0.1, 0.2)).value == 0.1
+    assert select_decision_value(many).value == 0.2
+    assert select_decision_value(answer(0.1, 0.2)).value == 0.1
 
 
 def forecasts(series: dict[str, tuple[float, list[float]]]) -> EligibleCases:

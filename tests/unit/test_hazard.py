@@ -53,7 +53,7 @@ from epic22.core.models.hazard import (
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.targets import KINDS
 from epic22.core.task import Array, RowMetadata, Task
-from epic22.services.decide import decision_value
+from epic22.services.decide import select_decision_value
 
 EDGES = (7.0, 30.0, 90.0)
 
@@ -436,7 +436,7 @@ class TestServing:
             assert values == sorted(values)
             assert [value.expected_loss is not None for value in prediction.values] == [False, True, False]
             assert (prediction.median_days is not None) == (values[-1] >= 0.5)
-            assert decision_value(prediction) is prediction.values[1]
+            assert select_decision_value(prediction) is prediction.values[1]
 
     def test_reasons_sum_to_the_mean_log_odds_of_the_hazard_up_to_the_deciding_horizon(self, kind: str) -> None:
         version, bundle = served(kind)

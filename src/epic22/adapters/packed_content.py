@@ -59,7 +59,7 @@ def _list_texts(column: pl.Series) -> Iterator[bytes]:
 
 
 def _unpack_archive(content: bytes) -> Iterator[bytes]:
-    """The members of an archive, and what it says of them."""
+    """The members of an archive; their names stand in its own bytes."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         yield from (archive.read(member) for member in archive.namelist())
 

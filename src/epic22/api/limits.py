@@ -2,7 +2,7 @@
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from epic22.api.problems import problem_response
+from epic22.api.problems import build_problem_response
 
 MAX_BODY_BYTES = 1 << 20
 MAX_DRAINED_BYTES = 64 << 20
@@ -31,7 +31,7 @@ class BodyLimit:
         except _TooLargeError:
             await counter.drain()
             detail = f"The body is larger than {self.limit:,} bytes; send the rows in several requests."
-            await problem_response(413, detail, scope["path"])(scope, receive, send)
+            await build_problem_response(413, detail, scope["path"])(scope, receive, send)
 
 
 class _CountingReceive:

@@ -63,7 +63,7 @@ def build_refusal(faults: Sequence[Fault], end: str = "") -> Problem:
     return Problem(422, f"{sentence}{'' if sentence.endswith('?') else '.'}{end}", faults[:MAX_ERRORS])
 
 
-def problem_response(status: int, detail: str, instance: str, errors: Sequence[Fault] = ()) -> Response:
+def build_problem_response(status: int, detail: str, instance: str, errors: Sequence[Fault] = ()) -> Response:
     """The response with the document; texts are cut so that a huge input is never echoed."""
     slug, title = TITLES.get(status, ("error", "The request failed"))
     content: dict[str, Any] = {
@@ -100,18 +100,18 @@ def add_problem_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Problem)
     async def _handle_problem(request: Request, error: Problem) -> Response:
-        response = problem_response(error.status, error.detail, request.url.path, error.errors)
+        response = build_problem_response(error.status, error.detail, request.url.path, error.errors)
         response.headers.update(error.headers)
         return response
 
     @app.exception_handler(UnknownTaskError)
     async def _handle_unknown_task(request: Request, error: UnknownTaskError) -> Response:
-        return problem_response(404, "The task is not known; GET /v1/tasks lists those there are.", request.url.path)
+        return build_problem_response(404, "The task is not known; GET /v1/tasks lists those there are.", request.url.path)
 
     @app.exception_handler(BundleError)
     async def _handle_broken_bundle(request: Request, error: BundleError) -> Response:
         detail = "The task's model is damaged or not readable here; its operator finds the reason in the log."
-        return problem_response(503, detail, request.url.path)
+        return build_problem_response(503, detail, request.url.path)
 
     @app.exception_handler(RowError)
     async def _handle_row_error(request: Request, error: RowError) -> Response:
@@ -119,18 +119,18 @@ def add_problem_handlers(app: FastAPI) -> None:
             (build_pointer("rows", row, *(() if column is None else (column,))), what) for row, column, what in error.problems
         ]
         detail = build_refusal(errors).detail if errors else str(error)
-        return problem_response(422, detail, request.url.path, errors)
+        return build_problem_response(422, detail, request.url.path, errors)
 
     @app.exception_handler(StorageError)
     @app.exception_handler(UnavailableError)
     @app.exception_handler(NotInstalledError)
     async def _handle_absent_part(request: Request, error: UserError) -> Response:
         structlog.get_logger().error("a part is away", path=request.url.path, reason=str(error))
-        return problem_response(503, "What answers this is away now; try again later.", request.url.path)
+        return build_problem_response(503, "What answers this is away now; try again later.", request.url.path)
 
     @app.exception_handler(UserError)
     async def _handle_user_error(request: Request, error: UserError) -> Response:
-        return problem_response(422, str(error), request.url.path)
+        return build_problem_response(422, str(error), request.url.path)
 
     @app.exception_handler(HTTPException)
     async def _handle_http_error(request: Request, error: HTTPException) -> Response:
@@ -140,7 +140,7 @@ def add_problem_handlers(app: FastAPI) -> None:
             405: f"{request.method} does not work here; use {allowed}." if allowed else "Use another method; see /docs.",
         }
         detail = details.get(error.status_code, "The request failed.")
-        response = problem_response(error.status_code, detail, request.url.path)
+        response = build_problem_response(error.status_code, detail, request.url.path)
         response.headers.update(error.headers or {})
         return response
 
@@ -150,4 +150,5 @@ def add_problem_handlers(app: FastAPI) -> None:
         *_, last = traceback.extract_tb(error.__traceback__)
         where = f"{last.filename}:{last.lineno}"
         structlog.get_logger().error("unexpected error", error_id=number, path=request.url.path, kind=kind, where=where)
-        return problem_response(500, f"Something went wrong on our side; report it with the number {number}.", request.url.path)
+        detail = f"Something went wrong on our side; report it with the number {number}."
+        return build_problem_response(500, detail, request.url.path)

@@ -160,14 +160,14 @@ class Histories:
             lines[row, : len(own)] = own
         return replace(cls.of_lines(lines, entity, first, frequency), end=end)
 
-    def known_values(self) -> Array:
+    def build_known_values(self) -> Array:
         """What each row knows, (n, T), NaN in a gap and beyond the row's end."""
         values = np.where(self.observed, self.lines, np.nan)[self.line]
         return np.where(np.arange(values.shape[1])[None, :] < self.end[:, None], values, np.nan)
 
     def iterate_known_values(self) -> Iterator[Array]:
         """What each row knows from the first period to its end, a gap as NaN: the inverse of `of_known_values`."""
-        return (values[:end] for values, end in zip(self.known_values(), self.end, strict=True))
+        return (values[:end] for values, end in zip(self.build_known_values(), self.end, strict=True))
 
     def __len__(self) -> int:
         return len(self.line)
@@ -191,7 +191,7 @@ class Histories:
 
         A value that was published before its period was over lies beyond the end, and is left out.
         """
-        values = self.known_values()[:, : int(self.end.max(initial=0))]
+        values = self.build_known_values()[:, : int(self.end.max(initial=0))]
         return replace(self, lines=forward_fill(values), observed=np.isfinite(values), line=np.arange(len(self)))
 
     def lag(self, steps: int) -> Array:

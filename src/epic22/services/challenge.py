@@ -36,7 +36,7 @@ class ServingModel:
 
     @property
     def number(self) -> str:
-        """Its version."""
+        """The number of its version."""
         return self.version.version
 
     @property

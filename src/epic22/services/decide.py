@@ -37,7 +37,7 @@ class ListedCase:
     def ranked_value(self) -> PredictedValue:
         """The value by which it is ranked: the one that is acted on, of a forecast the one at `SHOWN_HORIZON`."""
         values = self.prediction.values
-        return decision_value(self.prediction) if self.saving is not None else values[min(SHOWN_HORIZON, len(values)) - 1]
+        return select_decision_value(self.prediction) if self.saving is not None else values[min(SHOWN_HORIZON, len(values)) - 1]
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def rank_by_saving(costs: Mapping[str, float], task: Task, cases: EligibleCases,
     """
     if not costs:
         raise ColumnError(f"task {task.name}: its model has no costs, so nothing can be ranked in money; train it as a feature.")
-    p = np.array([decision_value(one).value for one in cases.predictions], dtype=np.float64)
+    p = np.array([select_decision_value(one).value for one in cases.predictions], dtype=np.float64)
     stakes = None if task.stake_column is None else cases.request[task.stake_column].cast(pl.Float64).to_numpy()
     places = rank_entities(cases.entities["entity"].to_numpy(), p, build_cost_matrix(costs, stakes), capacity)
     at = cases.entities["cutoff"][0]
@@ -108,7 +108,7 @@ def rank_by_saving(costs: Mapping[str, float], task: Task, cases: EligibleCases,
     )
 
 
-def decision_value(prediction: Prediction) -> PredictedValue:
+def select_decision_value(prediction: Prediction) -> PredictedValue:
     """The value that is acted on: of several horizons the one that is reported in money."""
     return next((value for value in prediction.values if value.expected_loss is not None), prediction.values[0])
 
@@ -116,12 +116,14 @@ def decision_value(prediction: Prediction) -> PredictedValue:
 def rank_by_change(costs: Mapping[str, float], task: Task, cases: EligibleCases, capacity: int) -> tuple[ListedCase, ...]:
     """The series whose forecast departs most from the last value, relative to it, downwards first where figures tie."""
     last_values = cases.request["values"].list.last().to_list()
-    changes = [compute_relative_change(_shown_value(one), last) for one, last in zip(cases.predictions, last_values, strict=True)]
+    changes = [
+        compute_relative_change(_get_shown_value(one), last) for one, last in zip(cases.predictions, last_values, strict=True)
+    ]
     order = sorted(range(len(changes)), key=lambda i: (-abs(changes[i]), changes[i]))[:capacity]
     return tuple(ListedCase(rank, cases.predictions[i], None, changes[i]) for rank, i in enumerate(order, start=1))
 
 
-def _shown_value(prediction: Prediction) -> float:
+def _get_shown_value(prediction: Prediction) -> float:
     return float(prediction.values[min(SHOWN_HORIZON, len(prediction.values)) - 1].value)
 
 

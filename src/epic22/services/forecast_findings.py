@@ -109,33 +109,32 @@ def compute_forecast_coverage(run: SeriesRun) -> ForecastCoverage:
 
 def compute_coverage_by_origin(run: SeriesRun, adapted: AdaptedIntervals) -> tuple[OriginCoverage, ...]:
     """Coverage of the champion's interval with these half-widths, by test origin."""
-    inside = _champion_hits(run, adapted)
+    inside = _find_champion_hits(run, adapted)
     shares = [100 * float(np.nanmean(inside[run.rows.origin_index == i])) for i in range(len(run.plan.test))]
     return tuple(
         OriginCoverage(run.frequency.label(int(origin)), share) for origin, share in zip(run.plan.test, shares, strict=True)
     )
 
 
-def _champion_hits(run: SeriesRun, adapted: AdaptedIntervals) -> Array:
-    return _interval_hits(run, adapted.quantiles[run.test])
+def _find_champion_hits(run: SeriesRun, adapted: AdaptedIntervals) -> Array:
+    return _find_lively_hits(run, adapted.quantiles[run.test])
 
 
-def _interval_hits(run: SeriesRun, quantiles: Array) -> Array:
-    """1 where the target of a test row lies in the 80 % interval, else 0, (n, H); NaN where there is no target, and at series
-    that have never moved."""
-    hits, rows = _all_hits(run, quantiles), run.rows
+def _find_lively_hits(run: SeriesRun, quantiles: Array) -> Array:
+    """The hits as `_find_hits` has them, NaN also at series that have never moved, (n, H)."""
+    hits, rows = _find_hits(run, quantiles), run.rows
     return hits if rows.is_lively is None else np.where(rows.is_lively[:, None], hits, np.nan)
 
 
-def _all_hits(run: SeriesRun, quantiles: Array) -> Array:
-    """The same of all series."""
+def _find_hits(run: SeriesRun, quantiles: Array) -> Array:
+    """1 where the target of a test row lies in the 80 % interval, else 0, (n, H); NaN where there is no target."""
     targets = run.rows.Y
     inside = (targets >= quantiles[:, :, 0]) & (targets <= quantiles[:, :, -1])
     return np.where(np.isnan(targets), np.nan, inside)
 
 
 def _compute_coverage_by_horizon(run: SeriesRun) -> tuple[HorizonCoverage, ...]:
-    inside = 100 * np.nanmean(_champion_hits(run, run.adapted), axis=0)
+    inside = 100 * np.nanmean(_find_champion_hits(run, run.adapted), axis=0)
     return tuple(
         HorizonCoverage(h, float(share), stretches, run.adapted.state.explain_level(h, run.frequency))
         for h, (share, stretches) in enumerate(zip(inside, run.adapted.state.stretches, strict=True), start=1)
@@ -147,7 +146,7 @@ def _compute_coverage_by_group(run: SeriesRun) -> tuple[SeriesCoverage, ...]:
     relative = run.rows.scale / np.maximum(np.abs(run.rows.last), 1e-9)
     liveliness = np.bincount(code, relative, minlength=len(names)) / np.bincount(code, minlength=len(names))
     third = np.minimum(np.argsort(np.argsort(liveliness, kind="stable"), kind="stable") * 3 // max(len(names), 1), 2)
-    inside = _all_hits(run, run.adapted.quantiles[run.test])
+    inside = _find_hits(run, run.adapted.quantiles[run.test])
     present = [g for g in range(3) if (third == g).any()]
     return tuple(
         SeriesCoverage(GROUPS[g], int((third == g).sum()), 100 * float(np.nanmean(inside[third[code] == g]))) for g in present
@@ -164,7 +163,7 @@ def _compare_interval_kinds(run: SeriesRun, years: Array) -> tuple[IntervalKindC
     ]
     results = []
     for kind, quantiles in kinds:
-        inside = _interval_hits(run, quantiles)
+        inside = _find_lively_hits(run, quantiles)
         by_year = [100 * float(np.nanmean(inside[years == year])) for year in np.unique(years)]
         results.append(
             IntervalKindCoverage(

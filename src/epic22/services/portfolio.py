@@ -92,7 +92,7 @@ def _summarise_rows(run: RowRun) -> FeatureResult:
     candidates = {CONSTANT: constant, INCUMBENT: incumbent, "champion": run.champion}
     if run.oracle is not None:
         candidates["best possible"] = run.oracle
-    classes = run.task.target.traits.has_positive_class
+    has_positive_class = run.task.target.traits.has_positive_class
     saving = None if assessment is None else assessment.savings.limited
     against = None if saving is None else next((d.saved for d in saving.differences if d.against == INCUMBENT), None)
     return FeatureResult(
@@ -113,7 +113,7 @@ def _summarise_rows(run: RowRun) -> FeatureResult:
         calibration_floor=None if assessment is None else assessment.after.floor,
         saving=None if saving is None else saving.yearly,
         saving_gain=against,
-        accuracy={name: e.score("accuracy").value for name, e in candidates.items()} if classes else None,
+        accuracy={name: e.score("accuracy").value for name, e in candidates.items()} if has_positive_class else None,
         fairness=None
         if assessment is None or assessment.fairness is None
         else f"{assessment.fairness.status}: {assessment.fairness.why}",

@@ -26,7 +26,7 @@ class Anomaly:
 def find_recent_anomalies(run: SeriesRun, limit: int) -> tuple[Anomaly, ...]:
     """Alarms of the last RECENT_PERIODS periods, the newest `limit` first; a series with fewer than MIN_VALUES has none."""
     history, season = run.bundle.history, run.season if run.season > 1 else None
-    values = history.known_values()
+    values = history.build_known_values()
     alarms = run.detection.fitted.score(values) <= FALSE_ALARM_RATE
     anomalies = []
     for row in np.flatnonzero(np.isfinite(values).sum(axis=1) >= MIN_VALUES):

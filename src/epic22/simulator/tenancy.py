@@ -113,7 +113,7 @@ class Homes:
         return np.asarray(market.log_rent(state)[..., self.zip_of, self.bedrooms] + self.quality)
 
     def market_rent_at(self, market: Market, state: MarketState, where: Array) -> Array:
-        """The same for the chosen cells of a (replicates, units) mask alone."""
+        """Log of what units would be let for, for the chosen cells of a (replicates, units) mask alone."""
         replicate, unit = np.nonzero(where)
         rents = np.broadcast_to(market.log_rent(state), (len(where), len(market.zip_codes), len(BEDROOMS)))
         return np.asarray(rents[replicate, self.zip_of[unit], self.bedrooms[unit]] + self.quality[unit])

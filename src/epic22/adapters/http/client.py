@@ -135,7 +135,7 @@ class HttpClient:
         refuse_content_type(request.place, headers.get("Content-Type", ""), request.format)
         length = headers.get("Content-Length", "")
         if length.isdigit() and int(length) > bounds.max_bytes:
-            raise _too_large(request.place, bounds.max_bytes)
+            raise _build_size_error(request.place, bounds.max_bytes)
         sha256 = self._write_body(response, request.place, path, bounds)
         return Answer(sha256, headers.get("ETag"), headers.get("Last-Modified"), link)
 
@@ -146,7 +146,7 @@ class HttpClient:
             for piece in response.iter_bytes(PIECE_BYTES):
                 size += len(piece)
                 if size > bounds.max_bytes:
-                    raise _too_large(place, bounds.max_bytes)
+                    raise _build_size_error(place, bounds.max_bytes)
                 if self.clock.monotonic() > bounds.deadline:
                     raise OutageError(f"{place}: the answer took longer than the fetch may take")
                 digest.update(piece)
@@ -160,7 +160,7 @@ def _build_ssl_context() -> ssl.SSLContext:
     return httpx2.create_ssl_context()
 
 
-def _too_large(place: str, max_bytes: int) -> SourceError:
+def _build_size_error(place: str, max_bytes: int) -> SourceError:
     return SourceError(
         f"{place}: the answer is larger than {max_bytes / 2**20:,.0f} MiB and was broken off; ask for fewer rows a page, "
         "or raise 'max_bytes' in the mapping."

@@ -23,7 +23,7 @@ class FileState:
 
     @classmethod
     def of(cls, path: Path) -> "FileState | None":
-        """That of a file; None where it is gone."""
+        """The state of a file; None where it is gone."""
         try:
             status = path.stat()
         except OSError:

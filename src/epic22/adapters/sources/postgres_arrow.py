@@ -204,10 +204,12 @@ class _ColumnDigest:
             content.update(memoryview(data or b"")[offsets[0] : offsets[-1]])
         else:
             values = column.fill_null(0) if column.null_count else column
-            content.update(values.view(pa.int64() if values.type.bit_width == 64 else _integer_of(values.type)).to_numpy())
+            content.update(
+                values.view(pa.int64() if values.type.bit_width == 64 else _select_integer_type(values.type)).to_numpy()
+            )
 
 
-def _integer_of(dtype: "pa.DataType") -> "pa.DataType":
+def _select_integer_type(dtype: "pa.DataType") -> "pa.DataType":
     """The whole numbers of a type's width."""
     import pyarrow as pa
 

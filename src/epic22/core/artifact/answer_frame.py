@@ -145,7 +145,7 @@ def find_first_rows(answers: pl.DataFrame) -> Array:
 
 
 def build_answer_frame(predictions: Sequence[Prediction]) -> pl.DataFrame:
-    """The same of answers that are records."""
+    """Predictions as a frame, a row for each value (`ANSWER_SCHEMA`)."""
     rows = list(chain.from_iterable(_list_rows(prediction) for prediction in predictions))
     return pl.DataFrame(rows, schema=ANSWER_SCHEMA, orient="row")
 

@@ -46,7 +46,7 @@ class RequestSource(Protocol):
     """A table to be answered, read as a model of rows or of series needs it."""
 
     def read_rows(self, columns: tuple[Column, ...]) -> DataFrame:
-        """Its rows, in the types of these columns. Raises FileError, ColumnError."""
+        """The rows of the table, in the types of these columns. Raises FileError, ColumnError."""
 
     def read_row_batches(self, columns: tuple[Column, ...], n_at_once: int) -> Iterator[DataFrame]:
         """Its rows likewise, so many at a time, where it can be read so; whole otherwise."""
@@ -129,7 +129,7 @@ class Model(ABC):
         """What a table asks of it; without one, all that it knows by itself. Raises UserError where it needs one."""
 
     def read_requests(self, source: RequestSource | None, n_at_once: int) -> Iterator[PredictionRequest]:
-        """The same, so many rows or series at a time."""
+        """What a table asks of it, so many rows or series at a time."""
         whole = self.read_request(source)
         assert isinstance(whole, RowsRequest)
         for start in range(0, len(whole), n_at_once):
@@ -140,7 +140,7 @@ class Model(ABC):
         """One prediction a row, with its receipt. Raises RowError for a row that cannot be answered."""
 
     def predict_frame(self, request: PredictionRequest, with_reasons: bool = True) -> DataFrame:
-        """The same answers as a frame, a row for each value (`ANSWER_SCHEMA`)."""
+        """The answers of `predict` as a frame, a row for each value (`ANSWER_SCHEMA`)."""
         return build_answer_frame(self.predict(request, with_reasons))
 
     def compute_responses(self, X: DataFrame) -> Array:

@@ -124,7 +124,7 @@ class PanelBundle(TrainedBundle):
     @cached_property
     def is_never_negative(self) -> bool:
         """Whether no value of any series was below zero, as far as it is known."""
-        return not bool((self.history.known_values() < 0).any())
+        return not bool((self.history.build_known_values() < 0).any())
 
     def files(self) -> dict[str, bytes]:
         """The forecasters and the series as last known."""

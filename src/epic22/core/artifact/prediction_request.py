@@ -29,7 +29,7 @@ class RowsRequest:
         return [row.get(name) for row in self.rows]
 
     def json_column(self, name: str) -> list[CellValue]:
-        """The same as JSON has them."""
+        """The values (n,) of a column as JSON has them."""
         return [value_to_json(row.get(name)) for row in self.rows]
 
     def matrix(self, preprocessor: Preprocessor) -> Array:
@@ -53,7 +53,7 @@ class FrameRequest:
         return self.frame[name].to_list() if name in self.frame.columns else [None] * self.frame.height
 
     def json_column(self, name: str) -> list[CellValue]:
-        """The same as JSON has them: numbers and texts are so already."""
+        """The values (n,) of a column as JSON has them: numbers and texts are so already."""
         if name not in self.frame.columns:
             return [None] * self.frame.height
         values = self.frame[name]

@@ -45,7 +45,7 @@ class RowModel(Model):
 
     @property
     def capabilities(self) -> Capabilities:
-        """Those of its family."""
+        """The capabilities of its family."""
         return get_family(self.bundle.family).capabilities
 
     @property
@@ -60,7 +60,7 @@ class RowModel(Model):
 
     @property
     def floor(self) -> float | None:
-        """That of its bundle."""
+        """The value below which it answers none, as its bundle has it."""
         return self.bundle.floor
 
     @property
@@ -91,7 +91,7 @@ class RowModel(Model):
 
     @property
     def answers_probability(self) -> bool:
-        """So of two classes, and of the time to an event."""
+        """Whether its value is a probability: of two classes, and of the time to an event."""
         traits = self.bundle.schema.traits
         return not traits.has_score_per_class and not traits.is_regression
 
@@ -125,7 +125,7 @@ class RowModel(Model):
         return FrameRequest(source.read_rows(self._columns_to_read))
 
     def read_requests(self, source: RequestSource | None, n_at_once: int) -> Iterator[PredictionRequest]:
-        """The same, so many rows at a time. Raises UserError without a table."""
+        """The rows of a table, so many at a time. Raises UserError without one."""
         if source is None:
             yield self.read_request(source)
             return
@@ -157,7 +157,7 @@ class RowModel(Model):
         )
 
     def predict_frame(self, request: PredictionRequest, with_reasons: bool = True) -> pl.DataFrame:
-        """The same answers, without a record a row."""
+        """The answers of `predict` as a frame, made without a record a row."""
         if not len(request):
             return pl.DataFrame(schema=ANSWER_SCHEMA)
         rows = self._answer(request, with_reasons)
@@ -226,7 +226,7 @@ def _iterate_values(schema: Schema, answers: PredictionColumns) -> Iterator[tupl
     if answers.interval is not None:
         ends = zip(values, *answers.interval.tolist(), strict=True)
         intervals = [None if low != low else Interval(value, low, high) for value, low, high in ends]
-    rows = zip(values, intervals, shares, *_compute_money(answers, n), _class_sets(schema, answers, n), strict=True)
+    rows = zip(values, intervals, shares, *_compute_money(answers, n), _name_class_sets(schema, answers, n), strict=True)
     return ((PredictedValue(schema.target, schema.horizon, *each),) for each in rows)
 
 
@@ -249,7 +249,7 @@ def _compute_money(answers: PredictionColumns, n: int) -> tuple[list[Any], list[
     return losses, acts, bands
 
 
-def _class_sets(schema: Schema, answers: PredictionColumns, n: int) -> Iterable[tuple[str, ...] | None]:
+def _name_class_sets(schema: Schema, answers: PredictionColumns, n: int) -> Iterable[tuple[str, ...] | None]:
     """The names of the classes in each row's set; rows share the few that there are."""
     if answers.in_set is None:
         return repeat(None, n)

@@ -63,11 +63,11 @@ class Batches(Protocol):
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """Its files."""
+        """The files of the table."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Its columns."""
+        """The names of its columns."""
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -58,7 +58,7 @@ class MatrixFile:
 
     @property
     def n_bytes(self) -> int:
-        """Its bytes."""
+        """How many bytes the file has."""
         return self.n_rows * self.n_columns * 4
 
     def iterate_blocks(self, block_rows: int | None = None) -> Iterator[tuple[slice, Array]]:

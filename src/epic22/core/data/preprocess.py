@@ -58,7 +58,7 @@ def choose_center(values: Array) -> float:
 
 
 def choose_center_of_range(low: float, high: float) -> float:
-    """The same where nothing but the range of a column is known."""
+    """What is to be subtracted, as by `choose_center`, where nothing but the range of a column is known."""
     if not low < high or float(np.spacing(np.float32(max(-low, high)))) < MIN_RESOLUTION * (high - low):
         return 0.0
     return float(np.round((low + high) / 2))

@@ -93,13 +93,13 @@ class Evaluation:
         return max((score.n_choices for score in self.scores), default=1)
 
     def with_one_model(self) -> "Evaluation":
-        """The same with no model but that of the first fold that has one."""
+        """The evaluation with no model but that of the first fold that has one."""
         first = next((i for i, part in enumerate(self.fold_predictions) if part.fitted is not None), None)
         parts = tuple(part if i == first else replace(part, fitted=None) for i, part in enumerate(self.fold_predictions))
         return replace(self, fold_predictions=parts)
 
     def without_models(self) -> "Evaluation":
-        """The same without the models that were kept for explaining."""
+        """The evaluation without the models that were kept for explaining."""
         return replace(self, fold_predictions=tuple(replace(part, fitted=None) for part in self.fold_predictions))
 
 

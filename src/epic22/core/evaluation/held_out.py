@@ -35,7 +35,7 @@ class HeldOutPredictions:
     def of_folds(
         cls, X: pl.DataFrame, columns: Sequence[str], predictions: Sequence[FoldPredictions], has_all_rows: bool = True
     ) -> "HeldOutPredictions":
-        """Those of all rows of `X`, by the folds that judged."""
+        """The predictions for all rows of `X`, by the folds that judged."""
         responses = np.full((X.height, *predictions[0].response.shape[1:]), np.nan)
         for part in predictions:
             if not part.fold.repeat:

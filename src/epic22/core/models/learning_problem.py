@@ -59,7 +59,7 @@ class LearningProblem:
         return get_kind(self.kind, self.loss.name)
 
     def drop_column(self, name: str) -> Self:
-        """The same without one of the columns."""
+        """The problem without one of the columns."""
         positions = [position for position, column in enumerate(self.columns) if column != name]
         columns, categorical = tuple(self.columns[i] for i in positions), tuple(self.categorical[i] for i in positions)
         place = {position: new for new, position in enumerate(positions)}

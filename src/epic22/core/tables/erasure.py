@@ -58,7 +58,7 @@ class TenantIdentity:
         return self.is_searchable and any(match["id"] is not None for match in self._pattern.finditer(text))
 
     def has_name_in_bytes(self, content: bytes) -> bool:
-        """The same of bytes in UTF-8; what is no text is searched too."""
+        """Whether the id stands in bytes in UTF-8; what is no text is searched too."""
         likely = any(spelling.encode() in content for spelling in self.spellings)
         return likely and self.has_name_in(content.decode("utf-8", errors="replace"))
 

@@ -25,7 +25,7 @@ class EventMemory:
 
     @classmethod
     def of_nothing(cls) -> "EventMemory":
-        """That of no event."""
+        """The memory of no event."""
         return cls(pl.DataFrame(schema=SCHEMA))
 
     def add(self, later: "EventMemory", horizon: timedelta) -> "EventMemory":

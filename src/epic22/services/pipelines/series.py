@@ -176,7 +176,7 @@ class SeriesPipeline:
 
     def _choose_detector(self, now: Histories, progress: Progress) -> DetectorChoice:
         """The detector of anomalies, by what it finds before the periods that are reported."""
-        values, season = now.known_values(), self.data.season if self.data.season > 1 else None
+        values, season = now.build_known_values(), self.data.season if self.data.season > 1 else None
         if self.config.detectors:
             progress.begin("anomalies", 1)
         choice = choose_detector(

@@ -65,7 +65,7 @@ class ReasonGraph:
 
     @property
     def graph(self) -> bytes:
-        """Its bytes."""
+        """The bytes of the graph."""
         return self.session.graph
 
     def explain(self, X: Array, outputs: Array, scores: Array) -> Array:

@@ -91,7 +91,7 @@ class ForecasterSetup:
         """The hash of all that decides a fit; what lies beyond the ends of histories decides nothing."""
         how = (self.family.name, self.season, self.seed, self.threads, horizon, past.first, past.frequency.name)
         names = [str(name) for name in past.entity]
-        rows = list_array_bytes(past.known_values(), past.end)
+        rows = list_array_bytes(past.build_known_values(), past.end)
         return sha256(b"forecaster", environment, repr((how, names)).encode(), *rows)
 
 

@@ -97,7 +97,7 @@ class LogGrowth:
 
     @cached_property
     def own_volatility(self) -> Array:
-        """The same without a floor; NaN where there are no two values."""
+        """The `volatility` of each row by itself, without a floor; NaN where there are no two values."""
         recent = self.changes[:, -max(2 * self.season, 12) :]
         count = np.isfinite(recent).sum(axis=1)
         return np.where(count > 0, np.sqrt(np.nansum(recent**2, axis=1) / np.maximum(count, 1)), np.nan)

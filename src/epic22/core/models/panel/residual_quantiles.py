@@ -69,7 +69,7 @@ class ResidualQuantiles(ABC):
         return sort_quantiles(growth.inverse_transform(path[:, :, None] + offsets))
 
     def to_state(self) -> Mapping[str, object]:
-        """As JSON has it."""
+        """What was learned, as JSON has it."""
         return {
             "season": self.season,
             "horizon": self.horizon_,

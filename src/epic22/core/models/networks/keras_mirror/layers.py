@@ -95,7 +95,7 @@ class MemberLinearLayer(keras.layers.Layer):
         self.n_outputs = n_outputs
 
     def build(self, input_shape: Any) -> None:
-        """As many members as the inputs have."""
+        """Add weights for as many members as the inputs have."""
         _, members, n_inputs = input_shape
         bound = 1 / math.sqrt(n_inputs)
         self.weight = self.add_weight((n_inputs, self.n_outputs), UNIFORM(-bound, bound), name="weight")
@@ -122,7 +122,7 @@ class MemberHeadLayer(keras.layers.Layer):
         self.n_outputs = n_outputs
 
     def build(self, input_shape: Any) -> None:
-        """As many members as the inputs have."""
+        """Add weights for as many members as the inputs have."""
         _, members, n_inputs = input_shape
         bound = 1 / math.sqrt(n_inputs)
         self.head = self.add_weight((members, n_inputs, self.n_outputs), UNIFORM(-bound, bound), name="head")
