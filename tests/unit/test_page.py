@@ -38,6 +38,13 @@ def test_a_page_with_the_name_of_a_metric_says_in_plain_words_what_that_is(metri
     assert "_" not in meanings[0]
 
 
+@pytest.mark.parametrize(
+    "word", ["SHAP", "odds", "Holm's correction", "jackknife", "cluster", "entity", "quarantine", "the drift"]
+)
+def test_a_word_of_statistics_that_pages_use_is_explained(word: str) -> None:
+    assert [shown for shown, _ in find_words(f"<p>of {word}</p>")] == [word]
+
+
 def test_only_words_that_a_page_shows_are_explained_and_parts_of_others_are_none() -> None:
     page = "<style>.champion{}</style><p>average_<wbr>precision</p><svg><text>Folds</text></svg> out-of-fold, Brier skill"
     assert [word for word, _ in find_words(page)] == ["average_precision", "brier skill", "fold", "out of fold"]

@@ -22,8 +22,8 @@ from epic22.core.selection.column_plan import ColumnPlan
 from epic22.core.serialization import to_json
 from epic22.core.statistics import Interval
 from epic22.core.task import Kind
-from epic22.reports.figures.explanation import draw_explanation_figures, list_explanation_figures
-from epic22.reports.figures.style import render_pngs, render_svg
+from epic22.reports.figures.explanation import draw_dependence, draw_explanation_figures, list_explanation_figures
+from epic22.reports.figures.style import create_axes, render_pngs, render_svg
 from epic22.reports.figures.training import draw_figures, list_figures
 from epic22.reports.html.training import render_report, write_report
 from epic22.reports.json import VIEWS
@@ -164,6 +164,17 @@ def test_families_whose_lines_have_one_colour_differ_by_the_style_of_the_line(ru
         named = [line for line in figures[name].axes[0].lines if not str(line.get_label()).startswith("_")]
         looks = [(line.get_color(), line.get_linestyle()) for line in named]
         assert len(set(looks)) == len(looks) == len(run.leaderboard) + 1
+
+
+def test_a_fraction_has_its_values_in_per_cent_under_its_picture(runs: dict[Kind, RowRun]) -> None:
+    explanation = runs["binary"].explanation
+    assert explanation is not None
+    numbers = [one for one in explanation.dependences if one.column.dtype == "float" and one.bins]
+    shares = replace(numbers[0], column=replace(numbers[0].column, unit="fraction"))
+    _, axes = create_axes()
+    draw_dependence(explanation, axes, shares)
+    assert axes.get_xlabel() == "per cent"
+    assert axes.xaxis.get_major_formatter()(0.25) == "25 %"
 
 
 def test_a_month_that_fell_short_is_told_above_its_chart_and_table(runs: dict[Kind, RowRun]) -> None:

@@ -65,8 +65,12 @@ def _print_progress(progress: "BatchStored | Waiting") -> None:
     counts = f"{result.stored:,} stored, {result.repeated:,} again, {result.rejected:,} quarantined"
     behind = ""
     if lag is not None:
-        behind = f"; behind: {'at least ' if lag.is_bound else ''}{lag.events:,} events, {lag.seconds:,.1f} s"
-    print_line(f"{version}: {result.arrived:,} events in {progress.seconds:.2f} s: {counts}{behind}")
+        behind = f"; behind: {'at least ' if lag.is_bound else ''}{_count_events(lag.events)}, {lag.seconds:,.1f} s"
+    print_line(f"{version}: {_count_events(result.arrived)} in {progress.seconds:.2f} s: {counts}{behind}")
+
+
+def _count_events(count: int) -> str:
+    return f"{count:,} event{'' if count == 1 else 's'}"
 
 
 def _print_json(progress: "BatchStored | Waiting") -> None:

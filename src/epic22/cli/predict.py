@@ -110,10 +110,18 @@ def _print_predictions(task: str, predicted: "FilePredictions") -> None:
     print_line(f"{task}: {model.family}, version {model.version} ({model.status}); {len(predictions):,} rows.")
     print_line(f"value: {predicted.value_name}.")
     sets = any(value.set for prediction in predictions for value in prediction.values)
+    has_horizon = any(value.horizon is not None for prediction in predictions for value in prediction.values)
     print_table(
         "Predictions",
-        ["entity", "target", "horizon", "value", *(["may be"] if sets else ["low", "high"]), "because"],
-        [_format_row(p, i, predicted.is_probability) for p in predictions[:MAX_SHOWN] for i in _select_values(p)],
+        [
+            "entity",
+            "target",
+            *(["horizon"] if has_horizon else []),
+            "value",
+            *(["may be"] if sets else ["low", "high"]),
+            "because",
+        ],
+        [_format_row(p, i, predicted.is_probability, has_horizon) for p in predictions[:MAX_SHOWN] for i in _select_values(p)],
     )
     for horizon, note in sorted({(v.horizon or 0.0, v.interval_note) for p in predictions for v in p.values if v.interval_note}):
         print_line(f"No 80 % is stated of the interval {horizon:g} ahead: {note}.")
@@ -130,11 +138,11 @@ def _select_values(prediction: Prediction) -> list[int]:
     return sorted({0, len(prediction.values) - 1, *decisive})
 
 
-def _format_row(prediction: Prediction, index: int, is_probability: bool) -> list[str]:
+def _format_row(prediction: Prediction, index: int, is_probability: bool, has_horizon: bool) -> list[str]:
     value = prediction.values[index]
     text = format_answer(value.value, is_probability)
     because = prediction.describe_reasons(2) if index == len(prediction.values) - 1 else ""
-    horizon = "" if value.horizon is None else f"{value.horizon:g}"
+    horizon = ["" if value.horizon is None else f"{value.horizon:g}"] if has_horizon else []
     bounds = (None, None) if value.interval is None else (value.interval.low, value.interval.high)
     ends = [format_figure(bound) for bound in bounds] if value.set is None else [" or ".join(value.set)]
-    return [prediction.entity, value.target, horizon, text, *ends, because]
+    return [prediction.entity, value.target, *horizon, text, *ends, because]

@@ -9,7 +9,6 @@ from epic22 import bootstrap
 from epic22.cli.options import Json
 from epic22.cli.terminal import print_json, print_line, print_table, show_progress
 from epic22.config import Settings
-from epic22.core.text import format_percent
 
 if TYPE_CHECKING:
     from epic22.services.quality import VersionQuality
@@ -60,5 +59,5 @@ def _print_quality(assessed: "VersionQuality") -> None:
     for reason in assessed.untested:
         print_line(f"· not tested: {reason}", "dim")
     if assessed.tests:
-        alpha = format_percent(assessed.rules.alpha)
+        alpha = f"{100 * assessed.rules.alpha:g} %"
         print_line(f"{len(assessed.tests)} tests, corrected together: a sound version is accused in at most {alpha} of cases.")

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from epic22.core.quality.finding import Finding, FindingKind
 from epic22.core.quality.movement_tests import ALPHA, MovementTest
-from epic22.core.text import format_figure, format_percent, format_quantity
+from epic22.core.text import format_figure, format_quantity
 
 Level = Literal["refuse", "quarantine", "warn", "note", "off"]
 """What a finding does. refuse: an ingest stores nothing. quarantine: the rows are set apart. warn: it is said. note: it is said
@@ -45,7 +45,7 @@ class Check:
         if self.unit == CHANGE_OF_SHARE:
             return format_quantity(100 * self.limit, "percentage points")
         shared = self.unit.removeprefix("share of ")
-        return f"{format_figure(self.limit)} {self.unit}" if shared == self.unit else f"{format_percent(self.limit)} of {shared}"
+        return f"{format_figure(self.limit)} {self.unit}" if shared == self.unit else f"{100 * self.limit:g} % of {shared}"
 
 
 CHECKS: tuple[Check, ...] = (

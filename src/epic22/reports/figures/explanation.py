@@ -8,7 +8,7 @@ import numpy as np
 from epic22.core.evaluation.explain.dependence import DependenceBin, DependenceProfile
 from epic22.core.evaluation.explain.explanation import Explanation
 from epic22.core.evaluation.intervals import Estimate
-from epic22.core.text import format_time
+from epic22.core.text import WORDED_UNITS, format_time
 from epic22.reports.figures.style import (
     INK,
     MAIN,
@@ -120,8 +120,19 @@ def draw_dependence(explanation: Explanation, axes: "Axes", profile: DependenceP
         axes.locator_params(axis="x", nbins=6)
     if profile.missing is not None:
         _draw_missing(axes, profile.missing, place)
-    axes.set_xlabel(format_name(profile.column.unit or profile.column.name))
+    axes.set_xlabel(_value_label(axes, profile))
     axes.set_ylabel(_contribution_label(explanation))
+
+
+def _value_label(axes: "Axes", profile: DependenceProfile) -> str:
+    """What the values are, under their axis; a fraction is shown in per cent."""
+    from matplotlib.ticker import PercentFormatter
+
+    unit = profile.column.unit
+    if unit == "fraction":
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
+        return "per cent"
+    return format_name(profile.column.name if unit is None else WORDED_UNITS.get(unit, unit))
 
 
 def _draw_missing(axes: "Axes", dependence_bin: DependenceBin, place: np.ndarray) -> None:
