@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from fastapi.testclient import TestClient
 from hypothesis import Phase, example, given, settings
@@ -360,6 +361,23 @@ def test_series_that_a_file_asks_for_and_gets_no_answer_to_are_told(tmp_path: Pa
     assert request.column("series") == ["zip 00", "zip 02"]
     assert len(told) == 1
     assert "'zip 01'" in told[0]
+
+
+def test_a_point_before_three_digits_is_asked_about_where_the_panel_had_whole_numbers_alone(tmp_path: Path) -> None:
+    """Rents of 1.250, with points for thousands, were forecast as one and a quarter, in silence; 1,250 is read."""
+    values = np.round(lines(series=4, periods=72)) + 1000
+    _, store = forecast_run(tmp_path, values, ("naive", "drift"))
+    path = wide_file(tmp_path, values, "later.csv")
+    model, later = _model(store), pl.read_csv(path)
+    assert model.read_request(RequestFile(path)).column("values")[0][0] == values[0, 0]
+    for mark in ".,":
+        written = pl.selectors.float().cast(pl.Int64).cast(pl.String).str.replace(r"^(\d)(\d{3})$", rf"$1{mark}$2")
+        later.with_columns(written).write_csv(path, separator=";")
+        if mark == ",":
+            assert model.read_request(RequestFile(path)).column("values")[0][0] == values[0, 0]
+            continue
+        with pytest.raises(UserError, match="no numbers written as in training, whole, with no mark before three digits"):
+            model.read_request(RequestFile(path))
 
 
 def test_series_whose_ends_lie_centuries_apart_are_refused_before_an_array_of_them_is_made() -> None:

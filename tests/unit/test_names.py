@@ -8,10 +8,12 @@ import polars as pl
 import pytest
 
 from epic22.core.data.batches import CsvBatches
+from epic22.core.data.column_words import build_name_reader
 from epic22.core.data.files import RawTable, read_table
 from epic22.core.data.profile import Profile, profile_batches
 from epic22.core.data.schema_inference import Roles, conform_frame, infer_schema
 from epic22.core.errors import ColumnError
+from epic22.core.task import Column
 from epic22.spec.flat_file import infer_kind, load_task_data
 from epic22.spec.training_spec import build_spec
 
@@ -197,3 +199,13 @@ def test_many_times_of_day_in_a_label_are_values_whether_written_or_typed() -> N
         frame = pl.DataFrame({"x": range(20), "y": label})
         table = infer_schema(RawTable("t", frame, "0", "csv", ",", "utf-8"), Roles("y"))
         assert table.frame["y"].to_list() == [h + 0.5 for h in range(20)]
+
+
+def test_a_whole_number_that_is_a_level_is_so_with_a_decimal_too() -> None:
+    """Where pandas writes a column with a gap, 10115 becomes 10115.0: each row had a level that training never saw."""
+    column = Column("zip", "category", levels=("10115", "20095", "other"))
+    later = RawTable("t", pl.DataFrame({"zip": ["10115.0", "20095", None, "30159.0"]}), "0", "csv", ",", "utf-8")
+    assert conform_frame(later, (column,))["zip"].to_list() == ["10115", "20095", None, "30159.0"]
+    assert [build_name_reader(None, column.levels)(text) for text in ("10115.0", "30159.0")] == ["10115", "30159.0"]
+    assert build_name_reader(None, ("7.0", "x"))("7") == "7.0"
+    assert build_name_reader(None, ("7", "7.0"))("7.0") == "7.0"

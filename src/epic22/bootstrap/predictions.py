@@ -105,8 +105,8 @@ class RequestFile:
         """How many rows it has, where that is known before they are read."""
         return count_parquet_rows(self.path)
 
-    def read_histories(self, schema: PanelSchema) -> Histories:
-        """Its series as known at its end."""
+    def read_histories(self, schema: PanelSchema, is_whole: bool = False) -> Histories:
+        """Its series as known at its end; `is_whole`: the values of training were whole numbers."""
         layout: Literal["wide", "long"] = "wide" if schema.layout == "wide" else "long"
         file = PanelFile(
             self.path,
@@ -119,6 +119,7 @@ class RequestFile:
             schema.task,
             schema.season,
             reading=schema.reading or PanelReading(),
+            is_whole=is_whole,
         )
         data = load_panel_task_data(file)
         for text in data.left_out:

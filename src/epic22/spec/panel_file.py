@@ -69,7 +69,7 @@ class PanelFile:
     """What the user says of a file. `id` are the columns that together name a series; in a wide file `time` and `label` name
     the new columns. `complete_last`: only series without a gap in this many last periods. `season`: periods a cycle. `strict`: an
     odd series refuses the file instead of being left out. `reading`: how the file that was trained on was read; None: it is this
-    one.
+    one. `is_whole`: its values were whole numbers, so that 1.234 may be a thousand here.
     """
 
     path: Path
@@ -84,6 +84,7 @@ class PanelFile:
     complete_last: int | None = None
     strict: bool = False
     reading: PanelReading | None = None
+    is_whole: bool = False
     families: tuple[str, ...] = tuple(family.name for family in PANEL_FAMILIES if not family.slow)
 
     @property
@@ -338,7 +339,7 @@ def _read_label(
     if raw.dtype == pl.String:
         reading = reading or _infer_label_reading(raw, names, notes)
         text = strip_text(raw, "float", reading)
-        numbers, missing = parse_text(text, "float", reading), text.is_null()
+        numbers, missing = parse_text(text, "int" if file.is_whole else "float", reading), text.is_null()
     else:
         numbers = raw.cast(pl.Float64, strict=False).fill_nan(None)
         if file.reading is None:
@@ -350,7 +351,8 @@ def _read_label(
     words, has_number = numbers.is_null() & ~missing, numbers.is_not_null()
     if has_number.any():
         words &= names.is_in(names.filter(has_number).unique().implode())
-    for odd, what in ((words, "no numbers"), (is_too_large(numbers), "infinite or enormous")):
+    written = " written as in training, whole, with no mark before three digits" if file.is_whole else ""
+    for odd, what in ((words, f"no numbers{written}"), (is_too_large(numbers), "infinite or enormous")):
         rows = odd.arg_true()
         if len(rows):
             raise ColumnError(

@@ -43,7 +43,7 @@ class _UnseenLevels:
         shown = ", ".join(repr(level) for level in list(self.shown)[:MAX_SHOWN_LEVELS])
         if self.respelt:
             ways = ", ".join(f"{text!r} as {level!r}" for text, level in list(self.respelt.items())[:MAX_SHOWN_LEVELS])
-            yield f"{name}: levels that differ by case or blanks alone are read as those of training: {ways}."
+            yield f"{name}: levels that differ by case, blanks or a .0 alone are read as those of training: {ways}."
         if self.count:
             yield f"{name}: {self.count:,} rows hold what training {rarity} saw, treated as missing: {shown}."
 

@@ -51,8 +51,9 @@ class RequestSource(Protocol):
     def read_row_batches(self, columns: tuple[Column, ...], n_at_once: int) -> Iterator[DataFrame]:
         """Its rows likewise, so many at a time, where it can be read so; whole otherwise."""
 
-    def read_histories(self, schema: PanelSchema) -> Histories:
-        """Its series as known at its end, laid out as those that the schema was trained on. Raises FileError, ColumnError."""
+    def read_histories(self, schema: PanelSchema, is_whole: bool = False) -> Histories:
+        """Its series as known at its end, laid out as those that the schema was trained on, whose values were whole numbers or
+        not. Raises FileError, ColumnError."""
 
 
 @dataclass(frozen=True)

@@ -126,6 +126,12 @@ class PanelBundle(TrainedBundle):
         """Whether no value of any series was below zero, as far as it is known."""
         return not bool((self.history.build_known_values() < 0).any())
 
+    @cached_property
+    def is_whole(self) -> bool:
+        """Whether every value of every series was a whole number, as far as it is known."""
+        known = self.history.known_values()
+        return bool(np.isfinite(known).any()) and bool(((known == np.round(known)) | np.isnan(known)).all())
+
     def files(self) -> dict[str, bytes]:
         """The forecasters and the series as last known."""
         files = {

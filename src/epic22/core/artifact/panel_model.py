@@ -78,7 +78,7 @@ class PanelModel(Model):
         """The series of a table from its end on; without one, every series known at training, from its last value on."""
         if source is None:
             return RowsRequest([{"series": str(name)} for name in self.bundle.history.entity])
-        latest = source.read_histories(self.bundle.schema)
+        latest = source.read_histories(self.bundle.schema, self.bundle.is_whole)
         return RowsRequest(
             [
                 {"series": str(name), "values": values, "last": self.bundle.schema.periods.start(origin)}

@@ -4,6 +4,7 @@ A column is read as numbers only where nothing is lost by it. `007` and `7`, `1E
 different names and the same number; so a number is taken for what a name is only where it writes back as the same text.
 """
 
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 
@@ -24,6 +25,8 @@ INVISIBLE = "\\x{AD}\\x{200B}\\x{200E}\\x{200F}\\x{202A}-\\x{202E}\\x{2060}\\x{2
 
 COMBINING = r"[\p{M}\x{1100}-\x{11FF}]"
 """Accents and parts of Korean letters that stand by themselves behind a letter, as macOS writes names."""
+
+WHOLE_NUMBER = re.compile(r"-?[0-9]+(?:\.0)?")
 
 BEGINNING, END = rf"^[\s{INVISIBLE}]+", rf"[\s{INVISIBLE}]+$"
 
@@ -137,12 +140,21 @@ def group_variants(names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
 
 
 def index_variants(names: Sequence[str]) -> Mapping[str, str]:
-    """The names by what they are but for case and blanks, those of them that no other name is too.
+    """The names by what they are but for case and blanks, those of them that no other name is too; whole numbers with and without
+    a decimal, for a gap makes floats of them in pandas and in what it writes.
 
-    >>> dict(index_variants(["Yes", "no", "No"]))
-    {'yes': 'Yes'}
+    >>> dict(index_variants(["Yes", "no", "No", "7"]))
+    {'7.0': '7', 'yes': 'Yes', '7': '7'}
     """
-    return {fold_name(variants[0]): variants[0] for variants in group_variants(names) if len(variants) == 1}
+    groups = group_variants(names)
+    own = {fold_name(variants[0]): variants[0] for variants in groups if len(variants) == 1}
+    floats = {_write_as_float(key): name for key, name in own.items() if WHOLE_NUMBER.fullmatch(key)}
+    return {**floats, **own} if floats.keys().isdisjoint(fold_name(name) for name in names) else own
+
+
+def _write_as_float(number: str) -> str:
+    """A whole number with a decimal where it has none, and the other way round."""
+    return number.removesuffix(".0") if number.endswith(".0") else f"{number}.0"
 
 
 def merge_variants(values: pl.Series, names: Sequence[str]) -> pl.Series:

@@ -319,7 +319,7 @@ WESTERN_MONTHS = {
 """Months in German, French, Spanish, Italian, Portuguese, Dutch and the languages of Scandinavia."""
 
 EASTERN_MONTHS = {
-    "January": "styczeń stycznia sty leden ledna led январь января янв січень січня січ ocak oca január januára ianuarie",
+    "January": "styczeń stycznia sty leden ledna январь января янв січень січня січ ocak oca január januára ianuarie",
     "February": "luty lutego lut únor února úno февраль февраля фев февр лютий лютого лют şubat şub február februára februarie",
     "March": "marzec marca březen března bře март марта мар березень березня бер mart március marec martie",
     "April": "kwiecień kwietnia kwi duben dubna dub апрель апреля апр квітень квітня квіт nisan nis április apríl apríla aprilie",
@@ -332,8 +332,7 @@ EASTERN_MONTHS = {
     "October": "październik października paź říjen října říj октябрь октября "
     "окт жовтень жовтня жовт ekim eki október októbra octombrie",
     "November": "listopad listopada listopadu lis ноябрь ноября ноя нояб листопад листопада лист kasım kas novembra noiembrie",
-    "December": "grudzień grudnia gru prosinec prosince pro декабрь декабря "
-    "дек грудень грудня груд aralık ara decembra decembrie",
+    "December": "grudzień grudnia gru prosinec prosince декабрь декабря дек грудень грудня груд aralık ara decembra decembrie",
 }
 """Months in Polish, Czech, Russian, Ukrainian, Turkish, Hungarian, Slovak and Romanian; those of Croatian have other months."""
 
