@@ -76,7 +76,7 @@ def plot_missing_cells(quality: VersionQuality, axes: "Axes") -> None:
     label_rows(axes, [name for name, *_ in shares])
     axes.set_xlim(-0.02, 1.02)
     axes.set_xlabel("share of missing cells")
-    add_legend(axes, fontsize=SMALL_LETTERS)
+    add_legend(axes, fontsize=SMALL_LETTERS, above=True)
 
 
 def plot_freshness(quality: VersionQuality, axes: "Axes") -> None:
