@@ -18,7 +18,7 @@ from epic22.core.errors import UserError
 from epic22.core.lineage import DataVersion, ModelVersion, Node, file_sha256
 from epic22.core.prediction import Prediction
 from epic22.core.progress import Progress
-from epic22.core.tables.canonical import describe_refused_rents
+from epic22.core.tables.canonical import count_refused_rents, describe_refused_rents
 from epic22.core.tables.versions import LakeVersion
 from epic22.core.task import Column
 from epic22.core.time_series import Histories
@@ -197,9 +197,10 @@ def bind_feature(components: Components, query: FeatureMoment, progress: Progres
     moment = version.end if at is None else at
     if moment > version.end:
         raise UserError(f"--at {moment:%Y-%m-%d} lies after the end of the data ({version.end:%Y-%m-%d}); ingest newer tables.")
-    market = components.table_store.scan("market", version.number).collect()
-    for note in describe_refused_rents({"market": market}, moment):
-        progress.note(note)
+    market = components.table_store.scan("market", version.number).select("provenance", "month").collect()
+    if count_refused_rents(market, moment):
+        for note in describe_refused_rents({"market": market}, moment):
+            progress.note(note)
     trained_on = next((v for v in components.table_store.log() if model.bundle.data_version in v.ids), None)
     in_sample = trained_on is not None and moment < trained_on.end
     return BoundFeature(model, task_data, version, moment, feature.task.policy.capacity or DEFAULT_CAPACITY, in_sample)

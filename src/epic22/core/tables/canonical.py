@@ -466,13 +466,18 @@ def build_market_series(market: Table) -> Table:
     return replace(market, frame=selected, entity=SERIES_ID)
 
 
+def count_refused_rents(market: pl.DataFrame, end: datetime) -> int:
+    """How many figures of competitors the guard on rent data refuses at that moment: those that are fresh and not public."""
+    is_closed = pl.col("provenance") == "nonpublic_competitor"
+    return market.filter(is_closed, pl.col("month").dt.offset_by(MIN_COMPETITOR_AGE) > end).height
+
+
 def describe_refused_rents(frames: Mapping[str, pl.DataFrame], end: datetime) -> tuple[str, ...]:
     """What the guard on rent data refuses, in words: fresh figures that competitors do not publish."""
     market = frames.get(MARKET.name)
     if market is None:
         return ()
-    closed = market.filter(pl.col("provenance") == "nonpublic_competitor")
-    fresh = closed.filter(pl.col("month").dt.offset_by(MIN_COMPETITOR_AGE) > end).height
+    closed, fresh = market.filter(pl.col("provenance") == "nonpublic_competitor"), count_refused_rents(market, end)
     if not closed.height:
         return ()
     return (
