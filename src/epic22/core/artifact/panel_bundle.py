@@ -129,7 +129,7 @@ class PanelBundle(TrainedBundle):
     @cached_property
     def is_whole(self) -> bool:
         """Whether every value of every series was a whole number, as far as it is known."""
-        known = self.history.known_values()
+        known = self.history.build_known_values()
         return bool(np.isfinite(known).any()) and bool(((known == np.round(known)) | np.isnan(known)).all())
 
     def files(self) -> dict[str, bytes]:
