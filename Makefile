@@ -13,7 +13,7 @@ QUIETLY := OMP_WAIT_POLICY=passive PYTHONDONTWRITEBYTECODE=
 TORCH := torch==2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test test-fast test-engines coverage kills leakage bench bench-peers bench-levels fuzz format lock evidence clean
+.PHONY: help setup demo check test test-fast engines test-engines coverage kills leakage bench bench-peers bench-levels fuzz format lock evidence clean
 
 help: ## Say what can be made.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -68,6 +68,8 @@ coverage: $(VENV)/dev ## The whole suite with coverage, of processes that tests 
 
 test-fast: $(VENV)/dev ## The fast half.
 	$(QUIETLY) $(BIN)/python -m pytest -m 'not slow' $(CORES)
+
+engines: $(ENGINES)/installed ## Install the engines of Keras into an environment of their own.
 
 test-engines: $(ENGINES)/installed ## Networks in Keras on TensorFlow, JAX and PyTorch, in an environment of their own.
 	$(QUIETLY) $(ENGINES)/bin/python -m pytest $(CORES) --durations=5 tests/engines

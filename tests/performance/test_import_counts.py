@@ -67,6 +67,10 @@ def test_the_package_imports_nothing_heavy() -> None:
     assert len({name for name in modules if name.split(".")[0] == "epic22"}) <= 8
 
 
+def test_what_services_need_is_said_without_loading_what_it_speaks_of() -> None:
+    assert not top_level(modules_after("import epic22.core.ports")) & set(HEAVY)
+
+
 def test_a_misspelt_verb_is_refused_without_loading_any() -> None:
     modules = modules_after(run_command("trian"))
     assert not top_level(modules) & set(HEAVY)

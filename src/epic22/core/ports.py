@@ -1,30 +1,32 @@
 """What services need from the outside, as protocols; adapters fulfil them and bootstrap brings both together."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from polars import DataFrame, LazyFrame
-
-from epic22.core.artifact.model import Model
-from epic22.core.data.point_in_time import Tables
-from epic22.core.evaluation.fairness import PromotionDecision
-from epic22.core.evaluation.gate_finding import GateFinding
-from epic22.core.evaluation.held_out import HeldOutPredictions, VersionEvaluation
-from epic22.core.evaluation.significance import Verdict
-from epic22.core.lineage import Dataset, ModelVersion, Node, PredictionRecord, Provenance
-from epic22.core.prediction import Prediction
-from epic22.core.run_record import RunRecord
-from epic22.core.selection.study import Study, StudyConfig
-from epic22.core.tables.canonical import CanonicalTable
-from epic22.core.tables.event_memory import EventMemory
-from epic22.core.tables.events import ArrivedEvent
-from epic22.core.tables.row_contract import CheckResult
-from epic22.core.tables.shares import StoredShares
-from epic22.core.tables.versions import IngestCounts, LakeVersion, Position, SourceFile
+if TYPE_CHECKING:
+    from polars import DataFrame, LazyFrame
+    from epic22.core.artifact.model import Model
+    from epic22.core.data.point_in_time import Tables
+    from epic22.core.evaluation.fairness import PromotionDecision
+    from epic22.core.evaluation.gate_finding import GateFinding
+    from epic22.core.evaluation.held_out import HeldOutPredictions, VersionEvaluation
+    from epic22.core.evaluation.significance import Verdict
+    from epic22.core.lineage import Dataset, ModelVersion, Node, PredictionRecord, Provenance
+    from epic22.core.prediction import Prediction
+    from epic22.core.run_record import RunRecord
+    from epic22.core.selection.study import Study, StudyConfig
+    from epic22.core.tables.canonical import CanonicalTable
+    from epic22.core.tables.event_memory import EventMemory
+    from epic22.core.tables.events import ArrivedEvent
+    from epic22.core.tables.row_contract import CheckResult
+    from epic22.core.tables.shares import StoredShares
+    from epic22.core.tables.versions import IngestCounts, LakeVersion, Position, SourceFile
 
 
 @dataclass(frozen=True)
