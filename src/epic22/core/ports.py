@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from polars import DataFrame, LazyFrame
+
     from epic22.core.artifact.model import Model
     from epic22.core.data.point_in_time import Tables
     from epic22.core.evaluation.fairness import PromotionDecision
