@@ -84,7 +84,7 @@ def insert_above(source: str, anchor: str, code: str) -> str:
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """A copy of the sources and the tests."""
-    ignored = shutil.ignore_patterns("golden")
+    ignored = shutil.ignore_patterns("golden", "*.egg-info")
     shutil.copytree(ROOT / "src", tmp_path / "src", ignore=ignored)
     shutil.copytree(ROOT / "tests", tmp_path / "tests", ignore=ignored)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
