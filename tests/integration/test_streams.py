@@ -640,7 +640,7 @@ def test_the_command_takes_a_stream_of_redis_in_and_says_how_far_it_is_behind(
     assert [(line["version"], line["stored"], line["lag"]["events"]) for line in lines] == [(2, 4, 2), (3, 2, 0)]
     add_entries(redis, "shop", write_events([build_reading(8)]))
     code, out, _ = shell("consume", *arguments)
-    assert "data version 4: 1 events in" in out
+    assert "data version 4: 1 event in" in out
     assert "; behind: 0 events, 0.0 s" in out
 
 

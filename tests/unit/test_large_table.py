@@ -79,7 +79,8 @@ def large(folder: Path, frame: pl.DataFrame, roles: Roles = Roles("y"), batch: i
     frame.write_parquet(path)
     scratch = folder / f"scratch-{batch}"
     scratch.mkdir()
-    return load_batched_task_data(build_spec(csv=path, **asdict(roles)), ParquetBatches((path,), batch), scratch)
+    options = {name: value for name, value in asdict(roles).items() if name != "is_value"}
+    return load_batched_task_data(build_spec(csv=path, **options), ParquetBatches((path,), batch), scratch)
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 Text is read as numbers, times, truth values or categories by what all of its values allow; whatever is decided is said in a note.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -287,9 +288,9 @@ def select_values(raw: RawTable, name: str, dtype: Dtype) -> pl.Series:
 
 def suggest_names(name: str, names: Sequence[str]) -> str:
     """The end of a message about a name that is not there: those it may have meant, else those there are."""
-    if len(names) == 1:
-        return f"; there is one column alone, {names[0]!r}: columns are parted by a comma, a semicolon, a tab or a |."
     near = find_near_names(name, names, 3, cutoff=0.4)
+    if len(names) == 1 and (not near or name in re.split(r"\W+", names[0])):
+        return f"; there is one column alone, {names[0]!r}: columns are parted by a comma, a semicolon, a tab or a |."
     return f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else f"; there are {', '.join(names[:20])}."
 
 
