@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,6 @@ from page import write_section
 from stamp import DATA, ROOT, machine, source_stamp
 
 from epic22.core.data.folds import SplitRequest
-from epic22.core.data.schema_inference import Roles
 from epic22.core.data.split import plan_folds
 from epic22.core.experiment import Experiment
 from epic22.core.models import xgboost
@@ -91,9 +90,9 @@ def predicted(train_table: pl.DataFrame, test_table: pl.DataFrame, threads: int)
         paths = [Path(aside) / f"{name}.parquet" for name in ("train", "test")]
         for path, table in zip(paths, (train_table, test_table), strict=True):
             table.write_parquet(path)
-        roles = Roles(LABEL, group=UNIT, is_value=True)
         keep = tuple(name for name in train_table.columns if name not in (LABEL, UNIT))
-        assignment = load_task_data(build_spec(csv=paths[0], **asdict(roles), task="cmapss", keep=keep, test=paths[1]))
+        spec = build_spec(csv=paths[0], label=LABEL, group=UNIT, kind="regression", task="cmapss", keep=keep, test=paths[1])
+        assignment = load_task_data(spec)
     examples = assignment.examples()
     plan = plan_folds(examples, "regression", SplitRequest(test_rows=assignment.test_rows, seed=SEED))
     families = (replace(xgboost.FAMILY, initial_points=FROZEN),)

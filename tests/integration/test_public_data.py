@@ -4,11 +4,11 @@ The folder is EPIC22_PUBLIC_DATA, default ../shared/data beside the repository; 
 """
 
 import os
-from dataclasses import asdict
 from pathlib import Path
 
 import polars as pl
 import pytest
+from tests.role_options import list_role_options
 
 from epic22.core.data.files import read_table
 from epic22.core.data.folds import SplitRequest
@@ -53,9 +53,7 @@ FOUND: list[tuple[str, Roles, dict[str, str]]] = [
 
 @pytest.mark.parametrize(("file", "roles", "wanted"), FOUND, ids=[Path(file).stem for file, _, _ in FOUND])
 def test_the_audit_names_the_known_leaks_and_nothing_else(file: str, roles: Roles, wanted: dict[str, str]) -> None:
-    assignment = load_task_data(
-        build_spec(csv=DATA / file, **{name: one for name, one in asdict(roles).items() if name != "is_value"})
-    )
+    assignment = load_task_data(build_spec(csv=DATA / file, **list_role_options(roles)))
     named = {s.column: s.suspicion for s in assignment.suspicions if s.suspicion in LABEL_SUSPICIONS}
     assert named == wanted
 

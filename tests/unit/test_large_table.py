@@ -3,7 +3,7 @@
 import re
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.folders import folder_of_process
 from tests.folds import count_leaking_rows
+from tests.role_options import list_role_options
 from tests.toy import inputs, labels
 
 from epic22.core.column import ColumnOverride
@@ -79,8 +80,7 @@ def large(folder: Path, frame: pl.DataFrame, roles: Roles = Roles("y"), batch: i
     frame.write_parquet(path)
     scratch = folder / f"scratch-{batch}"
     scratch.mkdir()
-    options = {name: value for name, value in asdict(roles).items() if name != "is_value"}
-    return load_batched_task_data(build_spec(csv=path, **options), ParquetBatches((path,), batch), scratch)
+    return load_batched_task_data(build_spec(csv=path, **list_role_options(roles)), ParquetBatches((path,), batch), scratch)
 
 
 @pytest.mark.slow
