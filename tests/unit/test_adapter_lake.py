@@ -115,6 +115,21 @@ def test_only_what_is_new_of_a_batch_is_added(lake: Lake) -> None:
     assert (table.rows, table.added) == (3, 1)
 
 
+@pytest.mark.parametrize("at_once", [1, 2, 1_000])
+def test_an_equal_row_of_another_batch_is_seen_however_many_are_looked_at_at_once(
+    lake_of_files: Lake, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lake_transaction, "MAX_SORTED_ROWS", at_once)
+    with lake_of_files.begin_transaction() as transaction:
+        for numbers in ((0, 1), (2,), (3, 4)):
+            stage(transaction, units(*numbers))
+        assert transaction.resolve_rows(UNITS) == IngestCounts(new=5)
+    with lake_of_files.begin_transaction() as transaction:
+        for numbers in ((0, 1), (2,), (3, 1)):
+            stage(transaction, units(*numbers))
+        assert transaction.resolve_rows(UNITS) == IngestCounts(new=4, twice=1)
+
+
 def test_equal_rows_of_two_files_are_one_and_contradicting_ones_are_set_apart(lake: Lake) -> None:
     with lake.begin_transaction() as transaction:
         stage(transaction, units(0, 1), "a.csv")

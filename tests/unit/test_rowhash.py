@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from epic22.core.tables import rowhash
 from epic22.core.tables.rowhash import add_digests, digest_rows, hash_rows
 
 ROW = st.tuples(
@@ -44,6 +45,20 @@ def test_order_and_batches_of_rows_and_order_of_columns_change_nothing(rows: lis
     mixed = framed(chance.sample(rows, len(rows))).select(chance.sample(frame.columns, frame.width))
     assert whole(mixed) == whole(frame)
     assert add_digests([whole(frame.head(cut)), whole(frame.tail(max(0, frame.height - cut)))]) == whole(frame)
+
+
+@given(st.lists(ROW, max_size=30))
+@settings(max_examples=60, deadline=None)
+def test_compiled_arithmetic_gives_the_bits_of_numpy(rows: list[Any]) -> None:
+    frame = framed(rows)
+    with pytest.MonkeyPatch.context() as patch:
+        results = []
+        for at_least in (0, len(rows) + 1):
+            patch.setattr(rowhash, "COMPILED_ROWS", at_least)
+            hashes = rowhash.hash_rows(frame, ["id", "whole"])
+            lanes = (*hashes.key, *hashes.version, *hashes.content, *hashes.whole, *rowhash.hash_keys(frame, ["text", "number"]))
+            results.append([lane.tolist() for lane in lanes])
+    assert results[0] == results[1]
 
 
 @pytest.mark.slow

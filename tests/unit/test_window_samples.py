@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from epic22.core.quality import table_pair
 from epic22.core.quality.table_history import TableHistory
-from epic22.core.quality.table_pair import TablePair, count_keys, read_former_versions
+from epic22.core.quality.table_pair import TablePair, count_keys, has_keys, read_former_versions
 from epic22.core.quality.window_samples import mask_later_columns, read_samples
 from epic22.core.quality.windows import Window, find_first_moment
 from epic22.core.tables.canonical import KNOWN_AT, get_canonical_table
@@ -83,7 +84,11 @@ def test_a_load_is_found_wherever_its_rows_stand_among_the_others() -> None:
 @given(versions)
 def test_keys_are_counted_once_and_their_newest_version_is_read(rows: list[tuple[int, int, bool]]) -> None:
     frame = build_orders(rows)
-    assert count_keys(ORDERS, frame.lazy()) == len({order for order, *_ in rows})
+    n = len({order for order, *_ in rows})
+    assert count_keys(ORDERS, frame.lazy()) == n
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(table_pair, "MIN_BATCH_ROWS", 2)
+        assert [has_keys(ORDERS, frame.lazy(), at_least) for at_least in (n - 1, n, n + 1)] == [True, True, False]
     asked = frame.filter(pl.col("work_order_id") == f"W{rows[0][0]}")
     stored = read_former_versions(ORDERS, asked, frame.lazy())
     assert stored.height == 1

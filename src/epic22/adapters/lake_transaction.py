@@ -40,6 +40,8 @@ BATCH_ROWS = 1_000_000
 """Rows hashed at a time where stored rows are compared with."""
 PART_ROWS = 2_000_000
 """Staged rows whose fate is decided at a time; what decides it is equal only within such a part."""
+MAX_SORTED_ROWS = 16_000_000
+"""Rows whose first lanes are sorted at a time to see whether any two are the same: 128 MB."""
 LINE_ROW = 4
 FEW_OF = 4
 """Incoming rows are few where stored ones are at least this many times as many."""
@@ -79,6 +81,11 @@ class StagedBatch:
         """The columns (5, rows)."""
         columns: NDArray[np.uint64] = np.load(self.hashes, allow_pickle=False)
         return columns
+
+    def map_first_lane(self) -> NDArray[np.uint64]:
+        """The first lane of the rows' identities (rows,), read when it is looked at."""
+        lane: NDArray[np.uint64] = np.load(self.hashes, mmap_mode="r", allow_pickle=False)[0]
+        return lane
 
     def read_lines(self) -> NDArray[np.int64]:
         """Where in their file the rows begin (rows,)."""
@@ -381,8 +388,10 @@ def _hash_stored_rows(rows: pl.LazyFrame, table: CanonicalTable, derived: bool) 
 
 def _decide_fates(batches: Sequence[StagedBatch], stored: pl.DataFrame, as_of: int | None) -> tuple[list[NDArray[np.uint8]], int]:
     """What becomes of the rows of each batch, and how many stored keys are not among them; so many rows in memory at a time."""
-    n_parts = max(1, -(-sum(batch.rows for batch in batches) // PART_ROWS))
     fates = [np.zeros(batch.rows, dtype=np.uint8) for batch in batches]
+    if not stored.height and _are_distinct(batches):
+        return fates, 0
+    n_parts = max(1, -(-sum(batch.rows for batch in batches) // PART_ROWS))
     gone = 0
     for part in range(n_parts):
         places, pieces = [], []
@@ -397,6 +406,18 @@ def _decide_fates(batches: Sequence[StagedBatch], stored: pl.DataFrame, as_of: i
         for fate, place, own in zip(fates, places, np.split(outcome, np.cumsum([len(one) for one in places])[:-1]), strict=True):
             fate[place] = own
     return fates, gone
+
+
+def _are_distinct(batches: Sequence[StagedBatch]) -> bool:
+    """Whether no two rows of the batches have the same first lane, and so none the same identity."""
+    lanes = [batch.map_first_lane() for batch in batches]
+    n_parts = max(1, -(-sum(batch.rows for batch in batches) // MAX_SORTED_ROWS))
+    for part in range(n_parts):
+        ordered = np.concatenate([lane if n_parts == 1 else lane[lane % np.uint64(n_parts) == part] for lane in lanes])
+        ordered.sort()
+        if bool((ordered[1:] == ordered[:-1]).any()):
+            return False
+    return True
 
 
 def _keep_rows(pending: StagedTable, batch: StagedBatch, frame: pl.DataFrame, stays: NDArray[np.bool_]) -> None:

@@ -7,7 +7,7 @@ from functools import cached_property
 import polars as pl
 
 from epic22.core.quality.finding import Finding, format_share
-from epic22.core.quality.table_pair import count_keys
+from epic22.core.quality.table_pair import count_keys, has_keys
 from epic22.core.tables.canonical import KNOWN_AT, CanonicalTable
 
 IMMUTABLE_COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -45,6 +45,11 @@ class ChangedRows:
     def n_stored(self) -> int:
         """How many keys the parent has."""
         return count_keys(self.table, self.before)
+
+    def is_above(self, n: int, limit: float) -> bool:
+        """Whether n is more than that share of the parent's keys, which are counted only where it may be."""
+        is_below = limit > 0 and has_keys(self.table, self.before, int(n / limit) + 2)
+        return not is_below and n > limit * self.n_stored
 
 
 def pair_changed_rows(table: CanonicalTable, arrived: pl.DataFrame, former: pl.DataFrame) -> pl.DataFrame:
@@ -88,7 +93,7 @@ def find_changed_columns(changed: ChangedRows, limit: float) -> tuple[Finding, .
         if column.name in free or column.known_when is not None or f"{column.name} before" not in changed.pairs.columns:
             continue
         n = changed.pairs.filter(~pl.col(column.name).eq_missing(pl.col(f"{column.name} before"))).height
-        if n >= MIN_CHANGED_ROWS and n > limit * changed.n_stored:
+        if n >= MIN_CHANGED_ROWS and changed.is_above(n, limit):
             evidence = (
                 f"{column.name} changed in {format_share(n, changed.n_stored)} that were known already, all since the parent."
             )

@@ -9,6 +9,9 @@ import polars as pl
 from epic22.core.quality.finding import select_newest
 from epic22.core.tables.canonical import KNOWN_AT, CanonicalTable
 
+MIN_BATCH_ROWS = 100_000
+"""Rows whose keys are counted at a time."""
+
 
 @dataclass(frozen=True)
 class TablePair:
@@ -54,6 +57,24 @@ def read_former_versions(table: CanonicalTable, arrived: pl.DataFrame, before: p
 def count_keys(table: CanonicalTable, rows: pl.LazyFrame) -> int:
     """How many different keys the rows have."""
     return hash_keys(table, rows).n_unique()
+
+
+def has_keys(table: CanonicalTable, rows: pl.LazyFrame, n: int) -> bool:
+    """Whether the rows have at least n different keys; no more of them are read than it takes to say so.
+
+    >>> from epic22.core.tables.canonical import get_canonical_table
+    >>> rows = pl.LazyFrame({"unit_id": ["a", "b", "b"]})
+    >>> [has_keys(get_canonical_table("units"), rows, n) for n in (0, 2, 3)]
+    [True, True, False]
+    """
+    seen = pl.Series(dtype=pl.UInt64)
+    if n <= 0:
+        return True
+    for batch in rows.select(build_key_hash(table)).collect_batches(maintain_order=False, chunk_size=max(n, MIN_BATCH_ROWS)):
+        seen = pl.concat([seen, batch.to_series()]).unique()
+        if seen.len() >= n:
+            return True
+    return False
 
 
 def hash_keys(table: CanonicalTable, rows: pl.LazyFrame) -> pl.Series:

@@ -3,12 +3,13 @@
 Each value becomes 64 bits by its own meaning (text: its UTF-8 bytes; money: hundredths; time: microseconds; number: its IEEE
 bits, with -0.0 as 0.0), is mixed with the column's name, and the columns are added up; null adds nothing, so a column that is
 added later, empty, changes no hash. Two such lanes make 128 bits. Polars' own hash may differ between its releases; this one is
-defined here, by integer arithmetic of NumPy alone. It guards against accidents, not against a forger.
+defined here, by integer arithmetic of NumPy alone, and compiled for many rows (`rowhash_kernels`, the same bits). It guards
+against accidents, not against a forger.
 """
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Any
 
@@ -18,12 +19,16 @@ from numpy.typing import NDArray
 
 U64 = NDArray[np.uint64]
 Lanes = tuple[U64, U64]
+Seeds = tuple[np.uint64, np.uint64]
 LANES = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F)
+SEEDS = (np.uint64(LANES[0]), np.uint64(LANES[1]))
 FIRST, SECOND = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
 """The multipliers of MurmurHash3's finaliser (Appleby, public domain)."""
 MODULUS = 1 << 64
 PART_ROWS = 1 << 15
 """Rows that are hashed at a time: what is computed on the way stays in a core's cache, which halves the time."""
+COMPILED_ROWS = 100_000
+"""From so many rows on the compiled arithmetic saves more than it takes to load it."""
 LOW_BYTES = np.array([(1 << 8 * n) - 1 for n in range(9)], dtype=np.uint64)
 """Masks that keep the first n bytes of a word of eight."""
 
@@ -49,6 +54,8 @@ def hash_rows(frame: pl.DataFrame, key: Sequence[str], known_at: str = "known_at
     columns = {name: _read_column(frame[name]) for name in frame.columns}
     ids, last = [columns[name] for name in key], [columns[known_at]]
     rest = [column for name, column in columns.items() if name not in (*key, known_at)]
+    if frame.height >= COMPILED_ROWS:
+        return _hash_many_rows(frame.height, ids, rest, last)
     parts = [_hash_part(rows, ids, rest, last) for rows in _cut_rows(frame.height)]
     return parts[0] if len(parts) == 1 else _join_parts(parts)
 
@@ -66,6 +73,24 @@ def _hash_part(rows: slice, key: Sequence["_Column"], others: Sequence["_Column"
         (_mix_bits(ids[0] + rest[0]), _mix_bits(ids[1] + rest[1])),
         (_mix_bits(ids[0] + rest[0] + known_at[0]), _mix_bits(ids[1] + rest[1] + known_at[1])),
     )
+
+
+def _hash_many_rows(n_rows: int, key: Sequence["_Column"], others: Sequence["_Column"], last: Sequence["_Column"]) -> RowHashes:
+    from epic22.core.tables.rowhash_kernels import mix_sums
+
+    sums = [_sum_many_rows(columns, n_rows) for columns in (key, others, last)]
+    hashes = np.empty((len(fields(RowHashes)), len(LANES), n_rows), dtype=np.uint64)
+    for lane, of_lane in enumerate(zip(*sums, strict=True)):
+        mix_sums(*of_lane, *hashes[:, lane])
+    return RowHashes(*((first, second) for first, second in hashes))
+
+
+def _sum_many_rows(columns: Sequence["_Column"], n_rows: int) -> Lanes:
+    """Per row, the sum of its columns' hashes, compiled."""
+    sums = (np.zeros(n_rows, dtype=np.uint64), np.zeros(n_rows, dtype=np.uint64))
+    for column in columns:
+        column.values.add_hashes(np.zeros(0, dtype=np.uint64) if column.present is None else column.present, column.seeds, sums)
+    return sums
 
 
 def _join_parts(parts: Sequence[RowHashes]) -> RowHashes:
@@ -103,6 +128,8 @@ def _to_plain_type(series: pl.Series) -> pl.Series:
 def _sum_frame_hashes(frame: pl.DataFrame, names: Sequence[str]) -> Lanes:
     """Per row of a frame, the sum of these columns' hashes."""
     columns = [_read_column(frame[name]) for name in names]
+    if frame.height >= COMPILED_ROWS:
+        return _sum_many_rows(columns, frame.height)
     parts = [_sum_column_hashes(columns, rows) for rows in _cut_rows(frame.height)]
     return np.concatenate([a for a, _ in parts]), np.concatenate([b for _, b in parts])
 
@@ -169,6 +196,12 @@ class _Numbers:
         bits = self.bits[rows]
         return _mix_bits(bits + np.uint64(LANES[0])), _mix_bits(bits + np.uint64(LANES[1]))
 
+    def add_hashes(self, present: U64, seeds: Seeds, sums: Lanes) -> None:
+        """Add the hashes of all values to the sums; those of a column's name in their `seeds`, without those not `present`."""
+        from epic22.core.tables.rowhash_kernels import add_numbers
+
+        add_numbers(_freeze(self.bits), _freeze(present), SEEDS, seeds, *sums)
+
 
 @dataclass(frozen=True)
 class _Texts:
@@ -194,12 +227,25 @@ class _Texts:
                 lane[longer] = _mix_bits(lane[longer] ^ word) + np.uint64(LANES[0])
         return lanes[0], lanes[1]
 
+    def add_hashes(self, present: U64, seeds: Seeds, sums: Lanes) -> None:
+        """Add the hashes of all values to the sums; those of a column's name in their `seeds`, without those not `present`."""
+        from epic22.core.tables.rowhash_kernels import add_texts
+
+        add_texts(_freeze(self.words), _freeze(self.offsets), _freeze(present), SEEDS, seeds, *sums)
+
+
+def _freeze(values: NDArray[Any]) -> NDArray[Any]:
+    """The same values, not to be written to: what may be written is another type for compiled code, which is compiled for one."""
+    frozen = values.view()
+    frozen.setflags(write=False)
+    return frozen
+
 
 @dataclass(frozen=True)
 class _Column:
     """A column of n rows: what its name adds to each lane, which values are there (None: all), and the values."""
 
-    seeds: tuple[np.uint64, np.uint64]
+    seeds: Seeds
     present: U64 | None
     values: _Numbers | _Texts
 

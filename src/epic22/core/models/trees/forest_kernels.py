@@ -11,12 +11,9 @@ divided by that one's. So the factors of a test's two edges sum to 1, and where 
 shares of cover, and nothing is added to the column.
 """
 
-from collections.abc import Callable
-from typing import Any
-
-import numba
 import numpy as np
 
+from epic22.core.compilation import compile_kernel
 from epic22.core.models.trees.split_arrays import BITS, LEAF, POINTS_PER_ROUND
 
 BLOCK_ROWS = 64
@@ -25,19 +22,6 @@ BLOCK_ROWS = 64
 LANES = 64
 """Rows whose SHAP values are computed side by side. Loops over them have no step that waits for another, so the compiler takes
 several at once; with fewer lanes what stands around the loops counts, with more the figures of a block leave the near cache."""
-
-
-def compile_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function as machine code, kept on disk between runs where there is a place to write to; it lets other threads run.
-
-    It is called with plain tuples: what is kept names the classes of its arguments, and a version of the package that names
-    them otherwise could not read it.
-    """
-    try:
-        kernel = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
-    except RuntimeError:
-        kernel = numba.njit(nogil=True, error_model="numpy")(function)
-    return kernel
 
 
 @compile_kernel
