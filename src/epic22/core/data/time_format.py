@@ -6,10 +6,23 @@ A new format is a line in `DATES`, `PERIODS` or `CLOCK_FORMATS`.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import polars as pl
 
 from epic22.core.data.number_format import normalize_signs, thin_out
+
+
+@cache
+def compile_shape(form: str) -> re.Pattern[str]:
+    """What every value of a format looks like, to tell quickly which formats need not be tried.
+
+    Compiled when it is looked for: hundreds at once would keep every command waiting that reads no time.
+
+    >>> [bool(compile_shape("%Y-%m-%d").match(text)) for text in ("2024-03-01", "2024-03", "3/1/2024")]
+    [True, False, False]
+    """
+    return re.compile(_build_shape(form) + END)
 
 
 def _build_shape(form: str) -> str:
@@ -112,9 +125,6 @@ ZONE_OFFSETS = {
 """What zones are ahead of UTC whose short names mean one thing: those of RFC 822 and of Europe."""
 
 END = rf"([zZ]| UTC| GMT| ?[+-][0-9:]{{2,5}}|\s*\[?{ZONE_NAME}\]?)?$"
-SHAPES = {form: re.compile(_build_shape(form) + END) for form in TIME_FORMATS}
-"""What every value of a format looks like, to tell quickly which formats need not be tried."""
-
 OFFSET = re.compile(r"(?:[zZ]|[+\-−]\d{2}:?\d{2}|[+\-−]\d{2})$")
 CLOCK_WITH_OFFSET = r"(\d{1,2}:\d{2}\S*?(?: ?[AaPp][Mm])?|T\d{6})\s*([zZ]|[+\-−](?:0\d|1[0-4]):?\d{2}|[+\-−](?:0\d|1[0-4]))$"
 """An offset is one only behind a clock: 2024-03 has none. None is more than 14 hours: 16:00-17:00 is from one hour to another."""
@@ -513,6 +523,6 @@ def _infer_in_order(values: pl.Series, sample: pl.Series, unwanted: Sequence[str
 def _choose_format(values: pl.Series, forms: Sequence[str]) -> str | None:
     """The format that reads most of the values, the earlier where several do; None where none reads any."""
     few = simplify_stamps(thin_out(values, N_PROBED)).to_list()
-    likely = [form for form in forms if any(SHAPES[form].match(value) for value in few)]
+    likely = [form for form in forms if any(compile_shape(form).match(value) for value in few)]
     counts = {form: values.len() - parse_times_as(values, form).null_count() for form in likely}
     return max(likely, key=lambda form: counts[form], default=None)
