@@ -49,8 +49,8 @@ def ignore_progress(attempt: AttemptId, ordinal: int) -> AbstractContextManager[
 
 @dataclass(frozen=True)
 class ChildPace:
-    """How often, in seconds, a process is looked at, what it takes of the machine is told, and whether it may go on is asked; how
-    long it may take to end once it is asked to."""
+    """How often, in seconds, a process is looked at, what it takes of the machine is told (and measured, where it has no limit to
+    hold), and whether it may go on is asked; how long it may take to end once it is asked to."""
 
     look: float = 0.2
     sample: float = 2.0
@@ -182,14 +182,16 @@ class _Child:
         next_sample = next_question = 0.0
         while not self._wait(look):
             began = time.monotonic()
-            sample = self.tree.measure()
-            look = min(max(pace.look, (time.monotonic() - began) / MEASURED_SHARE), max(pace.look, MAX_LOOK_SECONDS))
-            if limit is not None and sample.memory_bytes > limit:
-                self._end_at_once()
-                return ChildOutcome(self.process.returncode, describe_excess(limit, sample.memory_bytes), is_over_limit=True)
-            if began >= next_sample:
-                self.progress.emit(sample)
-                next_sample = began + pace.sample
+            # Only a limit has to be looked at often: a look goes through all processes of the machine.
+            if limit is not None or began >= next_sample:
+                sample = self.tree.measure()
+                look = min(max(pace.look, (time.monotonic() - began) / MEASURED_SHARE), max(pace.look, MAX_LOOK_SECONDS))
+                if limit is not None and sample.memory_bytes > limit:
+                    self._end_at_once()
+                    return ChildOutcome(self.process.returncode, describe_excess(limit, sample.memory_bytes), is_over_limit=True)
+                if began >= next_sample:
+                    self.progress.emit(sample)
+                    next_sample = began + pace.sample
             if began >= next_question:
                 if not _may_go_on(may_go_on):
                     return self._cancel()
