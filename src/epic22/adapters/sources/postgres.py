@@ -1,7 +1,6 @@
 """Rows of PostgreSQL: COPY streams them, in one read-only transaction that sees one state of the database.
 
-Whole tables come in COPY's binary form where its columns have one that says the same as text does (`postgres_arrow`), all else as
-text.
+Rows come in COPY's binary form where their columns have one that says the same as text does (`postgres_arrow`), all else as text.
 """
 
 from collections.abc import Iterator, Mapping
@@ -70,12 +69,12 @@ class PostgresSession:
         """The rows, as many at a time as fit a batch; the digest is fed with their bytes as they come. Raises SourceError."""
         with self._explain():
             types = dict(self._describe(strip_query(query.select)))
-        expressions = build_expressions(query, types) if query.low is None else None
+        expressions = build_expressions(query, types)
         reader = None if expressions is None else self._arrow_reader
         if reader is None or expressions is None:
             yield from self._read_text(query, types, timeout, digest)
         else:
-            select = build_select(query, '"', None, [text for one in expressions for text in one.selected])
+            select = build_select(query, '"', _build_condition(query), [text for one in expressions for text in one.selected])
             yield from reader.read_batches(select, expressions, timeout, digest)
 
     @cached_property
