@@ -28,7 +28,7 @@ MODULUS = 1 << 64
 PART_ROWS = 1 << 15
 """Rows that are hashed at a time: what is computed on the way stays in a core's cache, which halves the time."""
 COMPILED_ROWS = 200_000
-"""From so many rows on they are a batch of a table of millions, where the compiled arithmetic saves more than it takes to load."""
+"""Batches of so many rows are those of tables of millions, where compiled arithmetic saves more than it takes to load."""
 LOW_BYTES = np.array([(1 << 8 * n) - 1 for n in range(9)], dtype=np.uint64)
 """Masks that keep the first n bytes of a word of eight."""
 
