@@ -194,3 +194,19 @@ def test_values_beside_a_long_interval_keep_their_shape() -> None:
     fill_intervals(axes, [1, 2], [Interval(0.1, 0.0, 0.2), Interval(0.3, -40.0, 0.9)])
     fit_to_values(axes, [0.1, 0.3])
     assert axes.get_ylim() == pytest.approx((0.07, 0.33))
+
+
+@pytest.mark.parametrize("names", [["best possible", "champion", "rule of today"], ["a name of forty signs, which is long"] * 3])
+def test_a_legend_above_a_picture_lies_within_it_and_above_the_axes(names: list[str]) -> None:
+    figure, axes = style.create_axes()
+    for place, name in enumerate(names):
+        axes.plot([0, 1], [0, 40_000 + place], label=name)
+    axes.set_ylabel("expected saving so far")
+    style.add_legend(axes, above=True)
+    style.lay_out(figure)
+    (legend,) = figure.legends
+    extent = legend.get_window_extent()
+    assert figure.bbox.x0 <= extent.x0
+    assert extent.x1 <= figure.bbox.x1
+    assert extent.y1 <= figure.bbox.y1
+    assert extent.y0 >= axes.get_window_extent().y1

@@ -163,9 +163,18 @@ def label_rows(axes: "Axes", names: Sequence[str]) -> None:
 
 
 def add_legend(axes: "Axes", fontsize: float | None = None, above: bool = False) -> None:
-    """A legend without a frame, in a line above the picture where nothing in it is to be crossed."""
-    place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 3} if above else {}
-    axes.legend(frameon=False, labelcolor=INK, fontsize=fontsize, **place)
+    """A legend without a frame; above the picture where nothing in it is to be crossed, in as few lines as its width allows."""
+    style: dict[str, Any] = {"frameon": False, "labelcolor": INK, "fontsize": fontsize}
+    if not above:
+        axes.legend(**style)
+        return
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    for n_columns in (3, 2, 1):
+        legend = figure.legend(loc="outside upper left", ncols=n_columns, **style)
+        if legend.get_window_extent().width <= figure.bbox.width or n_columns == 1:
+            return
+        legend.remove()
 
 
 def use_logarithmic_scale(axes: "Axes", name: Literal["x", "y"]) -> None:
