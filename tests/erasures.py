@@ -4,13 +4,16 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 import polars as pl
 
 from epic22.adapters.file_store import FileStore, FolderFiles
-from epic22.bootstrap.stores import Stores
+from epic22.bootstrap.stores import Stores, open_stores
+from epic22.config import Settings
 from epic22.core.lineage import Node, PredictionRecord
+from tests.folders import folder_of_process
 from tests.lakes import take_in
 from tests.small_tables import small_tables, write_tables
 
@@ -51,6 +54,17 @@ def ingest_person(stores: Stores, folder: Path) -> None:
             ("5", "toy", LONGER, origin),
         )
     )
+
+
+@cache
+def fill_home_once(has_database: bool) -> Path:
+    """A folder with a `home` that has the person's rows, in files or with an SQLite database, and the tables of each ingest:
+    made once a process, to be copied."""
+    folder = folder_of_process()
+    home = folder / "home"
+    database = {"EPIC22_DATABASE_URL": f"sqlite:///{home}/data.sqlite"} if has_database else {}
+    ingest_person(open_stores(Settings.read({"EPIC22_HOME": str(home), **database})), folder)
+    return folder
 
 
 def list_contents(folder: Path) -> Iterator[tuple[str, bytes]]:

@@ -1,12 +1,15 @@
 """A person's events: those that wait and those that were set apart go with the person, however they write an id."""
 
 import json
+import shutil
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 from tests.erasures import list_contents
+from tests.folders import folder_of_process
 from tests.lakes import take_in
 from tests.shell import Shell
 from tests.small_tables import small_tables, write_tables
@@ -18,16 +21,23 @@ DIGITS = "123456"
 """The id of a person that no text is searched for; the person has lease L1."""
 
 
-@pytest.fixture
-def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
-    """A home that has the small portfolio, in which the tenant of lease L1 has a number for an id, and lease L2 that number."""
-    shell = Shell(tmp_path, capsys, monkeypatch)
-    tables = small_tables()
+@cache
+def ingest_once() -> Path:
+    """A lake with the small portfolio, in which the tenant of lease L1 has a number for an id, and lease L2 that number; to be
+    copied."""
+    folder, tables = folder_of_process(), small_tables()
     for name in ("tenants", "leases", "protected"):
         tables[name] = tables[name].with_columns(pl.col("tenant_id").replace("T1", DIGITS))
     for name in ("leases", "charges", "messages"):
         tables[name] = tables[name].with_columns(pl.col("lease_id").replace("L2", DIGITS))
-    take_in(Lake(shell.home / "lake"), write_tables(tmp_path / "tables", tables))
+    take_in(Lake(folder / "lake"), write_tables(folder / "tables", tables))
+    return folder / "lake"
+
+
+@pytest.fixture
+def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
+    shell = Shell(tmp_path, capsys, monkeypatch)
+    shutil.copytree(ingest_once(), shell.home / "lake")
     return shell
 
 

@@ -15,7 +15,16 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from tests.erasures import LEASE, LONGER, TENANT, ingest_person, list_contents, list_naming, list_store_contents
+from tests.erasures import (
+    LEASE,
+    LONGER,
+    TENANT,
+    fill_home_once,
+    ingest_person,
+    list_contents,
+    list_naming,
+    list_store_contents,
+)
 from tests.lakes import NOW, take_in
 from tests.object_storage import new_bucket, storage_environment
 from tests.postgres import new_database
@@ -53,7 +62,14 @@ class Place:
             settings = {"EPIC22_DATABASE_URL": self.url, "EPIC22_ARTIFACTS": self.bucket, **storage_environment()}
             for name, value in settings.items():
                 shell.monkeypatch.setenv(name, value)
-        ingest_person(self.stores, folder)
+
+    def fill(self) -> "Place":
+        """It with the person's rows: copied where they are files, for to ingest them takes longer than most of what is tested."""
+        if self.bucket:
+            ingest_person(self.stores, self.folder)
+        else:
+            shutil.copytree(fill_home_once(self.kind == "sqlite"), self.folder, dirs_exist_ok=True)
+        return self
 
     @property
     def stores(self) -> Stores:
@@ -82,7 +98,7 @@ class Place:
 def place(
     request: pytest.FixtureRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Place:
-    return Place(Shell(tmp_path, capsys, monkeypatch), request.param, tmp_path)
+    return Place(Shell(tmp_path, capsys, monkeypatch), request.param, tmp_path).fill()
 
 
 def read_versions(stores: Stores) -> dict[tuple[int, str], pl.DataFrame]:
@@ -164,6 +180,7 @@ def test_a_person_is_taken_out_of_files_that_were_merged_too(
 ) -> None:
     monkeypatch.setattr(lake_transaction, "MANY_FILES", 0)
     home = Place(Shell(tmp_path, capsys, monkeypatch), "files", tmp_path)
+    ingest_person(home.stores, tmp_path)
     log = home.stores.table_store.root / "leases" / "_delta_log"
     assert any("OPTIMIZE" in path.read_text() for path in log.iterdir())
     added = [sum(one.added for one in version.tables.values()) for version in home.stores.table_store.log()]
@@ -193,7 +210,7 @@ def test_an_ingest_goes_on_in_the_tables_that_were_written_anew(place: Place) ->
 
 @pytest.fixture
 def home(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Place:
-    return Place(Shell(tmp_path, capsys, monkeypatch), "files", tmp_path)
+    return Place(Shell(tmp_path, capsys, monkeypatch), "files", tmp_path).fill()
 
 
 def test_without_yes_it_is_shown_and_nothing_is_changed(home: Place) -> None:
