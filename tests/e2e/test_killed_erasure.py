@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.erasures import TENANT, ingest_person, list_contents, list_naming
+from tests.erasures import TENANT, fill_home_once, list_contents, list_naming
+from tests.shell import type_command
 
 SCRIPT = """
 import os, signal, sys
@@ -32,10 +33,15 @@ run()
 N_NEVER = 1_000_000
 
 
-def erase(home: Path, *arguments: str) -> int:
-    """The exit code of the command; the last argument says at which change of a file the process kills itself."""
+def erase_in_child(home: Path, *arguments: str) -> int:
+    """The exit code of the command in a process of its own; the last argument says at which change of a file it kills itself."""
     command = [sys.executable, "-c", SCRIPT, "data", "erase", *arguments]
     return subprocess.run(command, env={**os.environ, "EPIC22_HOME": str(home)}, capture_output=True, timeout=120).returncode
+
+
+def erase(home: Path, *arguments: str) -> int:
+    """The exit code of the command in this process, which needs seconds less."""
+    return type_command(home.parent, home, "data", "erase", *arguments)[0]
 
 
 @pytest.mark.slow
@@ -46,18 +52,18 @@ def test_an_erasure_killed_in_the_middle_is_completed_by_the_next_run(
     from epic22.bootstrap.stores import open_stores
     from epic22.config import Settings
 
-    base, home = tmp_path / "base", tmp_path / "home"
+    base, home = fill_home_once(shared) / "home", tmp_path / "home"
     monkeypatch.setenv("EPIC22_HOME", str(home))
     if shared:
         monkeypatch.setenv("EPIC22_DATABASE_URL", f"sqlite:///{home}/data.sqlite")
-    ingest_person(open_stores(Settings.read()), tmp_path)
-    shutil.copytree(home, base)
-    assert erase(home, "--tenant", TENANT, "--yes", str(N_NEVER)) == 0
+    shutil.copytree(base, home)
+    assert erase(home, "--tenant", TENANT, "--yes") == 0
     wanted = [version.id for version in open_stores(Settings.read()).table_store.log()]
     for n in (2, 30, 45, 50):
         shutil.rmtree(home)
         shutil.copytree(base, home)
-        assert erase(home, "--tenant", TENANT, "--yes", str(n)) == -signal.SIGKILL, n
-        assert erase(home, str(N_NEVER)) == 0
+        assert erase_in_child(home, "--tenant", TENANT, "--yes", str(n)) == -signal.SIGKILL, n
+        # Most of what a process of its own takes is to begin; that one completes what another left is shown once.
+        assert (erase_in_child(home, str(N_NEVER)) if n == 50 else erase(home)) == 0
         assert [version.id for version in open_stores(Settings.read()).table_store.log()] == wanted
         assert list_naming(list_contents(home)) == []

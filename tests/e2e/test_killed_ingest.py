@@ -45,7 +45,7 @@ def test_an_ingest_killed_at_random_moments_and_run_again_gives_the_same_version
     half = write_tables(tmp_path / "half", {name: frame.head(frame.height // 2) for name, frame in tables.items()})
     whole = write_tables(tmp_path / "whole", tables)
     base = tmp_path / "base"
-    assert start(half, base).wait(120) == 0
+    take_in(Lake(base / "lake"), half)
     old = Lake(base / "lake").resolve_version()
 
     shutil.copytree(base, tmp_path / "undisturbed")
