@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import expit, logit, softmax
 
 Array = NDArray[Any]
 Kind = Literal["binary", "multiclass", "regression", "quantiles", "hazard"]
@@ -190,7 +190,7 @@ class BinaryTarget(_ClassTarget):
 
     def inverse_link(self, raw: Array) -> Array:
         """The logistic function of log-odds."""
-        return np.asarray(expit(raw))
+        return np.asarray(scipy.special.expit(raw))
 
     def link(self, response: Array) -> Array:
         """Log-odds of probabilities (n,), finite for those of 0 and 1 too: no farther out than 27.6, where one row would outweigh
@@ -199,7 +199,7 @@ class BinaryTarget(_ClassTarget):
         >>> BinaryTarget().link(np.array([0.5, 1.0])).round(1).tolist()
         [0.0, 27.6]
         """
-        return np.asarray(logit(np.clip(np.asarray(response, dtype=np.float64), MIN_SHARE, 1 - MIN_SHARE)))
+        return np.asarray(scipy.special.logit(np.clip(np.asarray(response, dtype=np.float64), MIN_SHARE, 1 - MIN_SHARE)))
 
     def predict_response(self, estimator: Predictor, X: Array) -> Array:
         """The probability of the positive class, (n,)."""
@@ -251,7 +251,7 @@ class MulticlassTarget(_ClassTarget):
 
     def compute_residuals(self, raw: Array, y: Array) -> Array:
         """Indicator of the class minus its probability, (n, k)."""
-        return np.asarray(np.eye(raw.shape[1])[y.astype(np.int64)] - softmax(raw, axis=1))
+        return np.asarray(np.eye(raw.shape[1])[y.astype(np.int64)] - scipy.special.softmax(raw, axis=1))
 
 
 class HazardTarget(TargetKind):
