@@ -18,6 +18,7 @@ from tests.contract import elevator_outage
 from tests.portfolios import portfolio_assignment, scrambled_portfolio
 
 from epic22.adapters.model_store import ModelStore
+from epic22.bootstrap.python_api import collect_scores
 from epic22.core.artifact.panel_bundle import MANIFEST_VIEWS, PanelSchema
 from epic22.core.data.folds import SplitRequest
 from epic22.core.data.period_times import PanelReading
@@ -30,6 +31,7 @@ from epic22.core.serialization import to_json
 from epic22.core.tables.canonical import build_canonical_tables
 from epic22.core.task import Array
 from epic22.features.catalog import FEATURES, Feature
+from epic22.reports.html.training import render_report
 from epic22.services.pipelines.rows import RowPipeline
 from epic22.services.train import train
 from epic22.spec.flat_file import load_task_data
@@ -161,6 +163,9 @@ class TestEveryFeature:
         against = {verdict.against for verdict in run.verdicts}
         assert "constant" in against | {run.champion.family}
         assert ("incumbent" in against) == (assignment.task.incumbent is not None)
+        for metric in assignment.task.target.secondary_metrics:
+            assert all(collect_scores(evaluation)[metric.name].is_defined for evaluation in run.leaderboard)
+            assert metric.name in render_report(run, {}).replace("<wbr>", "")
         # A hazard's training rows wait for nothing: their outcomes count as far as they were known when the test part began.
         assert run.plan.embargo == (0.0 if assignment.task.target.kind == "hazard" else horizon)
         assert ModelStore(tmp_path / "models").load(run.task.name, run.version.version).version.family == run.champion.family

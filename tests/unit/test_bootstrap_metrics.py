@@ -11,6 +11,7 @@ from epic22.core.evaluation.bootstrap import RESAMPLERS, compute_replicates, dra
 from epic22.core.evaluation.metrics import (
     BRIER_SKILL_SCORE,
     EXPECTED_CALIBRATION_ERROR,
+    KS_STATISTIC,
     METRICS,
     PRECISION_AT_TOP,
     RECALL_AT_TOP,
@@ -61,7 +62,7 @@ def part_of(kind: Kind, n: int, clusters: int, ties: bool, rng: np.random.Genera
 def test_draws_equal_the_metric_called_draw_by_draw(kind: Kind, n: int, clusters: int, ties: bool, seed: int) -> None:
     rng = np.random.default_rng(seed)
     parts = [part_of(kind, n, clusters, ties, rng) for _ in range(2)]
-    of_two = [BRIER_SKILL_SCORE, EXPECTED_CALIBRATION_ERROR, TOP_DECILE_LIFT, RECALL_AT_TOP, PRECISION_AT_TOP]
+    of_two = [BRIER_SKILL_SCORE, EXPECTED_CALIBRATION_ERROR, TOP_DECILE_LIFT, KS_STATISTIC, RECALL_AT_TOP, PRECISION_AT_TOP]
     measured = (*METRICS[kind], *(of_two if kind == "binary" else []))
     found = compute_replicates(measured, parts, DRAWS, seed)
     for metric, values in zip(measured, found, strict=True):

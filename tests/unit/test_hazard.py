@@ -26,7 +26,7 @@ from epic22.core.evaluation.crossval import fit_family
 from epic22.core.evaluation.cumulative_incidence import compute_horizon_reliability, compute_incidence_curves
 from epic22.core.evaluation.hazard_calibration import HazardScores, calibrate_incidence, choose_hazard_calibration
 from epic22.core.evaluation.inner_folds import split_inner_fold
-from epic22.core.evaluation.metrics import average_precision, brier_score
+from epic22.core.evaluation.metrics import KS_STATISTIC, TOP_DECILE_LIFT, average_precision, brier_score
 from epic22.core.evaluation.predictions import ClusteredPredictions
 from epic22.core.evaluation.survival import (
     Concordance,
@@ -35,6 +35,7 @@ from epic22.core.evaluation.survival import (
     compute_censoring_survival,
     label_at_horizon,
     list_hazard_metrics,
+    make_horizon_metric,
 )
 from epic22.core.experiment import Experiment
 from epic22.core.lineage import ModelVersion
@@ -238,7 +239,9 @@ class TestScores:
         made = toy("hazard", 200)
         p = np.random.default_rng(0).random((200, 3)).cumsum(axis=1) / 3
         unit = np.arange(200) % 40
-        for metric in list_hazard_metrics(made.task.target):
+        target = made.task.target
+        of_orders = (make_horizon_metric(metric, target, HORIZONS[1]) for metric in (TOP_DECILE_LIFT, KS_STATISTIC))
+        for metric in (*list_hazard_metrics(target), *of_orders):
             drawn = find_resampler(metric.score)
             assert drawn is not None
             once = drawn.finish(*drawn.prepare(ClusteredPredictions(made.examples.y, p, unit))(np.ones((1, 40))))

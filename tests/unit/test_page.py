@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from jinja2 import UndefinedError
 
-from epic22.core.evaluation.metrics import BY_NAME
+from epic22.core.evaluation.metrics import BY_NAME, KS_STATISTIC, TOP_DECILE_LIFT
 from epic22.reports.html import page
 from epic22.reports.html.page import capitalize_first, render_page, write_atomically
 from epic22.reports.html.words import find_words
@@ -31,7 +31,9 @@ def test_a_value_that_a_template_lacks_is_an_error() -> None:
         render_page("portfolio.html", title="no results")
 
 
-@pytest.mark.parametrize("metric", sorted({*BY_NAME, "skill", "pinball", "mase", "rmsse", "mape", "coverage"}))
+@pytest.mark.parametrize(
+    "metric", sorted({*BY_NAME, TOP_DECILE_LIFT.name, KS_STATISTIC.name, "skill", "pinball", "mase", "rmsse", "mape", "coverage"})
+)
 def test_a_page_with_the_name_of_a_metric_says_in_plain_words_what_that_is(metric: str) -> None:
     meanings = [meaning for word, meaning in find_words(f"<p>{metric}: 0.1</p>") if word.lower() == metric]
     assert len(meanings) == 1

@@ -173,7 +173,7 @@ class Target:
 
     `classes` are the names of class codes 0…k-1 (for a binary target the positive one is the second). `horizons` are in
     days, in periods where the task has a frequency; empty when the label belongs to the row itself. `secondary_metrics` are
-    metrics that must not get worse.
+    reported beside those that the kind has.
 
     Values have a `loss`: `quantile` says which one the pinball loss asks for, `power` how Tweedie's variance goes with the mean
     (1 to 2, None: found on the inner fold). With `log` models learn the logarithm of the label; None: settled before the race.

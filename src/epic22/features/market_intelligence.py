@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from epic22.core.data.forecast_task import ForecastSeries, build_forecast_task
-from epic22.core.evaluation.metrics import MEAN_ABSOLUTE_ERROR, MEDIAN_ABSOLUTE_PERCENTAGE_ERROR
+from epic22.core.evaluation.metrics import MEAN_ABSOLUTE_ERROR
 from epic22.core.models.panel.catalog import PANEL_FAMILIES
 from epic22.core.tables.canonical import PROPERTY_TYPES
 from epic22.core.task import Array, AsOfView, Column, DataRequirement, Future, Incumbent, Target, Task
@@ -141,16 +141,7 @@ FAIR_RENT = Task(
         Column("days_since_rent_before", "float", unit="days", low=0, optional=True, about="days since that lease was signed"),
         Column("month", "int", low=1, high=12, about="month of the year"),
     ),
-    targets=(
-        Target(
-            "monthly_rent",
-            "regression",
-            compute_signed_rent,
-            MEAN_ABSOLUTE_ERROR,
-            horizons=(1.0,),
-            secondary_metrics=(MEDIAN_ABSOLUTE_PERCENTAGE_ERROR,),
-        ),
-    ),
+    targets=(Target("monthly_rent", "regression", compute_signed_rent, MEAN_ABSOLUTE_ERROR, horizons=(1.0,)),),
     rows=select_signings,
     inputs=compute_unit_inputs,
     families=("constant", "linear", "boosting"),

@@ -10,7 +10,7 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 
-from epic22.core.evaluation.metrics import build_binary_target
+from epic22.core.evaluation.metrics import KS_STATISTIC, build_binary_target
 from epic22.core.task import Array, AsOfView, DataRequirement, EvaluationPolicy, Future, Incumbent
 from epic22.features.lease_history import (
     CENT,
@@ -102,7 +102,7 @@ def score_checklist(view: AsOfView) -> Array:
 
 TASK = build_lease_task(
     name="risk_assessment",
-    targets=(build_binary_target("default", compute_labels, float(HORIZON_DAYS), ("payment", "default")),),
+    targets=(build_binary_target("default", compute_labels, float(HORIZON_DAYS), ("payment", "default"), (KS_STATISTIC,)),),
     rows=select_rows,
     about="which lease will default within 90 days",
     costs={"miss": 3.0, "false_alarm": 200.0},

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
-from epic22.core.evaluation.metrics import build_binary_target
+from epic22.core.evaluation.metrics import TOP_DECILE_LIFT, build_binary_target
 from epic22.core.evaluation.survival import build_hazard_target
 from epic22.core.task import Array, AsOfView, DataRequirement, EvaluationPolicy, Future, Incumbent
 from epic22.features.lease_history import (
@@ -76,7 +76,7 @@ def score_late_and_new(view: AsOfView) -> Array:
 
 TASK = build_lease_task(
     name="tenant_churn",
-    targets=(build_binary_target("moves_out", compute_labels, float(HORIZON_DAYS), ("stay", "move-out")),),
+    targets=(build_binary_target("moves_out", compute_labels, float(HORIZON_DAYS), ("stay", "move-out"), (TOP_DECILE_LIFT,)),),
     about="which tenant will leave within 90 days",
     costs={"miss": 3976.0, "false_alarm": 60.0},
     incumbent=Incumbent("late, failed and overdue shares", "ranking", score_late_and_new),
@@ -98,6 +98,7 @@ HAZARD = replace(
             tuple(MONTH_DAYS * month for month in range(1, MONTHS + 1)),
             decision_horizon=float(HORIZON_DAYS),
             classes=("stay", "move-out"),
+            secondary_metrics=(TOP_DECILE_LIFT,),
         ),
     ),
     families=("constant", "hazard_linear", "hazard"),

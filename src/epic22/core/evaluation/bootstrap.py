@@ -195,12 +195,13 @@ def _make_cumulative_preparation(term: Callable[[Array, Array], Array]) -> Calla
     def prepare(part: ClusteredPredictions) -> Summary:
         order = np.argsort(part.response, kind="stable")
         cluster, response = part.cluster[order], part.response[order]
+        own = None if part.weight is None else part.weight[order]
         terms = term(part.y[order], response)
         ends = np.append(np.flatnonzero(np.diff(response)), len(order) - 1)
         at: Array | slice = slice(None) if len(ends) == len(order) else ends
 
         def summary(counts: Array) -> tuple[Array, ...]:
-            weight = counts[:, cluster]
+            weight = counts[:, cluster] if own is None else counts[:, cluster] * own
             return np.cumsum(weight, axis=1)[:, at], np.cumsum(weight * terms, axis=1)[:, at]
 
         return summary
@@ -228,6 +229,12 @@ def _count_top_hits(weight: Array, happened: Array, share: float) -> Array:
     return np.asarray(happened[:, -1] - np.array(below))
 
 
+def _finish_ks_statistic(weight: Array, happened: Array) -> Array:
+    """By the shares of both classes up to each response, whose largest difference is that of the shares above it."""
+    negatives = weight - happened
+    return np.asarray((_ratio(negatives, negatives[:, -1:]) - _ratio(happened, happened[:, -1:])).max(axis=1))
+
+
 _prepare_hits = _make_cumulative_preparation(lambda y, response: y)
 _prepare_squared_errors = _make_mean_preparation(lambda y, response: (response - y) ** 2)
 
@@ -251,6 +258,7 @@ RESAMPLERS: dict[MetricFunction, Resampler] = {
         _make_cumulative_preparation(lambda y, response: y - response), _finish_calibration_error
     ),
     metrics.top_decile_lift: Resampler(_prepare_hits, lambda w, hits: _ratio(_count_top_hits(w, hits, 0.1) / 0.1, hits[:, -1])),
+    metrics.ks_statistic: Resampler(_prepare_hits, _finish_ks_statistic),
     metrics.recall_at_top: Resampler(
         _prepare_hits, lambda w, hits: _ratio(_count_top_hits(w, hits, metrics.TOP_SHARE), hits[:, -1])
     ),

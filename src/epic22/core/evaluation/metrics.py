@@ -5,7 +5,7 @@ rows do not define (one class only) is NaN. Class labels are cut at probability 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -299,12 +299,27 @@ def _count_top_hits(y: Array, score: Array, rows: RowMetadata, k: float) -> floa
 
 
 def top_decile_lift(y: Array, score: Array, rows: RowMetadata = RowMetadata()) -> float:
-    """Rate in the tenth of the rows with the highest scores ÷ rate of all rows; NaN where nothing happened."""
+    """Rate in the tenth of the rows with the highest scores ÷ rate of all rows (Neslin et al. 2006); NaN where nothing happened.
+
+    Of rows with one score at the end of the tenth each counts in part, so that no order among them matters: a constant has 1.
+    """
     weight = np.ones(len(y)) if rows.weight is None else rows.weight
     total, happened = weight.sum(), (weight * y).sum()
     if happened <= 0:
         return float("nan")
     return float(_count_top_hits(y, score, rows, total / 10) / (total / 10) / (happened / total))
+
+
+def ks_statistic(y: Array, response: Array, rows: RowMetadata = RowMetadata()) -> float:
+    """The most by which the share of positives above a response exceeds the share of negatives above it; NaN for one class.
+
+    The statistic of Kolmogorov (1933) and Smirnov (1948), one-sided: scores that rank the wrong way round have 0, not 1. Equal
+    responses lie above a bound together or not at all, so that a constant has 0; a random order of few rows has more.
+    """
+    hits, misses, _ = _accumulate_by_rank(y, response, rows)
+    if hits[-1] <= 0 or misses[-1] <= 0:
+        return math.nan
+    return float((hits / hits[-1] - misses / misses[-1]).max())
 
 
 def recall_at_top(y: Array, score: Array, rows: RowMetadata = RowMetadata()) -> float:
@@ -354,6 +369,7 @@ MEAN_POISSON_DEVIANCE = Metric("mean_poisson_deviance", MeanLoss(Loss("poisson")
 RECALL_AT_TOP = Metric("recall_at_top_5_percent", recall_at_top, True, "probability", bounds=SHARE)
 PRECISION_AT_TOP = Metric("precision_at_top_5_percent", precision_at_top, True, "probability", bounds=SHARE)
 TOP_DECILE_LIFT = Metric("top_decile_lift", top_decile_lift, True, "probability", bounds=TENFOLD)
+KS_STATISTIC = Metric("ks_statistic", ks_statistic, True, "probability", bounds=SHARE)
 EXPECTED_CALIBRATION_ERROR = Metric("expected_calibration_error", expected_calibration_error, False, "probability", bounds=SHARE)
 BRIER_SKILL_SCORE = Metric("brier_skill_score", brier_skill_score, True, "probability", bounds=AT_MOST_ONE)
 
@@ -386,11 +402,17 @@ METRICS: dict[str, tuple[Metric, ...]] = {
 
 
 def build_binary_target(
-    name: str, labels: Callable[[AsOfView, Future], pl.DataFrame], horizon: float, classes: tuple[str, str]
+    name: str,
+    labels: Callable[[AsOfView, Future], pl.DataFrame],
+    horizon: float,
+    classes: tuple[str, str],
+    secondary_metrics: tuple[Metric, ...] = (),
 ) -> Target:
-    """A target of two classes within a horizon (days), judged by average precision, with log loss and Brier score beside it."""
-    secondary = (LOG_LOSS, BRIER_SCORE)
-    return Target(name, "binary", labels, AVERAGE_PRECISION, horizons=(horizon,), classes=classes, secondary_metrics=secondary)
+    """A target of two classes within a horizon (days), judged by average precision; `secondary_metrics` are reported beside those
+    of all two classes."""
+    return Target(
+        name, "binary", labels, AVERAGE_PRECISION, horizons=(horizon,), classes=classes, secondary_metrics=secondary_metrics
+    )
 
 
 def choose_metric(kind: Kind, loss: Loss) -> Metric:
@@ -406,12 +428,19 @@ def choose_metric(kind: Kind, loss: Loss) -> Metric:
     )
 
 
+def add_metrics(metrics: tuple[Metric, ...], more: Sequence[Metric]) -> tuple[Metric, ...]:
+    """The metrics, and behind them those of `more` whose names are not among theirs."""
+    names = {metric.name for metric in metrics}
+    return (*metrics, *(metric for metric in more if metric.name not in names))
+
+
 def list_metrics(target: Target) -> tuple[Metric, ...]:
-    """What is reported of a target's models: what its kind has, first what decides where a loss or a task asks for another.
+    """What is reported of a target's models: what its kind has and what it names itself, first what decides where a loss or a
+    task asks for another.
 
     Models of logarithms have the error of the logarithms as well; counts and sums, which may be zero, no percentage errors.
     """
-    usual = METRICS[target.traits.name]
+    usual = add_metrics(METRICS[target.traits.name], target.secondary_metrics)
     if target.has_zeros:
         usual = tuple(metric for metric in usual if metric not in PERCENTAGE_METRICS)
     if target.metric.name not in {metric.name for metric in usual} or target.loss != "squared":

@@ -149,18 +149,19 @@ def make_horizon_metric(metric: Metric, target: Target, horizon: float) -> Metri
 def list_hazard_metrics(target: Target) -> tuple[Metric, ...]:
     """What is reported of a hazard; average precision at the deciding horizon comes first, and decides.
 
-    Then Brier and log loss there, the Brier score integrated over the grid, concordance, and the three at other horizons: the
-    first, the middle and the last.
+    Then Brier and log loss there, the Brier score integrated over the grid, concordance, the three at other horizons (the first,
+    the middle and the last), and what the target names itself.
     """
     base_metrics, horizons = (metrics.AVERAGE_PRECISION, metrics.BRIER_SCORE, metrics.LOG_LOSS), target.horizons
     main, last = find_horizon_index(target), len(horizons) - 1
     others = sorted({0, last // 2, last} - {main})[: MAX_HORIZONS - 1]
-    return (
+    usual = (
         *(make_horizon_metric(metric, target, horizons[main]) for metric in base_metrics),
         Metric("integrated_brier", IntegratedBrier(horizons), False, "probability", bounds=metrics.SHARE),
         Metric("concordance", Concordance(main, horizons), True, "probability", bounds=metrics.SHARE),
         *(make_horizon_metric(metric, target, horizons[j]) for j in others for metric in base_metrics),
     )
+    return metrics.add_metrics(usual, target.secondary_metrics)
 
 
 def build_hazard_target(
@@ -169,17 +170,18 @@ def build_hazard_target(
     horizons: tuple[float, ...],
     decision_horizon: float,
     classes: tuple[str, ...] = (),
+    secondary_metrics: tuple[Metric, ...] = (),
 ) -> Target:
-    """A target of kind hazard, judged at `decision_horizon` by average precision; Brier score and log loss there are secondary.
+    """A target of kind hazard, judged at `decision_horizon` by average precision; `secondary_metrics`, of two classes, are
+    reported of the same horizon beside those of all hazards.
 
     The second of `classes` is what the event is called.
     """
     bare = Target(name, "hazard", labels, metrics.AVERAGE_PRECISION, horizons, classes, decision_horizon=decision_horizon)
-    first, *secondary_metrics = (
-        make_horizon_metric(metric, bare, decision_horizon)
-        for metric in (metrics.AVERAGE_PRECISION, metrics.BRIER_SCORE, metrics.LOG_LOSS)
+    first, *others = (
+        make_horizon_metric(metric, bare, decision_horizon) for metric in (metrics.AVERAGE_PRECISION, *secondary_metrics)
     )
-    return replace(bare, metric=first, secondary_metrics=tuple(secondary_metrics))
+    return replace(bare, metric=first, secondary_metrics=tuple(others))
 
 
 def list_target_metrics(target: Target) -> tuple[Metric, ...]:

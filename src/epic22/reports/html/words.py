@@ -31,6 +31,7 @@ WORDS: Mapping[str, str] = {
     "incumbent": "the rule that is used today, without a model",
     "interval score": "how wide intervals are and how often they miss, in one figure; lower is better",
     "jackknife": "a part of the rows is left out in turn: how much a figure changes by that is how uncertain it is",
+    "ks_statistic": "the most by which those to whom it happened lie above a score more often than the others; 1 is perfect",
     "log-odds": "the scale on which reasons add up: above 0 more likely than not, below 0 less",
     "log_loss": "how far probabilities are from what happened, sure mistakes counting most; lower is better",
     "MAPE": "the average error in percent of the true value; lower is better",
@@ -64,6 +65,7 @@ WORDS: Mapping[str, str] = {
     "rule of today": "how it is decided now, without a model",
     "SHAP": "a way to divide a score among the columns so that their parts add up to it",
     "skill": "how much smaller the error is than the drift's, by which the last cycle's change comes again; 1 is perfect",
+    "top_decile_lift": "how many times as often it happened among the tenth ranked highest as among all; 1 is a random order",
     "95 % interval": "where the figure would mostly lie, were it measured again on other rows of the same kind",
 }
 """By the word as pages write it; those of metrics are complete, by a test."""
