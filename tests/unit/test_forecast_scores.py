@@ -9,7 +9,7 @@ from tests.panels import known, lines
 
 from epic22.core.data.panel_examples import PanelExamples
 from epic22.core.errors import SplitError
-from epic22.core.evaluation.backtest import OriginPlan, plan_origins
+from epic22.core.evaluation.backtest import Backtest, OriginPlan, plan_origins
 from epic22.core.evaluation.forecast_metrics import (
     FORECAST_METRICS,
     ForecastMetric,
@@ -20,7 +20,10 @@ from epic22.core.evaluation.forecast_metrics import (
     sum_by_origin,
 )
 from epic22.core.models.panel.base import QUANTILE_LEVELS
+from epic22.core.progress import Progress
+from epic22.core.statistics import adjust_p_values
 from epic22.core.time_series import MONTHLY, Array
+from epic22.services.pipelines.forecast_scores import compare_champion, score_backtests
 
 H = 3
 PLAN = OriginPlan(np.arange(20, 30), np.arange(30, 50), H, MONTHLY)
@@ -30,6 +33,9 @@ def scored(Y: Array, drift: Array, origins: int = 20) -> ScoredRows:
     n, plan = len(Y), replace(PLAN, test=np.arange(30, 30 + origins))
     return ScoredRows(Y, drift, np.full(n, 100.0), np.full(n, 2.0), np.full(n, 4.0), np.arange(n) % origins, plan, H)
 
+
+LUCKY = 0
+"""A seed by which one of several rivals is beaten by luck."""
 
 METRICS = {metric.name: metric for metric in FORECAST_METRICS}
 
@@ -122,6 +128,28 @@ def test_one_stretch_has_no_interval_and_no_verdict() -> None:
     assert (verdict.p, verdict.certain) == (1.0, False)
     assert math.isnan(verdict.difference.low)
     assert "1 independent stretches of time can show nothing" in verdict.advice
+
+
+def test_of_each_figure_p_allows_for_all_rivals_so_that_one_of_them_alone_is_no_finding() -> None:
+    """A champion that is as good as four rivals, of whom it beats one by luck."""
+    rng = np.random.default_rng(LUCKY)
+    Y = rng.normal(110, 1, (24, H))
+    rows = scored(Y, Y + rng.normal(size=Y.shape), origins=24)
+    names = ("theta", "naive", "drift", "damped_drift", "seasonal_naive", "ets", "pooled_linear")
+    forecasts = [Backtest(name, around(Y + rng.normal(size=Y.shape), 1.0), 0.0, 0.0) for name in names]
+    board = score_backtests(forecasts, np.arange(24), rows, Progress())
+    champion = next(one for one in board if one.family == "theta")
+    verdicts = compare_champion(champion, board, np.arange(24), rows)
+    figures = {(verdict.metric, verdict.horizon) for verdict in verdicts}
+    assert figures == {("skill", "all"), ("skill", 1), ("skill", 3), ("pinball", "all")}
+    for figure in figures:
+        each = [verdict for verdict in verdicts if (verdict.metric, verdict.horizon) == figure]
+        assert {verdict.against for verdict in each} > {"naive", "drift", "damped_drift", "seasonal_naive"}
+        assert len(each) == 5
+        assert [verdict.p_adjusted for verdict in each] == list(adjust_p_values([verdict.p for verdict in each]))
+    by_luck = [verdict for verdict in verdicts if verdict.enough_data and not verdict.certain]
+    assert by_luck
+    assert all("all comparisons together do not" in verdict.words and not verdict.better for verdict in by_luck)
 
 
 def test_comparing_is_paired_by_origin() -> None:

@@ -34,7 +34,7 @@ def print_forecast(result: "TrainingResult[SeriesRun]") -> None:
     print_line(f"Combination, weights from the first to the last horizon: {', '.join(shares_text)}.")
     for verdict in run.verdicts:
         if verdict.metric == "skill" and verdict.horizon == "all":
-            sure = "certain" if verdict.enough_data else verdict.advice
+            sure = "certain" if verdict.certain else verdict.words
             print_line(
                 f"{run.version.family} against {verdict.against}: skill {describe_difference(verdict.difference)}; {sure}."
             )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 import polars as pl
@@ -22,7 +23,7 @@ from epic22.core.evaluation.forecast_metrics import (
     compute_score_with_interval,
     sum_by_origin,
 )
-from epic22.core.evaluation.significance import Verdict, is_certainly_better
+from epic22.core.evaluation.significance import Verdict, adjust_for_multiple_comparisons, is_certainly_better
 from epic22.core.models.panel.base import QUANTILE_LEVELS
 from epic22.core.progress import Progress
 from epic22.core.task import Task
@@ -61,18 +62,25 @@ def compare_champion(
     champion: ForecastEvaluation, leaderboard: tuple[ForecastEvaluation, ...], test: Array, rows: ScoredRows
 ) -> tuple[Verdict, ...]:
     """The champion against each baseline and the best other family: skill at the first, the trend's and the last horizon, and
-    pooled; pinball pooled."""
+    pooled; pinball pooled.
+
+    Of each such figure p is adjusted for all rivals. The figures are not adjusted for one another: the pooled skill decides, and
+    the others say of the same forecasts where it comes from.
+    """
     others = [e for e in leaderboard if e.family != champion.family]
-    rivals = [e for e in others if not is_panel_baseline(e.family)][:1]
+    rivals = [*(e for e in others if is_panel_baseline(e.family)), *[e for e in others if not is_panel_baseline(e.family)][:1]]
     horizons: list[Horizon] = ["all", *sorted({1, rows.trend_horizon, rows.plan.horizon})]
-    champion_quantiles = champion.forecasts.quantiles[test]
-    return tuple(
-        compare_forecasts(
-            (champion.family, other.family), (champion_quantiles, other.forecasts.quantiles[test]), metric, rows, horizon
+    own = champion.forecasts.quantiles[test]
+    by_figure = [
+        adjust_for_multiple_comparisons(
+            [
+                compare_forecasts((champion.family, one.family), (own, one.forecasts.quantiles[test]), metric, rows, horizon)
+                for one in rivals
+            ]
         )
-        for other in [*(e for e in others if is_panel_baseline(e.family)), *rivals]
         for metric, horizon in [*((SKILL, h) for h in horizons), (PINBALL, "all")]
-    )
+    ]
+    return tuple(chain.from_iterable(zip(*by_figure, strict=True)))
 
 
 def is_proven(champion: str, verdicts: Sequence[Verdict]) -> bool:
