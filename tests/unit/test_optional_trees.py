@@ -4,15 +4,18 @@ import subprocess
 import sys
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from tests.toy import toy
 
+import epic22
 from epic22.core.errors import InternalError, NotInstalledError, UnknownTaskError
+from epic22.core.models import base
 from epic22.core.models.base import FoldData, require_library
-from epic22.core.models.catalog import FAMILIES, default_families, default_search_families, get_family, get_search_family
+from epic22.core.models.catalog import FAMILIES, TIME_SEARCH_FAMILIES, default_families, get_family, get_search_family
 from epic22.core.models.catboost import CatBoostEstimator, find_frequent_levels, one_hot_encode
 from epic22.core.models.ensemble import Ensemble, Member
 from epic22.core.models.learning_problem import LearningProblem
@@ -22,7 +25,7 @@ from epic22.core.models.loss import Loss
 from epic22.core.models.trees.forest import next_float32_above
 from epic22.core.models.value_scale import EXPONENTIAL
 from epic22.core.selection.budget import Budget
-from epic22.core.task import Array
+from epic22.core.task import Array, Kind
 from epic22.services.tune import Tuning
 
 needs_lightgbm = pytest.mark.skipif(find_spec("lightgbm") is None, reason="lightgbm is not installed")
@@ -123,8 +126,40 @@ def test_an_absent_library_is_told_with_the_way_out_and_not_raced() -> None:
     assert default_families("binary") == ("constant", "linear", "boosting")
     optional = {family.name for family in FAMILIES if family.needs}
     assert optional == {"lightgbm", "catboost", "mlp", "lstm", "gru", "transformer", "cnn"}
-    there = {"catboost"} if get_family("catboost").is_installed else set()
-    assert set(default_search_families("binary")) == {"linear", "boosting"} | there
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
+def test_a_search_by_trials_tries_the_same_families_whatever_is_installed_and_one_by_time_what_there_is(
+    kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = toy(kind, 40).task
+    tried = {}
+    for is_installed in (True, False):
+        monkeypatch.setattr(base, "find_spec", lambda name, found=is_installed or None: found)
+        for seconds, trials in ((None, 2), (60.0, 2), (60.0, None)):
+            tuning = Tuning(Budget(trials, seconds))
+            tried[is_installed, seconds, trials] = {family.name for family in tuning.list_families(task)}
+    by_trials = [tried[is_installed, seconds, 2] for is_installed in (True, False) for seconds in (None, 60.0)]
+    assert by_trials == [{"linear", "boosting"}] * 4
+    assert tried[False, 60.0, None] == {"linear", "boosting", "extra_trees"}
+    assert tried[True, 60.0, None] == {"linear", "boosting", *TIME_SEARCH_FAMILIES}
+    assert "catboost" in TIME_SEARCH_FAMILIES
+
+
+@pytest.mark.slow
+@needs_catboost
+def test_a_search_by_trials_ends_in_the_same_model_with_catboost_and_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = toy("binary", 150)
+    frame = made.examples.X.with_columns(y=made.examples.y)
+    asked = {"label": "y", "task": "toy", "trials": 6, "nested": False, "folds": 2, "repeats": 1}
+    runs = [epic22.train(frame, home=tmp_path / "with", **asked)]
+    monkeypatch.setattr(base, "find_spec", lambda name: None if name == "catboost" else find_spec(name))
+    runs.append(epic22.train(frame, home=tmp_path / "without", **asked))
+    first, second = (run.version for run in runs)
+    assert (first.family, first.model_hash) == (second.family, second.model_hash)
+    assert [list(run.scores) for run in runs] == [list(runs[0].scores)] * 2
 
 
 @needs_catboost

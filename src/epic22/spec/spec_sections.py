@@ -267,7 +267,8 @@ class SearchSection(Section):
     families: Annotated[
         tuple[str, ...],
         Key(
-            "A family to search; may be repeated, or several by commas. By default all that fit, CatBoost where installed.",
+            "A family to search; may be repeated, or several by commas. By default all that fit; without --trials extra trees "
+            "too, and CatBoost and LightGBM where installed.",
             "--search-family",
             SEARCH,
             list_choices=list_family_names,

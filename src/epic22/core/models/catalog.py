@@ -28,12 +28,10 @@ FAMILIES: tuple[Family, ...] = (
 DEFAULT_FAMILY = xgboost.FAMILY.name
 """What is on the board as it comes under any time limit."""
 
-OPTIONAL_SEARCH_FAMILIES = ("catboost",)
-"""Optional families that every search tries where they are installed."""
-
-TIME_SEARCH_FAMILIES = ("extra_trees",) if sys.platform == "darwin" else ("extra_trees", "lightgbm")
-"""Families that a search by time tries as well: extra trees err otherwise than boosted ones, LightGBM much as XGBoost does, in a
-third to a fifth of its time. On a Mac LightGBM brings a second OpenMP runtime, and is searched where it is named."""
+TIME_SEARCH_FAMILIES = ("catboost", "extra_trees", *(() if sys.platform == "darwin" else ("lightgbm",)))
+"""Families that a search by time tries as well, where they are installed: CatBoost and extra trees err otherwise than XGBoost,
+LightGBM much as it does, in a third to a fifth of its time. On a Mac LightGBM brings a second OpenMP runtime, and is searched
+where it is named. A search by trials tries those of them that are named: it is the same whatever is installed."""
 
 LOG_MEAN_FAMILIES: dict[str, Family] = {catboost.FAMILY.name: catboost.MEAN_FAMILY}
 """Beside a family whose models learn logarithms: one whose scores are logarithms as well, learned by another loss."""
@@ -57,17 +55,10 @@ def default_families(kind: Kind) -> tuple[str, ...]:
 
 
 def default_search_families(kind: Kind, by_time: bool = False) -> tuple[str, ...]:
-    """The families that a search, by trials or `by_time`, tries unless others are named: those evaluated, less baselines, and
-    some optional ones."""
-    optional = (*OPTIONAL_SEARCH_FAMILIES, *(TIME_SEARCH_FAMILIES if by_time else ()))
-    return tuple(
-        f.name
-        for f in FAMILIES
-        if kind in f.kinds
-        and not f.is_baseline
-        and f.is_installed
-        and ((f.races_by_default and f.needs is None) or f.name in optional)
-    )
+    """The families that a search tries unless others are named: those evaluated, less baselines, and `by_time` those installed
+    of some more."""
+    names = (*default_families(kind), *(TIME_SEARCH_FAMILIES if by_time else ()))
+    return tuple(f.name for f in FAMILIES if f.name in names and kind in f.kinds and not f.is_baseline and f.is_installed)
 
 
 def add_log_mean_families(families: Sequence[Family], target: Target) -> tuple[Family, ...]:
