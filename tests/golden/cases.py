@@ -80,6 +80,7 @@ ROWS: list[dict[str, Any]] = [
     {"wear": -1.1, "strain": 0.3, "maker": "delta", "indoors": False, "fitted": None},
 ]
 FEW = "--folds 3 --repeats 1"
+WITH_CATBOOST = "--search-family linear,boosting,catboost"
 VERBS = ("sample", "ingest", "audit", "train", "decide", "predict", "explain", "lineage", "serve", "models", "demo", "data log")
 
 OPTIONS = Case("options", tuple(_do(verb.replace(" ", "_"), f"{verb} --help", "options") for verb in VERBS), quick=True)
@@ -216,10 +217,15 @@ SEARCH = Case(
     "search",
     (
         Make("machines"),
-        _do("nested", "train --csv machines.csv --label failed --drop repair --id serial --folds 2 --trials 8 --task nested"),
+        _do(
+            "nested",
+            "train --csv machines.csv --label failed --drop repair --id serial --folds 2 --trials 8 "
+            f"{WITH_CATBOOST} --task nested",
+        ),
         _do(
             "flat",
-            "train --csv machines.csv --label failed --drop repair --id serial --trials 8 --no-nested --seed 1 --task flat",
+            "train --csv machines.csv --label failed --drop repair --id serial --trials 8 --no-nested --seed 1 "
+            f"{WITH_CATBOOST} --task flat",
         ),
         _do(
             "grid",
@@ -234,7 +240,7 @@ SEARCH = Case(
         _do(
             "one_model",
             "train --csv machines.csv --label failed --drop repair --id serial --folds 2 --trials 3 --no-engineer --row-ms 0.01 "
-            "--task one",
+            f"{WITH_CATBOOST} --task one",
         ),
         _do("predict", "predict nested new_machines.csv"),
         _do("text", "predict flat new_machines.csv", "text"),
