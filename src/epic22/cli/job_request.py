@@ -1,8 +1,11 @@
-"""A verb with its arguments as a job: read from the command line, and refused at once where no worker could carry it out."""
+"""A verb with its arguments as a job: read from the command line, and refused at once where no worker could carry it out.
+
+A plan of trainings is read here too, for each of them is such a job, and a job may be to carry out the plan.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
@@ -15,6 +18,10 @@ from epic22.core.address import has_secret
 from epic22.core.errors import UserError
 from epic22.core.job import JOB_VERBS, USUAL_PRIORITY, JobRequest
 from epic22.spec.training_spec import list_options
+
+if TYPE_CHECKING:
+    from epic22.bootstrap import Components
+    from epic22.core.retraining.plan import RetrainingPlan
 
 PASS_ON = {"ignore_unknown_options": True, "allow_interspersed_args": True}
 """For a command whose arguments are those of another verb."""
@@ -54,6 +61,27 @@ def build_request(
         CHECKS[verb](context)
     limit = None if memory is None else parse_memory(memory, "--memory")
     return JobRequest(verb, arguments, Path.cwd(), threads or Settings.read().threads, priority, limit)
+
+
+def load_plan(components: "Components", path: Path | None) -> "RetrainingPlan":
+    """The plan in a file, that of the home where None. Raises UserError where it is none, or has options no training takes."""
+    plan = bootstrap.load_retraining_plan(components, path)
+    _check_trainings(plan)
+    return plan
+
+
+def _check_trainings(plan: "RetrainingPlan") -> None:
+    """Raise UserError for options of a task that no training takes: its jobs would die, one after the other."""
+    for task in plan.tasks:
+        try:
+            build_request(("train", task.task, *task.options))
+        except UserError as error:
+            raise UserError(f"the plan's tasks.{task.task}.options: {error}") from None
+        except typer.TyperException as error:
+            why = error.format_message().rstrip(".")
+            raise UserError(
+                f"the plan's tasks.{task.task}.options: {why}; 'epic22 train --help' names those there are."
+            ) from None
 
 
 def _check_training(context: typer.Context) -> None:
@@ -100,8 +128,6 @@ def _check_prediction(context: typer.Context) -> None:
 
 def _check_retraining(context: typer.Context) -> None:
     """Raise UserError where there is no plan, or one that the verb refuses."""
-    from epic22.cli.retrain import load_plan
-
     path, settings = context.params.get("plan"), Settings.read()
     _require_files(context.params, "plan")
     # Workers that share a database have homes, and so plans, of their own.

@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from epic22 import bootstrap
-from epic22.cli.job_request import build_request
+from epic22.cli.job_request import load_plan
 from epic22.cli.options import Json
 from epic22.cli.terminal import print_json, print_line, print_table
 from epic22.config import Settings
-from epic22.core.errors import UserError
 
 if TYPE_CHECKING:
-    from epic22.bootstrap import Components
-    from epic22.core.retraining.plan import RetrainingPlan
     from epic22.services.retraining import DueTraining
 
 
@@ -53,27 +50,6 @@ def retrain(
         print_line(f"{span}; tasks of the plan: {', '.join(task.task for task in read.tasks)}.")
         return
     _print_due(due, jobs)
-
-
-def load_plan(components: "Components", path: Path | None) -> "RetrainingPlan":
-    """The plan in a file, that of the home where None. Raises UserError where it is none, or has options no training takes."""
-    plan = bootstrap.load_retraining_plan(components, path)
-    _check_options(plan)
-    return plan
-
-
-def _check_options(plan: "RetrainingPlan") -> None:
-    """Raise UserError for options of a task that no training takes: its jobs would die, one after the other."""
-    for task in plan.tasks:
-        try:
-            build_request(("train", task.task, *task.options))
-        except UserError as error:
-            raise UserError(f"the plan's tasks.{task.task}.options: {error}") from None
-        except typer.TyperException as error:
-            why = error.format_message().rstrip(".")
-            raise UserError(
-                f"the plan's tasks.{task.task}.options: {why}; 'epic22 train --help' names those there are."
-            ) from None
 
 
 def _print_due(due: "Sequence[DueTraining]", jobs: Mapping[str, int]) -> None:
