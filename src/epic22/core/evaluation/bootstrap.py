@@ -26,7 +26,8 @@ N_REPLICATES = 500
 """Replicates; the ends of a 95 % interval then stand on some twelve each side."""
 
 CLUSTERS, SAVINGS, FOLDS, GROUP_SHARES = 22, 44, 55, 55
-"""The stream of random numbers of each use, beside the seed."""
+"""The stream of random numbers of each use, beside the seed. Folds of a learning curve and shares of groups meet in no figure, so
+that they may have the same."""
 
 MAX_ENTRIES = 2_000_000
 """Entries of an array that are held for some draws at once."""
