@@ -13,7 +13,6 @@ from tests.toy import toy
 
 import epic22
 from epic22.core.errors import InternalError, NotInstalledError, UnknownTaskError
-from epic22.core.models import base
 from epic22.core.models.base import FoldData, require_library
 from epic22.core.models.catalog import FAMILIES, TIME_SEARCH_FAMILIES, default_families, get_family, get_search_family
 from epic22.core.models.catboost import CatBoostEstimator, find_frequent_levels, one_hot_encode
@@ -135,7 +134,7 @@ def test_a_search_by_trials_tries_the_same_families_whatever_is_installed_and_on
     task = toy(kind, 40).task
     tried = {}
     for is_installed in (True, False):
-        monkeypatch.setattr(base, "find_spec", lambda name, found=is_installed or None: found)
+        monkeypatch.setattr("epic22.core.models.base.find_spec", lambda name, found=is_installed or None: found)
         for seconds, trials in ((None, 2), (60.0, 2), (60.0, None)):
             tuning = Tuning(Budget(trials, seconds))
             tried[is_installed, seconds, trials] = {family.name for family in tuning.list_families(task)}
@@ -155,7 +154,7 @@ def test_a_search_by_trials_ends_in_the_same_model_with_catboost_and_without(
     frame = made.examples.X.with_columns(y=made.examples.y)
     asked = {"label": "y", "task": "toy", "trials": 6, "nested": False, "folds": 2, "repeats": 1}
     runs = [epic22.train(frame, home=tmp_path / "with", **asked)]
-    monkeypatch.setattr(base, "find_spec", lambda name: None if name == "catboost" else find_spec(name))
+    monkeypatch.setattr("epic22.core.models.base.find_spec", lambda name: None if name == "catboost" else find_spec(name))
     runs.append(epic22.train(frame, home=tmp_path / "without", **asked))
     first, second = (run.version for run in runs)
     assert (first.family, first.model_hash) == (second.family, second.model_hash)
