@@ -152,6 +152,10 @@ def test_names_with_digits_are_no_numbers(texts: list[str | None]) -> None:
         (["2010/11", "2011/12", "1999/00"], [datetime(2010, 1, 1), datetime(2011, 1, 1), datetime(1999, 1, 1)]),
         (["2010-11", "2010-12"], [datetime(2010, 11, 1), datetime(2010, 12, 1)]),
         (["Jan18", "Feb18"], [datetime(2018, 1, 1), datetime(2018, 2, 1)]),
+        (["May 01", "Sep 24"], [datetime(2001, 5, 1), datetime(2024, 9, 1)]),
+        (["1749-01", "2150-12"], [datetime(1749, 1, 1), datetime(2150, 12, 1)]),
+        (["1.3.24 13.05", "13.3.24 9.30"], [datetime(2024, 3, 1, 13, 5), datetime(2024, 3, 13, 9, 30)]),
+        (["2024-03-01 13.05", "2024-03-13 9h30"], [datetime(2024, 3, 1, 13, 5), datetime(2024, 3, 13, 9, 30)]),
         (["January, 2018", "Feb., 2018"], [datetime(2018, 1, 1), datetime(2018, 2, 1)]),
         (["févr.-18", "août-18", "mai-18"], [datetime(2018, 2, 1), datetime(2018, 8, 1), datetime(2018, 5, 1)]),
         (["01JAN2018", "15FEB2018"], [datetime(2018, 1, 1), datetime(2018, 2, 15)]),
@@ -252,6 +256,30 @@ def test_numbers_and_times_that_are_not_read_are_told_by_name_and_value(texts: l
 @pytest.mark.parametrize("texts", [["A12", "B7"], ["555-1234"], ["v1.2.3"], ["T1001", "S2003"], ["MARCH1", "SEP9"]])
 def test_codes_and_addresses_are_names_without_a_word(texts: list[str | None]) -> None:
     assert read(texts).remarks == ()
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        [f"Set {n}" for n in range(1, 13)],
+        ["Mar 5", "Apr 12", "Mar 31"],
+        [f"{month} {day:02}" for month in ("Jan", "Feb") for day in range(1, 29)],
+        ["1.2.3", "1.10.0", "2.0.1"],
+        ["1204-1", "1204-2", "3305-12"],
+        ["1204_01", "3305_12"],
+        ["12-1204", "03-3305"],
+        ["4000-10", "5100-02"],
+        ["1204/1", "3305/12"],
+    ],
+)
+def test_products_chapters_flats_accounts_and_days_without_a_year_are_no_months(texts: list[str | None]) -> None:
+    """They were the Septembers of 2001 to 2012, days of 2003, and months of the years 1204 and 4000, in silence."""
+    assert read(texts).values.to_list() == texts
+
+
+def test_rates_just_above_one_are_no_januaries() -> None:
+    assert read(["1.1952", "1.2013", "1.1987", "1.2045"]).values.to_list() == [1.1952, 1.2013, 1.1987, 1.2045]
+    assert read(["01.1952", "01.2013", "01.1987"]).values.to_list()[0] == datetime(1952, 1, 1)
 
 
 def test_yes_and_no_in_more_than_two_words_are_asked_about_in_a_label_and_told_of_an_input() -> None:

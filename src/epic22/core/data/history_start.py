@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-MAX_GAP = timedelta(days=365)
+MAX_GAP = timedelta(days=366)
 MIN_MOMENTS, OUTLIER_SHARE = 20, 0.01
 """Of at least so many different moments no more than this share, and one in any case, can be outliers."""
 
@@ -36,6 +36,8 @@ def find_history_start(moments: pl.Series) -> HistoryStart | None:
     >>> days = pl.datetime_range(datetime(2024, 1, 1), datetime(2024, 3, 1), "1d", eager=True)
     >>> find_history_start(pl.concat([days, pl.Series([datetime(1924, 1, 5)])])).first
     datetime.datetime(2024, 1, 1, 0, 0)
+    >>> find_history_start(pl.datetime_range(datetime(2000, 1, 1), datetime(2024, 1, 1), "1y", eager=True)).n_before
+    0
     """
     distinct = moments.drop_nulls().unique()
     if distinct.is_empty():

@@ -79,6 +79,16 @@ MONTHS = (
 UNPARTED = ("%B%y",)
 """MARCH1 and SEP9 are names of something: a year that nothing parts from its month has two digits."""
 
+MONTH_YEARS = (1600, 2199)
+"""Months alone are of these years: flats like 1204-1 and accounts like 4000-10 are none."""
+
+SHORT_YEAR_BEHIND, SHORT_YEAR_BEFORE = r"^[^:]*[^0-9:][0-9]{2}(?:[ T]|$)", r"^[0-9]{2}[^0-9]"
+"""A year of two digits has two: Set 1, chapter 1.2.3 and Mar 5 have none."""
+
+DAYS_WITHOUT_YEAR = "%B %y"
+LONGEST_DAYS = (28, 31)
+"""Where the numbers behind months end between these they are days: Feb 28, Mar 31."""
+
 WEEKS = ("%G-W%V", "%GW%V", "%G W%V")
 QUARTERS = (
     *("%Y-Q%q", "%Y Q%q", "%YQ%q", "Q%q %Y", "Q%q-%Y", "Q%q/%Y", "%qQ%Y", "%qQ %Y"),
@@ -215,7 +225,7 @@ REWRITES = (
     (r"(:[0-9]{2}(?:\.[0-9]+)?) [zZ]$", "${1}Z"),
     (r"^([0-9]{4}-[0-9]{2}-[0-9]{2})t", "${1}T"),
     (r"^([0-9]{4}-[0-9]{2}-[0-9]{2})[ T]([0-9]{2})h?$", "$1 $2:00"),
-    (r"([0-9]{4}) ([0-9]{1,2})[h.]([0-9]{2})$", "$1 $2:$3"),
+    (r"([-./][0-9]{2}|[0-9]{4}) ([0-9]{1,2})[h.]([0-9]{2})$", "$1 $2:$3"),
     (rf"(?i)^{ANY_DAY_NAME}\.?,?\s+([0-9]{{1,4}}[-./][0-9].*)$", "$1"),
     (rf"(?i)^(?:{DAY_NAMES})\.?,?\s+([0-9]{{1,2}}(?:\.|er|º)?\s+\pL{{3,}}.*)$", "$1"),
     (rf"(?i)^([0-9]{{1,4}}[-./][0-9]{{1,2}}[-./][0-9]{{1,4}}),?\s+\(?{ANY_DAY_NAME}\.?\)?$", "$1"),
@@ -468,7 +478,9 @@ def find_dotted_months(values: pl.Series) -> str | None:
     ('%m.%Y', None)
     """
     fits = (form for form, (shape, n) in DOTTED_MONTHS.items() if values.str.contains(shape).all() and values.n_unique() >= n)
-    return next(fits, None)
+    # Rates like 1.1952 and 1.2013 are no Januaries.
+    has_one_month = bool(values.str.contains(r"^[1-9]\.").all()) and values.str.head(1).n_unique() == 1
+    return None if has_one_month else next(fits, None)
 
 
 def _measure_range(times: pl.Series) -> float:
@@ -515,7 +527,7 @@ def _infer_in_order(values: pl.Series, sample: pl.Series, unwanted: Sequence[str
             break
         formats.append(form)
         remaining.remove(form)
-        times = times.zip_with(times.is_not_null(), parse_times_as(values, form))
+        times = times.zip_with(times.is_not_null(), _parse_likely(values, form))
         left = thin_out(values.filter(times.is_null()), MAX_SAMPLE)
     return TimeReading(tuple(formats), times)
 
@@ -524,5 +536,20 @@ def _choose_format(values: pl.Series, forms: Sequence[str]) -> str | None:
     """The format that reads most of the values, the earlier where several do; None where none reads any."""
     few = simplify_stamps(thin_out(values, N_PROBED)).to_list()
     likely = [form for form in forms if any(compile_shape(form).match(value) for value in few)]
-    counts = {form: values.len() - parse_times_as(values, form).null_count() for form in likely}
+    counts = {form: values.len() - _parse_likely(values, form).null_count() for form in likely}
     return max(likely, key=lambda form: counts[form], default=None)
+
+
+def _parse_likely(values: pl.Series, form: str) -> pl.Series:
+    """The values as times in one format where nobody said that they are any; null also where names are written so, and times
+    hardly ever are."""
+    moments = parse_times_as(values, form)
+    if form in MONTHS:
+        moments = moments.set(~moments.dt.year().is_between(*MONTH_YEARS), None)
+    if "%y" not in form or form in FISCAL_YEARS:
+        return moments
+    text = simplify_stamps(values)
+    moments = moments.set(~text.str.contains(SHORT_YEAR_BEFORE if form.startswith("%y") else SHORT_YEAR_BEHIND), None)
+    last = text.str.extract(r" ([0-9]{2})$").cast(pl.Int64).max() if form == DAYS_WITHOUT_YEAR else None
+    is_of_days = last is not None and LONGEST_DAYS[0] <= last <= LONGEST_DAYS[1]  # type: ignore[operator]
+    return moments.clear(len(moments)) if is_of_days else moments
