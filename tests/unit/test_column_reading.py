@@ -282,6 +282,14 @@ def test_rates_just_above_one_are_no_januaries() -> None:
     assert read(["01.1952", "01.2013", "01.1987"]).values.to_list()[0] == datetime(1952, 1, 1)
 
 
+def test_points_in_a_column_whose_decimal_mark_is_said_to_be_a_comma_are_refused_by_column_and_value() -> None:
+    """Where the first number had a point it was a fault of ours, and elsewhere each such number was missing in silence."""
+    for first in ("1.5", "2"):
+        table = raw(x=[first, "0.5", "3.25"] * 10, y=["a", "b"] * 15)
+        with pytest.raises(ColumnError, match=r"'x' holds numbers with '\.', such as '.*\.5', though columns.x.decimal says ','"):
+            infer_with_overrides(table, Roles("y"), [ColumnOverride("x", decimal=",")])
+
+
 def test_yes_and_no_in_more_than_two_words_are_asked_about_in_a_label_and_told_of_an_input() -> None:
     words = ["TRUE", "FALSE", "1", "0"] * 5
     table = infer_schema(raw(x=words, y=["a", "b"] * 10), Roles("y"))

@@ -141,9 +141,14 @@ def _read_plain_numbers(text: pl.Series, number: pl.Series, base: ColumnReading,
     if months is not None:
         return months
     if rules.decimal == "," or (number.dtype == pl.Float64 and has_open_points(text.drop_nulls())):
-        numbers = infer_number_format(text.drop_nulls().unique(maintain_order=True), rules.decimal)
-        if numbers is not None:
+        values = text.drop_nulls().unique(maintain_order=True)
+        numbers = infer_number_format(values, rules.decimal)
+        if numbers is not None and not numbers.numbers.null_count():
             return _build_numbers(text, numbers, base)
+        if rules.decimal == ",":
+            odd = str(values[0] if numbers is None else values.filter(numbers.numbers.is_null())[0])
+            problem = f"column {text.name!r} holds numbers with '.', such as {odd!r}, though columns.{text.name}.decimal says ','"
+            return ReadColumn(number, base, problem=problem, odd=odd)
     return ReadColumn(number, base)
 
 
