@@ -85,9 +85,8 @@ MONTH_YEARS = (1600, 2199)
 SHORT_YEAR_BEHIND, SHORT_YEAR_BEFORE = r"^[^:]*[^0-9:][0-9]{2}(?:[ T]|$)", r"^[0-9]{2}[^0-9]"
 """A year of two digits has two: Set 1, chapter 1.2.3 and Mar 5 have none."""
 
-DAYS_WITHOUT_YEAR = "%B %y"
-LONGEST_DAYS = (28, 31)
-"""Where the numbers behind months end between these they are days: Feb 28, Mar 31."""
+LAST_DAYS = (28, 31)
+"""Where the numbers behind months and a blank end between these they are days without a year: Feb 28, Mar 31."""
 
 WEEKS = ("%G-W%V", "%GW%V", "%G W%V")
 QUARTERS = (
@@ -550,6 +549,6 @@ def _parse_likely(values: pl.Series, form: str) -> pl.Series:
         return moments
     text = simplify_stamps(values)
     moments = moments.set(~text.str.contains(SHORT_YEAR_BEFORE if form.startswith("%y") else SHORT_YEAR_BEHIND), None)
-    last = text.str.extract(r" ([0-9]{2})$").cast(pl.Int64).max() if form == DAYS_WITHOUT_YEAR else None
-    is_of_days = last is not None and LONGEST_DAYS[0] <= last <= LONGEST_DAYS[1]  # type: ignore[operator]
+    last = text.str.extract(r"^\pL+\.? ([0-9]{2})$").cast(pl.Int64).max() if form in MONTHS else None
+    is_of_days = last is not None and LAST_DAYS[0] <= last <= LAST_DAYS[1]  # type: ignore[operator]
     return moments.clear(len(moments)) if is_of_days else moments
