@@ -7,8 +7,6 @@ MINOR := $(shell $(PYTHON) -c 'import sys; print(f"{sys.version_info[0]}{sys.ver
 CONSTRAINTS := constraints/py$(MINOR).txt
 # A file stays in one process, which shares its fixtures; in the order of folders the last files are short, so no core waits long.
 CORES := -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
-# What waits for processes that die, or for a lease to end, leaves a core idle: in the slow half three processes share two cores.
-SLOW_CORES := -n $(shell $(PYTHON) -c 'import os; print(min(3 * (os.cpu_count() or 1) // 2, 8))') --dist loadfile --no-loadscope-reorder
 # Threads that wait for others of their process must not keep a core from another process; what tests start is compiled once.
 QUIETLY := OMP_WAIT_POLICY=passive PYTHONDONTWRITEBYTECODE=
 # Installed first and by itself: another machine takes a build of its own (TORCH='torch --index-url …'), so no constraints name it.
@@ -60,7 +58,7 @@ test: $(VENV)/dev ## The whole suite on every core: the fast half with coverage,
 	$(QUIETLY) $(BIN)/coverage run -m pytest -m 'not slow' $(CORES)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=72
-	$(QUIETLY) $(BIN)/python -m pytest -m slow $(SLOW_CORES) --durations=15 tests
+	$(QUIETLY) $(BIN)/python -m pytest -m slow $(CORES) --durations=15 tests
 
 coverage: $(VENV)/dev ## The whole suite with coverage, of processes that tests start too.
 	$(BIN)/coverage erase
