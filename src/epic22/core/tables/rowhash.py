@@ -81,7 +81,7 @@ def _hash_many_rows(n_rows: int, key: Sequence["_Column"], others: Sequence["_Co
     sums = [_sum_many_rows(columns, n_rows) for columns in (key, others, last)]
     hashes = np.empty((len(fields(RowHashes)), len(LANES), n_rows), dtype=np.uint64)
     for lane, of_lane in enumerate(zip(*sums, strict=True)):
-        mix_sums(*of_lane, *hashes[:, lane])
+        mix_sums(*of_lane, hashes[:, lane])
     return RowHashes(*((first, second) for first, second in hashes))
 
 
@@ -200,7 +200,7 @@ class _Numbers:
         """Add the hashes of all values to the sums; those of a column's name in their `seeds`, without those not `present`."""
         from epic22.core.tables.rowhash_kernels import add_numbers
 
-        add_numbers(_freeze(self.bits), _freeze(present), SEEDS, seeds, *sums)
+        add_numbers(_freeze(self.bits), _freeze(present), SEEDS, seeds, sums)
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,7 @@ class _Texts:
         """Add the hashes of all values to the sums; those of a column's name in their `seeds`, without those not `present`."""
         from epic22.core.tables.rowhash_kernels import add_texts
 
-        add_texts(_freeze(self.words), _freeze(self.offsets), _freeze(present), SEEDS, seeds, *sums)
+        add_texts(_freeze(self.words), _freeze(self.offsets), _freeze(present), SEEDS, seeds, sums)
 
 
 def _freeze(values: NDArray[Any]) -> NDArray[Any]:

@@ -21,8 +21,9 @@ def mix_bits(value):  # type: ignore[no-untyped-def]  # pragma: no cover
 
 
 @compile_kernel
-def add_numbers(bits, present, lanes, seeds, first, second):  # type: ignore[no-untyped-def]  # pragma: no cover
+def add_numbers(bits, present, lanes, seeds, sums):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Add the hashes of values of 64 bits to the sums; `present` (n,) says which are there, and is empty where all are."""
+    first, second = sums
     for row in range(len(bits)):
         if len(present) and not present[row]:
             continue
@@ -31,8 +32,9 @@ def add_numbers(bits, present, lanes, seeds, first, second):  # type: ignore[no-
 
 
 @compile_kernel
-def add_texts(words, offsets, present, lanes, seeds, first, second):  # type: ignore[no-untyped-def]  # pragma: no cover
+def add_texts(words, offsets, present, lanes, seeds, sums):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Add the hashes of texts to the sums: `words` of eight bytes begin at each byte, value i lies from offset i to the next."""
+    first, second = sums
     for row in range(len(offsets) - 1):
         if len(present) and not present[row]:
             continue
@@ -48,10 +50,10 @@ def add_texts(words, offsets, present, lanes, seeds, first, second):  # type: ig
 
 
 @compile_kernel
-def mix_sums(ids, rest, known_at, key, version, content, whole):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Fill in one lane of a row's hashes from one lane of the sums of its key, its other columns and its `known_at`."""
+def mix_sums(ids, rest, known_at, hashes):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Fill in one lane of `hashes` (4, n), in the order of `RowHashes`, from one lane of the sums of key, others, `known_at`."""
     for row in range(len(ids)):
-        key[row] = mix_bits(ids[row])
-        version[row] = mix_bits(ids[row] + known_at[row])
-        content[row] = mix_bits(ids[row] + rest[row])
-        whole[row] = mix_bits(ids[row] + rest[row] + known_at[row])
+        hashes[0, row] = mix_bits(ids[row])
+        hashes[1, row] = mix_bits(ids[row] + known_at[row])
+        hashes[2, row] = mix_bits(ids[row] + rest[row])
+        hashes[3, row] = mix_bits(ids[row] + rest[row] + known_at[row])
